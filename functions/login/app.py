@@ -1,0 +1,67 @@
+"""login: the code of wx.login becomes a user and a token.
+
+Run twice with one code: WeChat takes a code once, so the second call gets 401. The user's item is put once and stays.
+"""
+
+import base64
+import hashlib
+from typing import Annotated, Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from payments.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
+from payments.observability import count, instrumented, logger
+from payments.problems import Api, Body, Problem, wechat_down
+from payments.settings import app_secret, table
+from payments.table import User
+from payments.times import utc_now
+from payments.tokens import LIFE, Identity, Role, issue
+from pydantic import Field
+
+MAX_OPENID = 64
+"""WeChat's are 28 characters; the table's items are sized for this."""
+
+app = Api()
+
+
+class Login(Body):
+    code: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,128}$")]
+
+
+class SignedIn(Body):
+    token: str
+    expires_in: int
+    user_id: str
+
+
+@app.post("/login")
+def login(body: Login) -> SignedIn:
+    """Signs in with the code of wx.login. 401: the code is unknown, used or too old."""
+    client = mini_program()
+    try:
+        wechat_user = client.code2session(body.code)
+    except CodeRefused:
+        raise Problem(401, "bad-code", "This login code is unknown, used or too old.", "Call wx.login again.") from None
+    except (NotReached, ApiRefused) as error:
+        logger.warning("login.failed", why=str(error))
+        raise wechat_down() from None
+    if len(wechat_user.openid) > MAX_OPENID:
+        raise Problem(502, "wechat-refused", "WeChat answered an openid that is too long.")
+    now = utc_now()
+    user_id = user_id_of(client.appid, wechat_user.openid)
+    user = User(user_id=user_id, openid=wechat_user.openid, unionid=wechat_user.unionid, created_at=now)
+    table().put_user(user)
+    logger.info("user.signed_in", user_id=user_id)
+    count("SignedIn")
+    token = issue(Identity(user_id, Role.USER), app_secret().token_keys, now)
+    return SignedIn(token=token, expires_in=int(LIFE.total_seconds()), user_id=user_id)
+
+
+def user_id_of(appid: str, openid: str) -> str:
+    """The same user gets the same id for ever, without a look-up; the openid cannot be read from it."""
+    digest = hashlib.sha256(f"{appid}:{openid}".encode()).digest()
+    return "u" + base64.b32encode(digest)[:26].decode().lower()
+
+
+@instrumented
+def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+    return app.resolve(event, context)

@@ -1,0 +1,160 @@
+"""wx_callback: WeChat says that a trade was paid. Verify, decrypt, one conditional write, 204.
+
+WeChat gets a 2xx only when the fact is stored (R3); whatever else happens it sends the notice again, for a day. Ten
+copies at once make one change of state: the write's condition decides, the others are acknowledged as duplicates.
+
+The route is open to the world, so everything is checked before a byte is believed: size, headers, clock, key id,
+signature. An unverified notice changes nothing and causes no call. Neither body nor openid is logged. This function
+loads neither pydantic nor the merchant's key: a cold start must leave WeChat's five seconds alone.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from payments.case import Case
+from payments.observability import count, instrumented, logger
+from payments.payment import MalformedTrade, Trade
+from payments.settings import MerchantSecret, merchant_secret, table
+from payments.settlement import settle
+from payments.times import utc_now
+from wechatpayv3.utils import aes_decrypt, load_public_key, rsa_verify
+
+MAX_BODY = 64 * 1024
+MAX_CLOCK_DIFFERENCE_S = 300
+PROBE = "WECHATPAY/SIGNTEST/"
+ALGORITHM = "AEAD_AES_256_GCM"
+
+
+class Rejected(Exception):
+    """Not WeChat's word, or not readable with our keys: 4xx, nothing is stored."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+@instrumented
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+    """Takes an HTTP API request (2.0)."""
+    try:
+        secret = merchant_secret()
+        body = _verified_body(event, secret)
+        notice = _object(body)
+        resource = _decrypted(notice.get("resource"), secret)
+    except Rejected as rejected:
+        logger.warning("callback.rejected", why=str(rejected))
+        count("CallbackRejected")
+        return _failed(rejected.status, str(rejected))
+    _store(notice, resource)
+    return {"statusCode": 204}
+
+
+def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
+    """A verified notice ends as a booked payment, a duplicate or a case; if the table fails, WeChat comes again."""
+    now = utc_now()
+    try:
+        trade = Trade.from_wechat(resource)
+        if not trade.paid:
+            raise MalformedTrade(f"trade_state {trade.trade_state[:32]}")
+    except MalformedTrade as error:
+        out_trade_no = str(resource.get("out_trade_no", ""))[:64]
+        table().put_case(
+            Case(
+                kind="unreadable",
+                case_id=str(notice.get("id", ""))[:64],
+                out_trade_no=out_trade_no or "none",
+                amount_fen=0,
+                currency="",
+                transaction_id=str(resource.get("transaction_id", ""))[:32],
+                detail=f"{str(notice.get('event_type', ''))[:64]}: {error}",
+                opened_at=now,
+            )
+        )
+        logger.error("callback.unreadable", out_trade_no=out_trade_no, why=str(error))
+        count("CaseOpened")
+        return
+    outcome = settle(table(), trade, now)
+    logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome, by="callback")
+    count({"booked": "PaymentBooked", "duplicate": "CallbackDuplicate", "case": "CaseOpened"}[outcome])
+
+
+def _verified_body(event: Mapping[str, Any], secret: MerchantSecret) -> str:
+    """The body as WeChat signed it. Every check but the last is cheap; none makes a call."""
+    body = _raw_body(event)
+    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+    timestamp, nonce, signature, serial = (
+        headers.get(f"wechatpay-{name}", "") for name in ("timestamp", "nonce", "signature", "serial")
+    )
+    if not (timestamp and nonce and signature and serial):
+        raise Rejected(400, "a Wechatpay header is missing")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12):
+        raise Rejected(400, "Wechatpay-Timestamp is not a time")
+    if abs(utc_now().timestamp() - int(timestamp)) >= MAX_CLOCK_DIFFERENCE_S:
+        raise Rejected(401, "Wechatpay-Timestamp is too far from now")
+    pem = dict(secret.public_keys).get(serial)
+    if pem is None:
+        raise Rejected(401, "Wechatpay-Serial is not one of our keys")
+    if signature.startswith(PROBE):
+        raise Rejected(401, "the signature is a probe")
+    try:
+        base64.b64decode(signature, validate=True)
+        text = body.decode()
+    except (binascii.Error, ValueError):
+        raise Rejected(401, "the signature does not verify") from None
+    if not rsa_verify(timestamp, nonce, text, signature, load_public_key(pem)):
+        raise Rejected(401, "the signature does not verify")
+    return text
+
+
+def _raw_body(event: Mapping[str, Any]) -> bytes:
+    """The bytes on the wire: the gateway encodes bodies whose Content-Type it does not take for text."""
+    body = event.get("body") or ""
+    if len(body) > MAX_BODY * 4 // 3 + 4:
+        raise Rejected(413, "the body is too large")
+    try:
+        raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
+    except (binascii.Error, ValueError):
+        raise Rejected(400, "the body is not base64") from None
+    if len(raw) > MAX_BODY:
+        raise Rejected(413, "the body is too large")
+    return raw
+
+
+def _decrypted(resource: object, secret: MerchantSecret) -> dict[str, Any]:
+    """The resource's plaintext with whichever of our APIv3 keys opens it."""
+    if not isinstance(resource, dict) or resource.get("algorithm") != ALGORITHM:
+        raise Rejected(400, "no resource of a known algorithm")
+    nonce, ciphertext, aad = (resource.get(name, "") for name in ("nonce", "ciphertext", "associated_data"))
+    if not (isinstance(nonce, str) and nonce and isinstance(ciphertext, str) and isinstance(aad or "", str)):
+        raise Rejected(400, "the resource is not complete")
+    for key in secret.apiv3_keys:
+        try:
+            plaintext = aes_decrypt(nonce, ciphertext, aad or "", key)
+        except ValueError:  # not base64, a nonce of another size, a plaintext that is no UTF-8
+            raise Rejected(400, "the resource is not readable") from None
+        if plaintext is not None:
+            return _object(plaintext)
+    raise Rejected(401, "the resource does not open with our APIv3 keys")
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise Rejected(400, "not a JSON object")
+    return value
+
+
+def _failed(status: int, why: str) -> dict[str, Any]:
+    """WeChat's own shape."""
+    return {
+        "statusCode": status,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps({"code": "FAIL", "message": why}),
+    }

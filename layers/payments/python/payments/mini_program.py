@@ -1,0 +1,178 @@
+"""WeChat's mini-program server API: who logs in, and messages to users.
+
+It answers HTTP 200 always; `errcode` tells. Its URLs carry the app secret or the access token, so no exception of the
+HTTP library leaves this file: their texts hold the URL.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import requests
+
+from payments.settings import app_secret, setting, table
+from payments.table import AccessToken, Table
+
+TIMEOUT_S = (2.0, 4.0)
+"""Connect, read."""
+
+TOKEN_MARGIN = timedelta(minutes=5)
+"""WeChat renews a token in its last five minutes."""
+
+BUSY = -1
+BAD_CODE = {40029, 40163, 40226}
+BAD_TOKEN = {40001, 40014, 42001}
+TOO_OFTEN = {45009, 45011}
+
+
+class CodeRefused(Exception):
+    """The login code is unknown, used, too old, or of a blocked user."""
+
+
+class NotReached(Exception):
+    """WeChat could not be asked, or is busy: nothing has happened, try again later."""
+
+
+class PerhapsDone(Exception):
+    """The request went out and no answer came: it may have taken effect."""
+
+
+class ApiRefused(Exception):
+    """WeChat said no; `errcode` is its number."""
+
+    def __init__(self, errcode: int) -> None:
+        super().__init__(f"WeChat answered errcode {errcode}")
+        self.errcode = errcode
+
+
+@dataclass(frozen=True, slots=True)
+class WechatUser:
+    openid: str
+    unionid: str | None
+
+
+class MiniProgram:
+    """The server API of one mini-program, on one kept-alive connection."""
+
+    def __init__(self, appid: str, secret: str, base_url: str, tokens: Table) -> None:
+        self.appid = appid
+        self._secret = secret
+        self._base_url = base_url
+        self._tokens = tokens
+        self._token: AccessToken | None = None
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def code2session(self, code: str) -> WechatUser:
+        """Who the phone's login code stands for; a code works once. Raises CodeRefused, NotReached, ApiRefused."""
+        query = {
+            "appid": self.appid,
+            "secret": self._secret,
+            "js_code": code,
+            "grant_type": "authorization_code",
+        }
+        try:
+            reply = self._call("GET", "/sns/jscode2session", query)
+        except PerhapsDone:
+            raise NotReached("no answer to code2session") from None
+        except ApiRefused as refused:
+            if refused.errcode in BAD_CODE:
+                raise CodeRefused from None
+            raise
+        if not isinstance(openid := reply.get("openid"), str) or not openid:
+            raise NotReached("code2session without openid")
+        return WechatUser(openid, reply.get("unionid"))
+
+    def send_message(self, openid: str, template_id: str, data: Mapping[str, str], state: str, now: datetime) -> None:
+        """Sends a subscription message: `data` by field name (`thing1`, `amount2`).
+
+        A token that WeChat no longer takes is replaced once. There is no idempotency: PerhapsDone must not be repeated.
+        Raises ApiRefused, NotReached, PerhapsDone.
+        """
+        body = {
+            "touser": openid,
+            "template_id": template_id,
+            "miniprogram_state": state,
+            "lang": "zh_CN",
+            "data": {name: {"value": value} for name, value in data.items()},
+        }
+        token = self._access_token(now)
+        try:
+            self._send(token, body)
+        except ApiRefused as refused:
+            if refused.errcode not in BAD_TOKEN:
+                raise
+            self._send(self._renewed(token, now), body)
+
+    def _send(self, token: AccessToken, body: Mapping[str, Any]) -> None:
+        self._call("POST", "/cgi-bin/message/subscribe/send", {"access_token": token.access_token}, body)
+
+    def _access_token(self, now: datetime) -> AccessToken:
+        """The shared token: from this process, from the table, or a new one."""
+        token = self._token
+        if token is None or token.expires_at <= now:
+            token = self._tokens.access_token(self.appid)
+        if token is None or token.expires_at <= now:
+            return self._renewed(token, now)
+        self._token = token
+        return token
+
+    def _renewed(self, failed: AccessToken | None, now: datetime) -> AccessToken:
+        """A new token in the place of one that no longer serves; another process may have been quicker."""
+        body = {"grant_type": "client_credential", "appid": self.appid, "secret": self._secret}
+        try:
+            reply = self._call("POST", "/cgi-bin/stable_token", {}, body)
+        except PerhapsDone:
+            raise NotReached("no answer to stable_token") from None
+        access_token, expires_in = reply.get("access_token"), reply.get("expires_in")
+        if not isinstance(access_token, str) or not isinstance(expires_in, int):
+            raise NotReached("stable_token without a token")
+        life = max(timedelta(seconds=expires_in) - TOKEN_MARGIN, timedelta(seconds=expires_in) / 2)
+        token = AccessToken(appid=self.appid, access_token=access_token, expires_at=now + life)
+        self._token = self._tokens.replace_access_token(token, failed.access_token if failed else None)
+        return self._token
+
+    def _call(
+        self, verb: str, path: str, query: Mapping[str, str], body: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """One call. Raises NotReached, PerhapsDone, ApiRefused."""
+        try:
+            reply = self._session.request(
+                verb,
+                self._base_url + path,
+                params=query,
+                # Not escaped: WeChat has shown \uXXXX to users as it stands.
+                data=json.dumps(body, ensure_ascii=False).encode() if body else None,
+                headers={"Content-Type": "application/json"},
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+            )
+        except requests.ConnectTimeout:
+            raise NotReached("no connection in time") from None
+        except requests.RequestException as error:
+            raise PerhapsDone(type(error).__name__) from None
+        try:
+            values = reply.json()  # its Content-Type is text/plain
+        except ValueError:
+            values = None
+        if reply.status_code != 200 or not isinstance(values, dict):
+            raise PerhapsDone(f"HTTP {reply.status_code}")
+        errcode = values.get("errcode", 0)
+        if errcode == BUSY or errcode in TOO_OFTEN:
+            raise NotReached(f"errcode {errcode}")
+        if errcode:
+            raise ApiRefused(errcode)
+        return values
+
+
+def mini_program() -> MiniProgram:
+    """The process's client; built again only when the app's secret has changed. Raises Misconfigured."""
+    return _built(setting("APPID"), app_secret().app_secret, setting("MINI_PROGRAM_BASE_URL"))
+
+
+@lru_cache(maxsize=1)
+def _built(appid: str, secret: str, base_url: str) -> MiniProgram:
+    return MiniProgram(appid, secret, base_url, table())

@@ -1,0 +1,122 @@
+"""The HTTP edge: JSON in and out, errors as problem+json (RFC 9457) that say what to do and hide what is inside.
+
+Problem types are stable names, `urn:wxpay:<name>`; clients may branch on them.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from pydantic import BaseModel, ConfigDict
+
+from payments.observability import logger
+from payments.settings import Misconfigured
+
+
+class Problem(Exception):
+    """An answer that is not the one hoped for. `extra` are further members of the problem, shown to the client."""
+
+    def __init__(
+        self, status: int, name: str, title: str, detail: str = "", *, retry_after_s: int = 0, **extra: object
+    ) -> None:
+        super().__init__(title)
+        self.status = status
+        self.name = name
+        self.title = title
+        self.detail = detail
+        self.retry_after_s = retry_after_s
+        self.extra = extra
+
+
+def not_found() -> Problem:
+    """For what does not exist and for what belongs to someone else: the two must look the same."""
+    return Problem(404, "not-found", "There is no such thing here, or it is not yours.")
+
+
+def wechat_down() -> Problem:
+    return Problem(
+        503,
+        "wechat-unavailable",
+        "WeChat does not answer as it should.",
+        "Nothing was charged. Try again in a few seconds; the same order is used.",
+        retry_after_s=3,
+    )
+
+
+class Body(BaseModel):
+    """A request body: no field that is not known, no value of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Api(APIGatewayHttpResolver):
+    """A resolver that validates requests and answers every error as a problem."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_validation=True)
+        self.exception_handler(Problem)(self._problem)
+        self.exception_handler(RequestValidationError)(self._invalid)
+        self.exception_handler(RequestUnsupportedContentType)(self._unsupported)
+        self.exception_handler(NotFoundError)(self._no_route)
+        self.exception_handler(ServiceError)(self._no_route)
+        self.exception_handler(Exception)(self._broken)
+
+    def caller(self) -> Mapping[str, str]:
+        """Who calls: user_id and role, as the authorizer read them from the token."""
+        context = self.current_event.raw_event["requestContext"].get("authorizer", {}).get("lambda")
+        if not context or not context.get("user_id"):
+            raise Problem(401, "unauthorized", "Sign in first.")
+        identity: Mapping[str, str] = context
+        return identity
+
+    def _problem(self, problem: Problem) -> Response[str]:
+        headers = {"Retry-After": str(problem.retry_after_s)} if problem.retry_after_s else {}
+        body = {
+            "type": f"urn:wxpay:{problem.name}",
+            "title": problem.title,
+            "status": problem.status,
+            **({"detail": problem.detail} if problem.detail else {}),
+            "request_id": self.lambda_context.aws_request_id,
+            **problem.extra,
+        }
+        return Response(
+            status_code=problem.status,
+            content_type="application/problem+json",
+            body=json.dumps(body, ensure_ascii=False),
+            headers=headers,
+        )
+
+    def _invalid(self, error: RequestValidationError) -> Response[str]:
+        errors = [{"field": _field(item["loc"]), "why": item["msg"]} for item in error.errors()]
+        names = ", ".join(dict.fromkeys(item["field"] for item in errors))
+        return self._problem(invalid(names, "See errors.", errors=errors))
+
+    def _unsupported(self, _: RequestUnsupportedContentType) -> Response[str]:
+        return self._problem(Problem(415, "unsupported-media-type", "Send application/json."))
+
+    def _no_route(self, error: ServiceError) -> Response[str]:
+        if error.status_code == 404:
+            return self._problem(not_found())
+        return self._problem(Problem(error.status_code, "http", str(error.msg)))
+
+    def _broken(self, error: Exception) -> Response[str]:
+        """The last resort: people see a number to ask about, the log has the rest, the 5xx alarm counts it."""
+        if isinstance(error, Misconfigured):
+            logger.error("misconfigured", why=str(error))
+        else:
+            logger.exception("request.broken")
+        return self._problem(Problem(500, "internal", "Something broke here. Nothing was charged twice."))
+
+
+def invalid(field: str, why: str, **extra: Any) -> Problem:
+    """422 that names the field."""
+    return Problem(422, "invalid", f"Not valid: {field}", why, field=field, **extra)
+
+
+def _field(loc: tuple[Any, ...]) -> str:
+    """`body.people` of ("body", "people"). A form body's raw text must not come back in it."""
+    parts = [str(part) for part in loc if not isinstance(part, int)]
+    return ".".join(part for part in parts if part.replace("_", "").replace("-", "").isalnum() and len(part) < 40)

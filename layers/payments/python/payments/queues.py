@@ -1,0 +1,29 @@
+"""A queue of events, as both consumers read it: each message by itself, failures come again one by one."""
+
+from collections.abc import Callable
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from payments.events import Event, parse
+from payments.observability import count, logger
+
+
+def consume(
+    batch: dict[str, Any], context: LambdaContext, handle: Callable[[Event], None]
+) -> PartialItemFailureResponse:
+    """Hands each event to `handle`; a message that cannot be read or handled comes again, at last to the dead letters."""
+
+    def one(record: SQSRecord) -> None:
+        try:
+            handle(parse(record.body))
+        except Exception as error:
+            logger.warning("event.failed", message_id=record.message_id, error=type(error).__name__, why=str(error))
+            count("EventFailed")
+            raise
+
+    processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    return process_partial_response(batch, one, processor, context)

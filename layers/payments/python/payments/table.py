@@ -1,0 +1,337 @@
+"""The one table: the only file that knows item shapes, keys and conditions.
+
+All that happens to one order shares a partition. Every change of state is one conditional write that checks the state
+it leaves and adds one to `version`; the allowed changes stand in `order` and `payment`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
+from payments.business.homestay import Homestay
+from payments.case import Case
+from payments.dynamodb import Attribute, plain, put_arguments, transact, typed, unwire, update_arguments, wire, write
+from payments.notice import Notice
+from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
+from payments.order import Order, OrderStatus
+from payments.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
+from payments.payment import Payment, PaymentStatus, Trade, parse_out_trade_no
+from payments.refund import Refund
+from payments.times import beijing_day, iso
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+
+IDEMPOTENCY_LIFE = timedelta(days=7)
+ON_SALE = "ON_SALE"
+OPEN = "OPEN"
+
+NEW = Attr("pk").not_exists()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A mini-program user; user_id derives from appid and openid."""
+
+    user_id: str
+    openid: str
+    unionid: str | None = None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """The mini-program's access token, shared by all functions."""
+
+    appid: str
+    access_token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One order's partition, as far as decisions need it."""
+
+    order: Order
+    payments: Sequence[Payment]
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What a success met instead of the trade it expected; None: no such payment."""
+
+    payment: Payment | None
+
+
+class Table:
+    """The table's operations. Those that can lose a race say so in what they return; other errors are botocore's."""
+
+    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+        self._client = client
+        self._name = name
+
+    # --- catalogue
+
+    def put_homestay(self, home: Homestay) -> None:
+        """Puts a home into the catalogue, over the one that was there."""
+        sale = {"catalogue": ON_SALE} if home.on_sale else {}
+        self._put({"pk": f"HOMESTAY#{home.homestay_id}", "sk": "HOMESTAY"}, home, sale)
+
+    def homestay(self, homestay_id: str) -> Homestay | None:
+        return self._get(Homestay, {"pk": f"HOMESTAY#{homestay_id}", "sk": "HOMESTAY"}, consistent=False)
+
+    def homestays_on_sale(self) -> list[Homestay]:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName="catalogue",
+            KeyConditionExpression="catalogue = :on_sale",
+            ExpressionAttributeValues=wire({":on_sale": ON_SALE}),
+        )
+        return [typed(Homestay, unwire(item)) for page in pages for item in page["Items"]]
+
+    # --- users and tokens
+
+    def put_user(self, user: User) -> None:
+        """Puts the user if he is new; who is known stays as he is."""
+        self._put({"pk": f"USER#{user.user_id}", "sk": "USER"}, user, when=NEW)
+
+    def user(self, user_id: str) -> User | None:
+        return self._get(User, {"pk": f"USER#{user_id}", "sk": "USER"}, consistent=False)
+
+    def access_token(self, appid: str) -> AccessToken | None:
+        return self._get(AccessToken, {"pk": f"TOKEN#{appid}", "sk": "TOKEN"}, consistent=False)
+
+    def replace_access_token(self, token: AccessToken, failed: str | None) -> AccessToken:
+        """Puts the token in the place of `failed` (None: of none); who comes second gets the first one's."""
+        when = NEW if failed is None else Attr("access_token").eq(failed)
+        standing = self._put({"pk": f"TOKEN#{token.appid}", "sk": "TOKEN"}, token, when=when)
+        return typed(AccessToken, standing) if standing else token
+
+    # --- orders
+
+    def put_order(self, order: Order) -> Order | None:
+        """Puts a new order. None when it is there now; else the order that has its number already."""
+        extra = {"list_user": order.user_id, **_due(order.order_sn, order.due_at)}
+        standing = self._put(order_key(order.order_sn), order, extra, when=NEW)
+        if standing is None or standing["attempt"] == order.attempt:
+            return None
+        return typed(Order, standing)
+
+    def order(self, order_sn: str) -> Order | None:
+        return self._get(Order, order_key(order_sn), consistent=True)
+
+    def orders_of(self, user_id: str, limit: int, before: datetime | None = None) -> list[Order]:
+        """The user's orders, newest first; with `before`, those created before it. At most 100."""
+        condition, values = "list_user = :user", {":user": user_id}
+        if before is not None:
+            condition, values = f"{condition} AND created_at < :before", values | {":before": iso(before)}
+        page = self._client.query(
+            TableName=self._name,
+            IndexName="user",
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=wire(values),
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        wanted = {self._name: {"Keys": [{"pk": key["pk"], "sk": key["sk"]} for key in page["Items"]]}}
+        orders: list[Order] = []
+        while wanted.get(self._name, {}).get("Keys"):
+            reply = self._client.batch_get_item(RequestItems=wanted)  # type: ignore[arg-type]
+            orders += [typed(Order, unwire(item)) for item in reply["Responses"][self._name]]
+            wanted = reply["UnprocessedKeys"]  # type: ignore[assignment]
+        return sorted(orders, key=lambda order: order.created_at, reverse=True)
+
+    def reserve_order_sn(self, user_id: str, key: str, body_hash: str, order_sn: str, now: datetime) -> tuple[str, str]:
+        """(body_hash, order_sn) that the user's Idempotency-Key stands for: the given ones if the key is new."""
+        item = {
+            "pk": f"IDEMPOTENCY#{user_id}#{key}",
+            "sk": "IDEMPOTENCY",
+            "body_hash": body_hash,
+            "order_sn": order_sn,
+            "ttl": int((now + IDEMPOTENCY_LIFE).timestamp()),
+        }
+        standing = write(self._client, self._name, **put_arguments(item, NEW))
+        return (standing["body_hash"], standing["order_sn"]) if standing else (body_hash, order_sn)
+
+    def collection(self, order_sn: str, *, consistent: bool) -> Collection | None:
+        """The order with its payments, from one Query."""
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=wire({":pk": order_key(order_sn)["pk"]}),
+            ConsistentRead=consistent,
+        )
+        items = [unwire(item) for page in pages for item in page["Items"]]
+        order = next((typed(Order, item) for item in items if item["sk"] == "ORDER"), None)
+        if order is None:
+            return None
+        payments = [typed(Payment, item) for item in items if item["sk"].startswith("PAYMENT#")]
+        return Collection(order, payments)
+
+    def mark_order_paid(self, order_sn: str, n: int, redeem_code: str, paid_at: datetime) -> Order | None:
+        """WAIT_PAY → WAIT_USE, paid by trade n (R5). None when it is written; else the order as it stands.
+
+        Raises LookupError when there is no such order.
+        """
+        standing = self._update(
+            order_key(order_sn),
+            {
+                "status": OrderStatus.WAIT_USE,
+                "paid_by": n,
+                "paid_at": paid_at,
+                "redeem_code": redeem_code,
+                "refundable_fen": Attribute("total_fen"),
+            },
+            _status_in(ORDER_ENTERED_FROM[OrderStatus.WAIT_USE]),
+        )
+        if standing is None:
+            return None
+        if not standing:
+            raise LookupError(f"no order {order_sn}")
+        return typed(Order, standing)
+
+    # --- payments
+
+    def put_payment(self, payment: Payment) -> bool:
+        """Puts `PAYMENT#n` before WeChat is called (R2); False when another call has put it."""
+        return self._put(payment_key(payment.order_sn, payment.n), payment, when=NEW) is None
+
+    def payment(self, order_sn: str, n: int) -> Payment | None:
+        return self._get(Payment, payment_key(order_sn, n), consistent=True)
+
+    def store_prepay_id(self, payment: Payment, prepay_id: str, expires_at: datetime) -> bool:
+        """Stores the prepay_id while the trade is NOTPAY; only after that may it reach a phone (R2)."""
+        changes = {"prepay_id": prepay_id, "prepay_expires_at": expires_at}
+        return self._update_payment(payment, changes, Attr("status").eq(PaymentStatus.NOTPAY.value))
+
+    def close_payment(self, payment: Payment, *, unused: bool) -> bool:
+        """NOTPAY → CLOSED. `unused`: only while no prepay_id is stored, for a trade that WeChat does not know (R2)."""
+        when: ConditionBase = _status_in(PAYMENT_ENTERED_FROM[PaymentStatus.CLOSED])
+        if unused:
+            when = when & Attr("prepay_id").not_exists()
+        return self._update_payment(payment, {"status": PaymentStatus.CLOSED}, when)
+
+    def claim_query(self, payment: Payment, now: datetime, pause: timedelta) -> bool:
+        """True for the one caller who may ask WeChat about this open trade now: at most once per `pause`."""
+        quiet = Attr("asked_at").not_exists() | Attr("asked_at").lt(iso(now - pause))
+        return self._update_payment(payment, {"asked_at": now}, _status_in({PaymentStatus.NOTPAY}) & quiet)
+
+    def record_success(self, trade: Trade, leaves: PaymentStatus, now: datetime) -> Obstacle | None:
+        """`leaves` → SUCCESS, if sum, currency, appid and mchid are those that were asked for (R3, R4).
+
+        None when it is written. A trade that was CLOSED gets `due_at` in the same write: its money finds its way even
+        if every event is lost. Raises ValueError for a number that is not of our form.
+        """
+        order_sn, n = _ours(trade)
+        changes = {"status": PaymentStatus.SUCCESS, **_settled(trade)}
+        if leaves is PaymentStatus.CLOSED:
+            changes |= _due(order_sn, now)
+        when: ConditionBase = Attr("status").eq(leaves.value)
+        for name in ("total_fen", "currency", "appid", "mchid"):
+            when = when & Attr(name).eq(getattr(trade, name))
+        standing = self._update(payment_key(order_sn, n), changes, when)
+        if standing is None:
+            return None
+        return Obstacle(typed(Payment, standing) if standing else None)
+
+    def record_mispaid(self, payment: Payment, trade: Trade, case: Case) -> bool:
+        """→ MISPAID with its case, both or neither; False when the payment has changed since it was read."""
+        change = update_arguments(
+            payment_key(payment.order_sn, payment.n),
+            {"status": PaymentStatus.MISPAID, **_settled(trade)},
+            _status_in(PAYMENT_ENTERED_FROM[PaymentStatus.MISPAID]) & Attr("version").eq(payment.version),
+        )
+        return transact(
+            self._client,
+            {"Update": {"TableName": self._name, **change}},
+            {"Put": {"TableName": self._name, **put_arguments(_case_item(case), None)}},
+        )
+
+    # --- refunds, cases, notices
+
+    def put_refund(self, refund: Refund) -> bool:
+        """Puts a refund request; False when it exists: its number can exist only once (R6)."""
+        key = {"pk": order_key(refund.order_sn)["pk"], "sk": f"REFUND#{refund.out_refund_no}"}
+        return self._put(key, refund, _due(refund.order_sn, refund.due_at), when=NEW) is None
+
+    def put_case(self, case: Case) -> bool:
+        """Opens a case; False when it exists, open or closed."""
+        return write(self._client, self._name, **put_arguments(_case_item(case), NEW)) is None
+
+    def save_notice(self, notice: Notice) -> Notice | None:
+        """Writes the notice over its version less one. None when it is written; else the notice as it stands."""
+        key = {"pk": order_key(notice.order_sn)["pk"], "sk": f"NOTICE#{notice.event}"}
+        standing = self._put(key, notice, when=Attr("version").eq(notice.version - 1) if notice.version > 1 else NEW)
+        if not standing or (standing["attempt"], standing["version"]) == (notice.attempt, notice.version):
+            return None
+        return typed(Notice, standing)
+
+    # --- the wire
+
+    def _get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
+        reply = self._client.get_item(TableName=self._name, Key=wire(key), ConsistentRead=consistent)
+        return typed(cls, unwire(reply["Item"])) if "Item" in reply else None
+
+    def _put(
+        self,
+        key: Mapping[str, str],
+        value: object,
+        extra: Mapping[str, object] | None = None,
+        when: ConditionBase | None = None,
+    ) -> dict[str, Any] | None:
+        item = {**key, **plain(value), **(extra or {})}
+        return write(self._client, self._name, **put_arguments(item, when))
+
+    def _update(
+        self, key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase
+    ) -> dict[str, Any] | None:
+        return write(self._client, self._name, **update_arguments(key, changes, when))
+
+    def _update_payment(self, payment: Payment, changes: Mapping[str, object], when: ConditionBase) -> bool:
+        return self._update(payment_key(payment.order_sn, payment.n), changes, when) is None
+
+
+def order_key(order_sn: str) -> dict[str, str]:
+    return {"pk": f"ORDER#{order_sn}", "sk": "ORDER"}
+
+
+def payment_key(order_sn: str, n: int) -> dict[str, str]:
+    return {"pk": f"ORDER#{order_sn}", "sk": f"PAYMENT#{n}"}
+
+
+def _due(order_sn: str, due_at: datetime | None) -> dict[str, object]:
+    """The promise to look again (R10), spread over ten shards by the order number's last digit."""
+    return {} if due_at is None else {"due_shard": order_sn[-1], "due_at": due_at}
+
+
+def _settled(trade: Trade) -> dict[str, object]:
+    return {
+        "transaction_id": trade.transaction_id,
+        "payer_total_fen": trade.payer_total_fen,
+        "success_time": trade.success_time,
+        "settled_on": None if trade.success_time is None else beijing_day(trade.success_time),
+        "out_trade_no": trade.out_trade_no,
+    }
+
+
+def _status_in(statuses: Iterable[OrderStatus | PaymentStatus]) -> ConditionBase:
+    return Attr("status").is_in(sorted(status.value for status in statuses))
+
+
+def _ours(trade: Trade) -> tuple[str, int]:
+    numbers = parse_out_trade_no(trade.out_trade_no)
+    if numbers is None:
+        raise ValueError("an out_trade_no that is not of our form")
+    return numbers
+
+
+def _case_item(case: Case) -> dict[str, object]:
+    """Beside its order; under the trade's own number when that is not of our form."""
+    numbers = parse_out_trade_no(case.out_trade_no)
+    pk = order_key(numbers[0])["pk"] if numbers else f"TRADE#{case.out_trade_no}"
+    return {"pk": pk, "sk": f"CASE#{case.kind}#{case.case_id}", **plain(case), "case_open": OPEN}

@@ -1,0 +1,21 @@
+"""Instants and days: UTC everywhere inside, Beijing time where WeChat or a guest reads it."""
+
+from datetime import UTC, date, datetime, timedelta, timezone
+
+BEIJING = timezone(timedelta(hours=8), "UTC+08:00")
+
+
+def utc_now() -> datetime:
+    """This instant, to the millisecond: what the table keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def iso(instant: datetime) -> str:
+    """`2026-11-23T04:00:00.123Z`: one width for all, so that text order is time order."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def beijing_day(instant: datetime) -> date:
+    """The calendar day in Beijing: the day of a stay, of an order number, of a bill."""
+    return instant.astimezone(BEIJING).date()

@@ -1,0 +1,244 @@
+"""WeChat Pay v3 for a mini-program's merchant, through wechatpayv3 in public-key mode.
+
+What the library does not do is done here: one kept-alive connection, timeouts, several public keys at once, the clock
+of a reply, and errors that say what is known. A timeout, a 5xx or a reply that does not verify is OutcomeUnknown: ask
+again with the same number and the same parameters, never with a new number (R1).
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import requests
+from wechatpayv3 import WeChatPay, WeChatPayType
+from wechatpayv3.core import Core
+from wechatpayv3.type import RequestType
+from wechatpayv3.utils import build_authorization, load_public_key, rsa_verify
+
+from payments.payment import MalformedTrade, Payment, Trade
+from payments.settings import MerchantSecret, merchant_secret, setting
+from payments.times import BEIJING
+
+TIMEOUT_S = (2.0, 4.0)
+"""Connect, read."""
+
+MAX_CLOCK_DIFFERENCE_S = 300
+
+
+class OutcomeUnknown(Exception):
+    """The call may or may not have taken effect."""
+
+
+class Advice(StrEnum):
+    """What a refusal of WeChat's means for the caller."""
+
+    FINAL = "final"  # the same parameters will never do
+    ASK = "ask"  # the trade has a state that we do not know of: query it
+    LATER = "later"  # nothing is wrong with the trade: keys, permission, frequency
+
+
+_ASK = {
+    *("INVALID_REQUEST", "OUT_TRADE_NO_USED", "TRADE_ERROR"),
+    *("ORDER_PAID", "ORDERPAID", "ORDER_CLOSED", "ORDERCLOSED"),
+}
+_LATER = {
+    *("SIGN_ERROR", "NO_AUTH", "NOAUTH", "ACCOUNT_ERROR", "ACCOUNTERROR", "REQUEST_BLOCKED"),
+    *("FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "RATE_LIMITED", "RULE_LIMIT", "RULELIMIT"),
+    *("USER_PAYING", "USERPAYING"),
+}
+_FINAL_IN_SPITE_OF_500 = {"OPENID_MISMATCH", "INVALID_TRANSACTIONID"}
+
+
+class Refused(Exception):
+    """WeChat said no; `code` is its word, in any of the spellings of its documents."""
+
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(f"WeChat Pay answered {status} {code}")
+        self.status = status
+        self.code = code
+
+    @property
+    def advice(self) -> Advice:
+        if self.status in {401, 429} or self.code in _LATER:
+            return Advice.LATER
+        return Advice.ASK if self.code in _ASK else Advice.FINAL
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRequest:
+    """The five fields of wx.requestPayment, under its own names."""
+
+    timeStamp: str  # noqa: N815
+    nonceStr: str  # noqa: N815
+    package: str
+    signType: str  # noqa: N815
+    paySign: str  # noqa: N815
+
+
+class _Transport(Core):  # type: ignore[misc]
+    """The library's core on one session, with typed outcomes."""
+
+    def __init__(self, secret: MerchantSecret, mchid: str, base_url: str) -> None:
+        public_key_id, public_key = secret.public_keys[0]
+        super().__init__(
+            mchid=mchid,
+            cert_serial_no=secret.cert_serial_no,
+            private_key=secret.private_key,
+            apiv3_key=secret.apiv3_keys[0],
+            timeout=TIMEOUT_S,
+            public_key=public_key,
+            public_key_id=public_key_id,
+        )
+        self._gate_way = base_url
+        self._keys = {key_id: load_public_key(pem) for key_id, pem in secret.public_keys}
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy or a netrc of the machine must not touch a signed request
+
+    def request(
+        self,
+        path: str,
+        method: RequestType = RequestType.GET,
+        data: Mapping[str, Any] | None = None,
+        skip_verify: bool = False,
+        sign_data: Any = None,
+        files: Any = None,
+        cipher_data: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, str]:
+        """The library's one door to the network. Raises OutcomeUnknown."""
+        del sign_data, files, cipher_data, headers  # of calls that this project does not make
+        body = json.dumps(data) if data else ""
+        reply = self._send(path, method.value, body)
+        if 200 <= reply.status_code < 300 and not skip_verify and not self._verified(reply):
+            raise OutcomeUnknown(f"{reply.status_code} whose signature does not verify")
+        return reply.status_code, reply.content.decode("utf-8", errors="replace")
+
+    def _send(self, path: str, verb: str, body: str) -> requests.Response:
+        """Once more with the same body after a reset: a thawed Lambda's connection may be long dead."""
+        for last in (False, True):
+            headers = {
+                "Accept": "application/json",
+                "Content-Type": "application/json",
+                "User-Agent": "wxpay-serverless",
+                "Wechatpay-Serial": self._public_key_id,
+                "Authorization": build_authorization(
+                    path, verb, self._mchid, self._cert_serial_no, self._private_key, data=body
+                ),
+            }
+            try:
+                return self._session.request(
+                    verb,
+                    self._gate_way + path,
+                    data=body.encode() or None,
+                    headers=headers,
+                    timeout=self._timeout,
+                    allow_redirects=False,
+                )
+            except requests.ConnectTimeout as error:
+                raise OutcomeUnknown("no connection in time") from error
+            except requests.ConnectionError as error:
+                if last:
+                    raise OutcomeUnknown("connection lost") from error
+            except requests.RequestException as error:
+                raise OutcomeUnknown(type(error).__name__) from error
+        raise AssertionError("unreachable")
+
+    def _verified(self, reply: requests.Response) -> bool:
+        header = reply.headers.get
+        key = self._keys.get(header("Wechatpay-Serial", ""))
+        timestamp, nonce = header("Wechatpay-Timestamp", ""), header("Wechatpay-Nonce", "")
+        if key is None or not (timestamp.isascii() and timestamp.isdigit()):
+            return False
+        if abs(time.time() - int(timestamp)) >= MAX_CLOCK_DIFFERENCE_S:
+            return False
+        body = reply.content.decode("utf-8", errors="replace")
+        return bool(rsa_verify(timestamp, nonce, body, header("Wechatpay-Signature", ""), key))
+
+
+class _Library(WeChatPay):  # type: ignore[misc]
+    """wechatpayv3's calls over our transport; its own constructor would build its own."""
+
+    def __init__(self, core: _Transport, mchid: str) -> None:
+        self._type = WeChatPayType.MINIPROG
+        self._mchid = mchid
+        self._appid = None
+        self._notify_url = None
+        self._partner_mode = False
+        self._core = core
+
+
+class WechatPay:
+    """The calls of a trade's life. Each raises OutcomeUnknown or Refused."""
+
+    def __init__(self, secret: MerchantSecret, mchid: str, base_url: str) -> None:
+        self._library = _Library(_Transport(secret, mchid, base_url), mchid)
+
+    def prepay(self, payment: Payment) -> str:
+        """The trade's prepay_id. The body is built from the payment alone: a repeat is the same to the byte (R2)."""
+        reply = _accepted(
+            *self._library.pay(
+                description=payment.description,
+                out_trade_no=payment.out_trade_no,
+                amount={"total": payment.total_fen, "currency": payment.currency},
+                payer={"openid": payment.openid},
+                time_expire=payment.time_expire.astimezone(BEIJING).isoformat(timespec="seconds"),
+                notify_url=payment.notify_url,
+                appid=payment.appid,
+                mchid=payment.mchid,
+            )
+        )
+        prepay_id = reply.get("prepay_id")
+        if not isinstance(prepay_id, str) or not prepay_id:
+            raise OutcomeUnknown("a prepay reply without prepay_id")
+        return prepay_id
+
+    def query(self, payment: Payment) -> Trade | None:
+        """What WeChat knows of the trade; None when it does not know it."""
+        try:
+            reply = _accepted(*self._library.query(out_trade_no=payment.out_trade_no, mchid=payment.mchid))
+            return Trade.from_wechat(reply)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+        except MalformedTrade as error:
+            raise OutcomeUnknown(str(error)) from error
+
+    def close(self, payment: Payment) -> None:
+        """Closes the trade; closing twice is fine."""
+        _accepted(*self._library.close(out_trade_no=payment.out_trade_no, mchid=payment.mchid))
+
+    def payment_request(self, payment: Payment, prepay_id: str, now: datetime, nonce: str) -> PaymentRequest:
+        """What the phone hands to wx.requestPayment; appid is signed but not passed."""
+        timestamp, package = str(int(now.timestamp())), f"prepay_id={prepay_id}"
+        signature = self._library.sign([payment.appid, timestamp, nonce, package])
+        return PaymentRequest(timestamp, nonce, package, "RSA", signature)
+
+
+def _accepted(status: int, text: str) -> dict[str, Any]:
+    """The body of a 2xx; raises for all else."""
+    try:
+        body = json.loads(text) if text else {}
+    except ValueError:
+        body = None
+    if status in {200, 204} and isinstance(body, dict):
+        return body
+    code = str(body.get("code", "")) if isinstance(body, dict) else ""
+    if (400 <= status < 500 and code) or code in _FINAL_IN_SPITE_OF_500:
+        raise Refused(status, code)
+    raise OutcomeUnknown(f"WeChat Pay answered {status}")
+
+
+def wechat_pay() -> WechatPay:
+    """The process's client; built again only when the merchant's secret has changed. Raises Misconfigured."""
+    return _built(merchant_secret(), setting("MCHID"), setting("WECHAT_PAY_BASE_URL"))
+
+
+@lru_cache(maxsize=1)
+def _built(secret: MerchantSecret, mchid: str, base_url: str) -> WechatPay:
+    return WechatPay(secret, mchid, base_url)
