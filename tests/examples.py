@@ -1,0 +1,73 @@
+"""Example values that tests start from; each test changes what it is about."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from payments.business.homestay import Homestay, Stay
+from payments.order import Order, place
+from payments.payment import Payment, PaymentStatus, Trade, open_payment
+
+NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
+ORDER_SN = "HSO2026112312000012345678"
+APPID = "wxabcdef0123456789"
+MCHID = "1900000001"
+
+HOME = Homestay(
+    homestay_id="lake-house",
+    business_id="b-hangzhou",
+    title="西湖边的小屋",
+    subtitle="三间房,看得到湖",
+    price_fen=38800,
+    market_price_fen=48800,
+    food_price_fen=3000,
+    capacity=4,
+    on_sale=True,
+)
+
+STAY = Stay(
+    homestay_id=HOME.homestay_id,
+    title=HOME.title,
+    price_fen=HOME.price_fen,
+    food_price_fen=HOME.food_price_fen,
+    start_date=date(2026, 12, 1),
+    end_date=date(2026, 12, 3),
+    people=2,
+    need_food=True,
+)
+
+
+def order(**changes: Any) -> Order:
+    base = place(
+        STAY, order_sn=ORDER_SN, business_id="b-hangzhou", user_id="u1", openid="o1", attempt="a1", now=NOW
+    )
+    return replace(base, **changes)
+
+
+def payment(n: int = 1, **changes: Any) -> Payment:
+    base = open_payment(
+        order(), n, appid=APPID, mchid=MCHID, notify_url="https://pay.example.com/wxpay/notify", now=NOW
+    )
+    return replace(base, **changes)
+
+
+def paid_payment(n: int = 1, transaction_id: str = "4200000001") -> Payment:
+    return payment(n, status=PaymentStatus.SUCCESS, transaction_id=transaction_id, version=3)
+
+
+def trade(n: int = 1, **changes: Any) -> Trade:
+    """WeChat's word that trade n is paid as it was asked for."""
+    base = Trade(
+        out_trade_no=payment(n).out_trade_no,
+        trade_state="SUCCESS",
+        appid=APPID,
+        mchid=MCHID,
+        transaction_id="4200000001",
+        total_fen=order().total_fen,
+        payer_total_fen=order().total_fen,
+        currency="CNY",
+        success_time=NOW + timedelta(seconds=20),
+    )
+    return replace(base, **changes)
+
+

@@ -1,0 +1,94 @@
+"""Which message goes next: at most once where it may have been sent, again where it surely was not."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from functions.notify_user.app import order_paid_messages, thing
+from payments.notice import LEASE, Delivery, Message, Notice, StillSending, claim_next
+from payments.order import OrderStatus
+from tests.examples import NOW, order
+
+TEMPLATES = ("order_confirmed", "check_in_code")
+
+
+def notice(attempt: str = "mine", **messages: Delivery) -> Notice:
+    return Notice(
+        order_sn="HSO1",
+        event="order.paid",
+        version=1,
+        attempt=attempt,
+        at=NOW,
+        messages={name: Message(state=state) for name, state in messages.items()},
+    )
+
+
+def claim(known: Notice, **changes: Any) -> tuple[dict[str, Delivery], str | None]:
+    messages, template = claim_next(known, TEMPLATES, **({"attempt": "mine", "now": NOW} | changes))
+    return {name: message.state for name, message in messages.items()}, template
+
+
+def test_messages_are_claimed_one_after_the_other() -> None:
+    assert claim(notice()) == ({"order_confirmed": Delivery.SENDING}, "order_confirmed")
+    assert claim(notice(order_confirmed=Delivery.SENT)) == (
+        {"order_confirmed": Delivery.SENT, "check_in_code": Delivery.SENDING},
+        "check_in_code",
+    )
+
+
+@pytest.mark.parametrize("state", [Delivery.SENT, Delivery.REFUSED, Delivery.FAILED, Delivery.UNKNOWN])
+def test_what_is_final_is_never_sent_again(state: Delivery) -> None:
+    both = {"order_confirmed": state, "check_in_code": state}
+    assert claim(notice(attempt="theirs", **both)) == (both, None)
+
+
+def test_what_surely_was_not_sent_is_tried_again() -> None:
+    _, template = claim(notice(attempt="theirs", order_confirmed=Delivery.WAITING))
+    assert template == "order_confirmed"
+
+
+def test_nobody_sends_beside_a_living_attempt() -> None:
+    theirs = notice(attempt="theirs", order_confirmed=Delivery.SENDING)
+    with pytest.raises(StillSending):
+        claim(theirs, now=NOW + LEASE - timedelta(seconds=1))
+
+
+def test_what_a_dead_attempt_was_sending_is_unknown_and_the_rest_goes_on() -> None:
+    theirs = notice(attempt="theirs", order_confirmed=Delivery.SENDING)
+    assert claim(theirs, now=NOW + LEASE) == (
+        {"order_confirmed": Delivery.UNKNOWN, "check_in_code": Delivery.SENDING},
+        "check_in_code",
+    )
+
+
+def test_a_dead_attempt_at_the_last_message_leaves_nothing_to_send() -> None:
+    theirs = notice(attempt="theirs", order_confirmed=Delivery.SENT, check_in_code=Delivery.SENDING)
+    messages, template = claim(theirs, now=NOW + LEASE)
+    assert template is None
+    assert messages["check_in_code"] is Delivery.UNKNOWN
+
+
+def test_the_messages_of_a_paid_order_say_what_the_guest_needs() -> None:
+    paid = order(status=OrderStatus.WAIT_USE, redeem_code="ABCDEFGH23")
+    assert order_paid_messages(paid) == {
+        "order_confirmed": {
+            "character_string6": paid.order_sn,
+            "thing1": "西湖边的小屋",
+            "amount2": "¥896.00",
+            "date4": "2026年12月1日",
+            "date5": "2026年12月3日",
+        },
+        "check_in_code": {
+            "date2": "2026年12月1日",
+            "date3": "2026年12月3日",
+            "character_string4": "ABCDEFGH23",
+            "thing1": "请不要将验证码告知商家以外人员，以防上当",
+        },
+    }
+
+
+def test_a_thing_has_at_most_twenty_characters_on_one_line() -> None:
+    assert thing("长" * 20) == "长" * 20
+    assert thing("长" * 21) == "长" * 19 + "…"
+    assert thing("两行\n文字") == "两行 文字"
