@@ -7,6 +7,7 @@ someone else's is each function's own check.
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from payments.observability import instrumented, logger
 from payments.settings import app_secret
 from payments.tokens import BadToken, verify

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 from aws_lambda_powertools.event_handler.openapi.params import Body as BodyParameter
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
 from payments.observability import count, instrumented, logger
 from payments.payment import (
     PREPAY_ID_LIFE,
@@ -30,7 +32,6 @@ from payments.settlement import settle
 from payments.table import Collection
 from payments.times import utc_now
 from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
-from pydantic import BaseModel
 
 ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""

@@ -8,6 +8,8 @@ import hashlib
 from typing import Annotated, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import Field
+
 from payments.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
 from payments.observability import count, instrumented, logger
 from payments.problems import Api, Body, Problem, wechat_down
@@ -15,7 +17,6 @@ from payments.settings import app_secret, table
 from payments.table import User
 from payments.times import utc_now
 from payments.tokens import LIFE, Identity, Role, issue
-from pydantic import Field
 
 MAX_OPENID = 64
 """WeChat's are 28 characters; the table's items are sized for this."""

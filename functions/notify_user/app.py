@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from payments.events import Event
 from payments.mini_program import BAD_TOKEN, ApiRefused, NotReached, PerhapsDone, mini_program
 from payments.notice import Delivery, Message, Notice, claim_next

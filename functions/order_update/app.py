@@ -10,6 +10,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from payments.events import Event
 from payments.observability import count, instrumented, logger
 from payments.queues import consume

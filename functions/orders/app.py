@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import AfterValidator, BaseModel, Field
+
 from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.observability import count, instrumented, logger
 from payments.order import STATUS_CODE, Order, new_order_sn, place
 from payments.problems import Api, Body, Problem, invalid, not_found
 from payments.settings import table
 from payments.times import beijing_day, utc_now
-from pydantic import AfterValidator, BaseModel, Field
 
 PAGE = 20
 

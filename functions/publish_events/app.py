@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
 from payments.dynamodb import unwire
 from payments.events import Event, derive
 from payments.observability import count, instrumented, logger

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
 from payments.observability import count, instrumented, logger
 from payments.order import OrderStatus
 from payments.payment import Payment, PaymentStatus
@@ -19,7 +21,6 @@ from payments.settlement import settle
 from payments.table import Collection
 from payments.times import utc_now
 from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
-from pydantic import BaseModel
 
 ASK_PAUSE = timedelta(seconds=5)
 

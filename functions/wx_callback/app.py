@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from wechatpayv3.utils import aes_decrypt, load_public_key, rsa_verify
+
 from payments.case import Case
 from payments.observability import count, instrumented, logger
 from payments.payment import MalformedTrade, Trade
 from payments.settings import MerchantSecret, merchant_secret, table
 from payments.settlement import settle
 from payments.times import utc_now
-from wechatpayv3.utils import aes_decrypt, load_public_key, rsa_verify
 
 MAX_BODY = 64 * 1024
 MAX_CLOCK_DIFFERENCE_S = 300

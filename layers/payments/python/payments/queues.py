@@ -15,7 +15,7 @@ from payments.observability import count, logger
 def consume(
     batch: dict[str, Any], context: LambdaContext, handle: Callable[[Event], None]
 ) -> PartialItemFailureResponse:
-    """Hands each event to `handle`; a message that cannot be read or handled comes again, at last to the dead letters."""
+    """Hands each event to `handle`; a message that cannot be handled comes again, at last to the dead-letter queue."""
 
     def one(record: SQSRecord) -> None:
         try:
