@@ -12,7 +12,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger()
-_metrics = Metrics()
+_metrics = Metrics(namespace="WxPay")
 
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 

@@ -1,0 +1,111 @@
+"""The mini-program server API: login codes, access tokens, subscription messages. HTTP 200 always; errcode tells."""
+
+import re
+import secrets
+from typing import Any
+
+from simulator.clock import rfc3339
+from simulator.world import World
+
+CODE_LIFE_S = 300
+TOKEN_LIFE_S = 7200
+TOKEN_OVERLAP_S = 300
+
+Reply = dict[str, Any]
+
+_RULES = {
+    "thing": r"[^\n\r]{1,20}",
+    "number": r"-?\d{1,32}(\.\d+)?",
+    "letter": r"[A-Za-z]{1,32}",
+    "symbol": r"[^\w\s]{1,5}",
+    "character_string": r"[!-~ ]{1,32}",
+    "time": r"(\d{4}(年\d{1,2}月\d{1,2}日|-\d{2}-\d{2}) ?)?\d{1,2}:\d{2}(:\d{2})?(~.+)?",
+    "date": r"\d{4}年\d{1,2}月\d{1,2}日( ?\d{1,2}:\d{2})?|\d{4}-\d{2}-\d{2}( \d{1,2}:\d{2}(:\d{2})?)?",
+    "amount": r"[¥$€£]?\d{1,10}(\.\d+)?元?",
+    "phone_number": r"[\d+\-() ]{1,17}",
+    "car_number": r".{1,8}",
+    "name": r"[\u4e00-\u9fff·]{1,10}|[A-Za-z .]{1,20}",
+    "phrase": r"[\u4e00-\u9fff]{1,5}",
+}
+"""What WeChat takes in a field, by the letters of its name (`thing1`, `amount2`)."""
+
+
+def code2session(world: World, query: dict[str, str]) -> Reply:
+    if query.get("appid") != world.credentials.appid:
+        return _error(40013, "invalid appid")
+    if query.get("secret") != world.credentials.app_secret:
+        return _error(40125, "invalid appsecret")
+    code = query.get("js_code", "")
+    if code in world.used_codes:
+        return _error(40163, "code been used")
+    openid, issued_at = world.codes.pop(code, ("", 0.0))
+    if not openid or world.clock.now() - issued_at > CODE_LIFE_S:
+        return _error(40029, "invalid code")
+    world.used_codes.add(code)
+    return {"openid": openid, "session_key": secrets.token_urlsafe(18)}
+
+
+def stable_token(world: World, body: Any) -> Reply:
+    """The same token while it lives; renewed in its last five minutes, old and new then both good."""
+    if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
+        return _error(40002, "invalid grant_type")
+    if body.get("appid") != world.credentials.appid:
+        return _error(40013, "invalid appid")
+    if body.get("secret") != world.credentials.app_secret:
+        return _error(40125, "invalid appsecret")
+    now = world.clock.now()
+    world.tokens = {token: until for token, until in world.tokens.items() if until > now}
+    left = world.tokens.get(world.current_token, now) - now
+    if body.get("force_refresh") is True:
+        world.tokens.clear()
+        left = 0
+    if left <= TOKEN_OVERLAP_S:
+        world.current_token = f"{secrets.randbelow(90) + 10}_{secrets.token_urlsafe(96)}"
+        world.tokens[world.current_token] = now + TOKEN_LIFE_S
+        left = TOKEN_LIFE_S
+    return {"access_token": world.current_token, "expires_in": int(left)}
+
+
+def send_message(world: World, access_token: str, body: Any) -> Reply:
+    until = world.tokens.get(access_token)
+    if until is None:
+        return _error(40001, "invalid credential, access_token is invalid or not latest")
+    if until <= world.clock.now():
+        return _error(42001, "access_token expired")
+    if not isinstance(body, dict):
+        return _error(47001, "data format error")
+    user = world.users.get(body.get("touser", ""))
+    if user is None:
+        return _error(40003, "invalid openid")
+    if not isinstance(body.get("template_id"), str) or not body["template_id"]:
+        return _error(40037, "invalid template_id")
+    if body.get("miniprogram_state", "formal") not in {"developer", "trial", "formal"}:
+        return _error(47001, "miniprogram_state is wrong")
+    if wrong := _wrong_field(body.get("data")):
+        return _error(47003, f"argument invalid! {wrong}")
+    if user.refuses_messages:
+        return _error(43101, "user refuse to accept the msg")
+    sent = {"at": rfc3339(world.clock.now()), "user": user.name, "openid": user.openid}
+    world.messages.append(sent | {name: body[name] for name in ("template_id", "data")})
+    return {"errcode": 0, "errmsg": "ok", "msgid": len(world.messages)}
+
+
+def _wrong_field(data: Any) -> str:
+    """What is wrong with the message's data, in WeChat's words; empty if nothing is."""
+    if not isinstance(data, dict) or not data:
+        return "data is empty"
+    for name, field in data.items():
+        kind = re.fullmatch(r"([a-z_]+?)\d+", name)
+        rule = _RULES.get(kind[1]) if kind else None
+        value = field.get("value") if isinstance(field, dict) else None
+        if rule is None or not isinstance(value, str):
+            return f"data.{name} invalid"
+        if not value.strip():
+            return f"data.{name}.value is empty"
+        if not re.fullmatch(rule, value):
+            return f"data.{name}.value invalid"
+    return ""
+
+
+def _error(errcode: int, errmsg: str) -> Reply:
+    return {"errcode": errcode, "errmsg": f"{errmsg} rid: {secrets.token_hex(4)}-{secrets.token_hex(4)}"}

@@ -1,0 +1,343 @@
+"""The real handlers, the template's own table under moto, and the simulator as WeChat: all in this process.
+
+moto refuses what AWS refuses in an expression; the simulator signs and verifies as WeChat does.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import cfnlint.decode
+import httpx
+import pytest
+from moto import mock_aws
+
+from functions.authorizer import app as authorizer
+from functions.create_prepay import app as create_prepay
+from functions.login import app as login
+from functions.notify_user import app as notify_user
+from functions.order_update import app as order_update
+from functions.orders import app as orders
+from functions.publish_events import app as publish_events
+from functions.status_poll import app as status_poll
+from functions.wx_callback import app as wx_callback
+from payments import mini_program, settings, wechat_pay
+from payments.dynamodb import unwire
+from payments.table import Collection, Table
+from payments.times import beijing_day, utc_now
+from simulator import notification
+from simulator.credentials import Credentials
+from simulator.testing import running
+from simulator.world import World
+from tests.examples import HOME
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+NOTIFY_BASE = "https://pay.example.com"
+ROUTES = {
+    "POST /login": login,
+    "GET /homestays": orders,
+    "POST /orders": orders,
+    "GET /orders": orders,
+    "GET /orders/{order_sn}": orders,
+    "POST /orders/{order_sn}/prepay": create_prepay,
+    "GET /orders/{order_sn}/payment": status_poll,
+    "POST /wxpay/notify": wx_callback,
+}
+
+
+@dataclass
+class Context:
+    """Lambda's context, as far as Powertools looks at it."""
+
+    function_name: str = "function"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
+    aws_request_id: str = "11111111-2222-3333-4444-555555555555"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 10_000
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    json: Any
+
+
+@pytest.fixture(scope="session")
+def credentials() -> Credentials:
+    return Credentials.generate()
+
+
+@pytest.fixture
+def world(credentials: Credentials) -> World:
+    return World(credentials)
+
+
+@pytest.fixture
+def wechat_url(world: World) -> Iterator[str]:
+    with running(world) as base_url:
+        yield base_url
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": "",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for cached in (settings.table, settings._provider, wechat_pay._built, mini_program._built, publish_events._topic):
+        cached.cache_clear()  # type: ignore[attr-defined]
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def dynamodb(aws: None) -> "DynamoDBClient":
+    return boto3.client("dynamodb")
+
+
+@pytest.fixture
+def table(dynamodb: "DynamoDBClient") -> Table:
+    """The table as template.yaml has it."""
+    template, _ = cfnlint.decode.decode("template.yaml")
+    assert template is not None
+    properties = json.loads(json.dumps(template["Resources"]["Table"]["Properties"]))
+    wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification")
+    arguments = {name: properties[name] for name in wanted}
+    arguments["StreamSpecification"]["StreamEnabled"] = True
+    dynamodb.create_table(TableName="table", **arguments)
+    return Table(dynamodb, "table")
+
+
+@pytest.fixture
+def secret(aws: None, credentials: Credentials) -> dict[str, Any]:
+    """The merchant's secret; tests may change it before the first call."""
+    return {
+        "private_key": credentials.merchant_private_key,
+        "cert_serial_no": credentials.merchant_serial_no,
+        "apiv3_keys": [credentials.apiv3_key],
+        "public_keys": {credentials.platform_key_id: credentials.platform_public_key},
+    }
+
+
+@pytest.fixture
+def shop(
+    table: Table,
+    world: World,
+    wechat_url: str,
+    secret: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> "Shop":
+    client = boto3.client("secretsmanager")
+    app_secret = {"app_secret": world.credentials.app_secret, "token_keys": [secrets.token_hex(32)]}
+    for name, value in {
+        "TABLE_NAME": "table",
+        "TOPIC_ARN": boto3.client("sns").create_topic(Name="topic")["TopicArn"],
+        "APPID": world.credentials.appid,
+        "MCHID": world.credentials.mchid,
+        "PUBLIC_BASE_URL": NOTIFY_BASE,
+        "WECHAT_PAY_BASE_URL": wechat_url,
+        "MINI_PROGRAM_BASE_URL": wechat_url,
+        "MINIPROGRAM_STATE": "formal",
+        "ORDER_CONFIRMED_TEMPLATE_ID": "template-confirmed",
+        "CHECK_IN_CODE_TEMPLATE_ID": "template-code",
+        "WECHAT_PAY_SECRET_ARN": client.create_secret(Name="pay", SecretString=json.dumps(secret))["ARN"],
+        "MINI_PROGRAM_SECRET_ARN": client.create_secret(Name="app", SecretString=json.dumps(app_secret))["ARN"],
+    }.items():
+        monkeypatch.setenv(name, value)
+    table.put_homestay(HOME)
+    return Shop(table, world, wechat_url)
+
+
+class Shop:
+    """The deployed bundle, as a phone, WeChat and the queues meet it."""
+
+    def __init__(self, table: Table, world: World, wechat_url: str) -> None:
+        self.table = table
+        self.world = world
+        self.wechat_url = wechat_url
+        self.context = Context()
+        self._seen: dict[str, dict[str, Any]] = {}
+
+    # --- the phone
+
+    def call(self, route: str, body: Any = None, *, token: str = "", order_sn: str = "", **changes: Any) -> Answer:
+        """One request through the authorizer, as the gateway makes it."""
+        method, path = route.split(" ")
+        text = body if isinstance(body, str) or body is None else json.dumps(body)
+        event = http_event(method, path.replace("{order_sn}", order_sn), text)
+        event["routeKey"] = route
+        event["headers"] |= changes.pop("headers", {})
+        if route not in ("POST /login", "POST /wxpay/notify"):
+            verdict = authorizer.handler({"headers": {"authorization": f"Bearer {token}"}}, self.context)  # type: ignore[arg-type]
+            if not verdict["isAuthorized"]:
+                return Answer(403, {}, {"message": "Forbidden"})
+            event["requestContext"]["authorizer"] = {"lambda": verdict["context"]}
+        event |= changes
+        return answer(ROUTES[route].handler(event, self.context))  # type: ignore[attr-defined]
+
+    def login(self, user: str = "guest-1") -> str:
+        reply = self.call("POST /login", {"code": self.world.login_code(user)})
+        assert reply.status == 200, reply
+        return str(reply.json["token"])
+
+    def order(self, token: str, **changes: Any) -> str:
+        reply = self.call("POST /orders", new_order(**changes), token=token)
+        assert reply.status == 201, reply
+        return str(reply.json["order_sn"])
+
+    def prepay(self, token: str, order_sn: str, **body: Any) -> dict[str, str]:
+        reply = self.call("POST /orders/{order_sn}/prepay", body, token=token, order_sn=order_sn)
+        assert reply.status == 200, reply
+        return dict(reply.json)
+
+    def poll(self, token: str, order_sn: str) -> dict[str, Any]:
+        reply = self.call("GET /orders/{order_sn}/payment", token=token, order_sn=order_sn)
+        assert reply.status == 200, reply
+        return dict(reply.json)
+
+    def cashier(self, fields: dict[str, str]) -> str:
+        """The cashier of the WeChat app. The notice that it sends goes nowhere: tests bring it themselves."""
+        reply = httpx.post(f"{self.wechat_url}/_sim/cashier/pay", json=fields | {"appid": self.world.credentials.appid})
+        return str(reply.json()["errMsg"])
+
+    def paid_order(self) -> tuple[str, str]:
+        """(token, order_sn) of an order that WeChat has the money of, and nobody here knows it yet."""
+        token = self.login()
+        order_sn = self.order(token)
+        assert self.cashier(self.prepay(token, order_sn)) == "requestPayment:ok"
+        return token, order_sn
+
+    # --- WeChat
+
+    def notice(self, out_trade_no: str, **changes: Any) -> notification.Signed:
+        return notification.build(self.world, self.world.trades[out_trade_no], **changes)
+
+    def notify(self, signed: notification.Signed, **changes: Any) -> Answer:
+        headers = {name.lower(): value for name, value in signed.headers.items()} | changes.pop("headers", {})
+        return self.call("POST /wxpay/notify", signed.body.decode(), headers=headers, **changes)
+
+    # --- the stream and the queues
+
+    def records(self) -> list[dict[str, Any]]:
+        """What the stream holds since the last call, filtered as the mapping does."""
+        changed = []
+        for item in self.items():
+            key = f"{item['pk']['S']}/{item['sk']['S']}"
+            old = self._seen.get(key)
+            self._seen[key] = item
+            if old != item and item.get("status", {}).get("S") not in (None, "WAIT_PAY", "NOTPAY"):
+                stream: dict[str, Any] = {"NewImage": item, "ApproximateCreationDateTime": 1764000000}
+                changed.append({"eventName": "MODIFY", "dynamodb": stream | ({"OldImage": old} if old else {})})
+        return changed
+
+    def items(self) -> list[dict[str, Any]]:
+        return [item for page in self.client.get_paginator("scan").paginate(TableName="table") for item in page["Items"]]
+
+    @property
+    def client(self) -> Any:
+        return boto3.client("dynamodb")
+
+    def events(self) -> list[dict[str, Any]]:
+        """Publishes what the stream holds, and gives what reached the topic, as a queue's messages."""
+        sqs, sns = boto3.client("sqs"), boto3.client("sns")
+        queue = sqs.create_queue(QueueName="all-events")["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        topic = sns.list_topics()["Topics"][0]["TopicArn"]
+        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+        records = self.records()
+        if records:
+            publish_events.handler({"Records": records}, self.context)  # type: ignore[arg-type]
+        messages = []
+        while batch := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+            messages += [json.loads(message["Body"]) for message in batch]
+            for message in batch:
+                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        return messages
+
+    def deliver(self, consumer: Any, *events: Any) -> list[str]:
+        """Hands messages to a consumer; gives the ids of those that failed."""
+        batch = {"Records": [sqs_record(n, e if isinstance(e, str) else json.dumps(e)) for n, e in enumerate(events)]}
+        reply = consumer.handler(batch, self.context)
+        return [failure["itemIdentifier"] for failure in reply["batchItemFailures"]]
+
+    def settle_events(self) -> None:
+        """Lets every event run its course, as the topic's filters send it."""
+        while events := self.events():
+            for event in events:
+                if event["type"].startswith(("payment.", "refund.")):
+                    assert self.deliver(order_update, event) == []
+                if event["type"] == "order.paid":
+                    assert self.deliver(notify_user, event) == []
+
+    # --- the table
+
+    def collection(self, order_sn: str) -> Collection:
+        found = self.table.collection(order_sn, consistent=True)
+        assert found is not None
+        return found
+
+    def sort_keys(self, prefix: str) -> list[str]:
+        return sorted(item["sk"]["S"] for item in self.items() if item["sk"]["S"].startswith(prefix))
+
+    def cases(self) -> list[dict[str, Any]]:
+        return [unwire(item) for item in self.items() if item["sk"]["S"].startswith("CASE#")]
+
+    def set_order(self, order_sn: str, **attributes: Any) -> None:
+        """The order as some other function left it."""
+        order = replace(self.collection(order_sn).order, **attributes)
+        self.table._put({"pk": f"ORDER#{order_sn}", "sk": "ORDER"}, order)
+
+    def set_payment(self, order_sn: str, **attributes: Any) -> None:
+        """Its last payment as some other function left it."""
+        payment = replace(self.collection(order_sn).payments[-1], **attributes)
+        self.table._put({"pk": f"ORDER#{order_sn}", "sk": f"PAYMENT#{payment.n}"}, payment)
+
+
+def new_order(**changes: Any) -> dict[str, Any]:
+    today = beijing_day(utc_now())
+    order = {
+        "homestay_id": HOME.homestay_id,
+        "start_date": (today + timedelta(days=7)).isoformat(),
+        "end_date": (today + timedelta(days=9)).isoformat(),
+        "people": 2,
+        "need_food": True,
+    }
+    return order | changes
+
+
+def http_event(method: str, path: str, body: str | None) -> dict[str, Any]:
+    """An HTTP API event (2.0), from the shape that events/ holds."""
+    with open("events/orders/create.json") as file:
+        event: dict[str, Any] = json.load(file)
+    del event["requestContext"]["authorizer"]
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+    event["requestContext"]["http"]["method"] = method
+    event["body"] = body
+    event["headers"] = {"content-type": "application/json", "host": "pay.example.com"}
+    return event
+
+
+def sqs_record(number: int, body: str) -> dict[str, Any]:
+    with open("events/order_update/payment_succeeded.json") as file:
+        record: dict[str, Any] = json.load(file)["Records"][0]
+    return record | {"messageId": f"m{number}", "body": body}
+
+
+def answer(reply: dict[str, Any]) -> Answer:
+    body = reply.get("body")
+    headers = {name.lower(): value for name, value in reply.get("headers", {}).items()}
+    return Answer(reply["statusCode"], headers, json.loads(body) if body else None)
+
+
