@@ -1,0 +1,1 @@
+"""The laptop cloud: the template on an embedded AWS, against the simulated WeChat, with one front door."""

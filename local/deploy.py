@@ -1,0 +1,174 @@
+"""Puts template.yaml on the emulator with plain CloudFormation, fills the secrets, seeds the catalogue."""
+
+import hashlib
+import io
+import json
+import secrets
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from local.emulator import CLOUD, StartFailed, run
+from local.home import PROJECT, State
+from simulator.credentials import Credentials
+
+sys.path.insert(0, str(PROJECT / "layers/payments/python"))
+from payments.business.homestay import Homestay
+from payments.table import Table
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+REGION = "us-east-1"
+STACK = "wxpay-local"
+BUCKET = "wxpay-local-artifacts"
+ADMINISTRATOR = "test"  # the emulator's name for one who may do everything
+DEPLOY_WITHIN_S = 60
+CALLS = Config(connect_timeout=2, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def client(name: str, endpoint_url: str) -> Any:
+    """A boto3 client of the laptop cloud's, as its administrator."""
+    return boto3.client(
+        name,  # type: ignore[call-overload]
+        endpoint_url=endpoint_url,
+        region_name=REGION,
+        aws_access_key_id=ADMINISTRATOR,
+        aws_secret_access_key=ADMINISTRATOR,
+        config=CALLS,
+    )
+
+
+def package(dependencies: Path) -> dict[str, bytes]:
+    """The zip of each function and layer, by its folder in the template."""
+    packages = {f"functions/{folder.name}": _zip(folder) for folder in sorted((PROJECT / "functions").iterdir())}
+    packages["layers/payments"] = _zip(PROJECT / "layers/payments")
+    # See emulator.install_dependencies: one line instead of 37 MB for every worker.
+    line = f"import sys; sys.path.insert(0, {str(dependencies)!r})\n"
+    packages["layers/dependencies"] = _zip_of({"python/lib/python3/site-packages/dependencies.pth": line.encode()})
+    return packages
+
+
+def _zip(folder: Path) -> bytes:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return _zip_of({str(path.relative_to(folder)): path.read_bytes() for path in files})
+
+
+def _zip_of(files: dict[str, bytes]) -> bytes:
+    """The same bytes for the same files, whenever it is made."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, EPOCH), content)
+    return buffer.getvalue()
+
+
+def artifact_key(folder: str, content: bytes) -> str:
+    return f"{folder.replace('/', '-')}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+
+
+async def expand(packages: dict[str, bytes]) -> str:
+    """The template as plain CloudFormation, with the packages' places in it."""
+    keys = {folder: artifact_key(folder, content) for folder, content in packages.items()}
+    artifacts = json.dumps({"bucket": BUCKET, "keys": keys}).encode()
+    command = [str(CLOUD / "bin/python"), str(PROJECT / "local/expand.py"), str(PROJECT / "template.yaml")]
+    return (await run(command, artifacts)).decode()
+
+
+def upload(endpoint_url: str, packages: dict[str, bytes]) -> None:
+    s3 = client("s3", endpoint_url)
+    s3.create_bucket(Bucket=BUCKET)
+    for folder, content in packages.items():
+        s3.put_object(Bucket=BUCKET, Key=artifact_key(folder, content), Body=content)
+
+
+def deploy(endpoint_url: str, template: str, parameters: dict[str, str]) -> dict[str, str]:
+    """Creates the stack; gives its outputs. Raises StartFailed with the resource that failed and why."""
+    cloudformation: CloudFormationClient = client("cloudformation", endpoint_url)
+    cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_IAM"],
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )
+    until = time.monotonic() + DEPLOY_WITHIN_S
+    while time.monotonic() < until:
+        stack = cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+        if stack["StackStatus"] == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+            raise StartFailed("the stack cannot be deployed:\n" + _why(cloudformation))
+        time.sleep(0.1)
+    raise StartFailed(f"the stack is not deployed after {DEPLOY_WITHIN_S} s")
+
+
+def _why(cloudformation: "CloudFormationClient") -> str:
+    events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+    failed = [event for event in events if event.get("ResourceStatus", "").endswith("_FAILED")]
+    return "\n".join(f"  {event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}" for event in failed)
+
+
+def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, public_url: str) -> dict[str, str]:
+    """What differs between this machine and AWS: addresses, and a little patience of the queues."""
+    return {
+        "Environment": "local",
+        "Appid": credentials.appid,
+        "Mchid": credentials.mchid,
+        "PublicBaseUrl": public_url,
+        "EndpointUrl": aws_url,
+        "WechatPayBaseUrl": wechat_url,
+        "MiniProgramBaseUrl": wechat_url,
+        "OrderConfirmedTemplateId": "QIJPmfxaNqYzSjOlXGk1T6Xfw94JwbSPuOd3u_hi3WE",
+        "CheckInCodeTemplateId": "kmm-maRr6v_9eMxEPpj-5clJ2YW_EFpd8-ngyYk63e4",
+        "MiniprogramState": "developer",
+        "QueueVisibilityTimeout": "3",
+        "MaxReceiveCount": "3",
+    }
+
+
+def fill_secrets(endpoint_url: str, outputs: dict[str, str], credentials: Credentials) -> None:
+    """The two secrets, as an operator fills them on AWS."""
+    merchant = {
+        "private_key": credentials.merchant_private_key,
+        "cert_serial_no": credentials.merchant_serial_no,
+        "apiv3_keys": [credentials.apiv3_key],
+        "public_keys": {credentials.platform_key_id: credentials.platform_public_key},
+    }
+    app = {"app_secret": credentials.app_secret, "token_keys": [secrets.token_urlsafe(48)]}
+    manager = client("secretsmanager", endpoint_url)
+    for arn, value in ((outputs["WechatPaySecretArn"], merchant), (outputs["MiniProgramSecretArn"], app)):
+        manager.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+
+
+def seed(endpoint_url: str, table: str) -> None:
+    """The catalogue of local/homestays.json."""
+    into = Table(client("dynamodb", endpoint_url), table)
+    for home in json.loads((PROJECT / "local/homestays.json").read_text()):
+        into.put_homestay(Homestay(**home))
+
+
+def state(outputs: dict[str, str], credentials: Credentials, *, api: str, wechat: str, aws: str) -> State:
+    return State(
+        api_url=api,
+        wechat_url=wechat,
+        aws_endpoint_url=aws,
+        region=REGION,
+        table=outputs["TableName"],
+        topic_arn=outputs["TopicArn"],
+        stack=STACK,
+        queues={"order_update": outputs["OrderUpdateQueueUrl"], "notify_user": outputs["NotifyUserQueueUrl"]},
+        dlqs={
+            "order_update": outputs["OrderUpdateDlqUrl"],
+            "notify_user": outputs["NotifyUserDlqUrl"],
+            "publish_events": outputs["StreamDlqUrl"],
+        },
+        appid=credentials.appid,
+        mchid=credentials.mchid,
+        secrets={"wechat_pay": outputs["WechatPaySecretArn"], "mini_program": outputs["MiniProgramSecretArn"]},
+    )

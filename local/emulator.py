@@ -1,0 +1,155 @@
+"""The child processes: the AWS emulator and the simulated WeChat, and what they need before they start."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from local.home import PROJECT, Home
+
+CLOUD = Path(os.environ.get("WXPAY_CLOUD_ENV", PROJECT / ".venv-cloud"))
+REQUIREMENTS = PROJECT / "layers/dependencies/requirements.txt"
+READY_WITHIN_S = 30
+STOP_WITHIN_S = 3
+
+
+class StartFailed(Exception):
+    """A part of the cloud did not start; the text says which and why."""
+
+
+class Child:
+    """One child process, its output in a log file of its own."""
+
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.name = name
+        self.process = process
+        self.log = log
+
+    @classmethod
+    async def start(
+        cls, home: Home, name: str, command: Sequence[str], environment: Mapping[str, str], lock: int
+    ) -> "Child":
+        log = home.folder / f"{name}.log"
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=PROJECT,
+                env={**os.environ, **environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(lock,),
+            )
+        return cls(name, process, log)
+
+    async def ready(self, url: str) -> None:
+        """Waits until the address answers. Raises StartFailed with the end of the log."""
+        async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
+            for _ in range(READY_WITHIN_S * 20):
+                if self.process.returncode is not None:
+                    break
+                with contextlib.suppress(httpx.HTTPError):
+                    if (await client.get(url)).status_code == 200:
+                        return
+                await asyncio.sleep(0.05)
+        tail = self.log.read_text(errors="replace").strip().splitlines()[-5:]
+        raise StartFailed(f"{self.name} did not start (log: {self.log}):\n  " + "\n  ".join(tail))
+
+    async def stop(self) -> None:
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.returncode is not None:
+                return
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(sign)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.process.wait(), STOP_WITHIN_S)
+
+
+async def start_emulator(home: Home, port: int, lock: int) -> Child:
+    """MiniStack, on the loopback, with authorization on: each function may do what its role says, and no more."""
+    scratch = home.folder / "emulator"
+    shutil.rmtree(scratch, ignore_errors=True)
+    (scratch / "tmp").mkdir(parents=True)
+    child = await Child.start(
+        home,
+        "emulator",
+        [str(CLOUD / "bin/ministack")],
+        {
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",
+            "AUTH": "true",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "TMPDIR": str(scratch / "tmp"),
+            "STATE_DIR": str(scratch / "state"),
+            "S3_DATA_DIR": str(scratch / "s3"),
+            "LOG_LEVEL": "INFO",
+        },
+        lock,
+    )
+    await child.ready(f"http://127.0.0.1:{port}/_ministack/ready")
+    return child
+
+
+async def start_wechat(home: Home, port: int, lock: int) -> Child:
+    """The simulator as a stranger would start it."""
+    command = [sys.executable, "-m", "simulator", "--port", str(port), "--state", str(home.folder / "simulator")]
+    child = await Child.start(home, "wechat", command, {}, lock)
+    await child.ready(f"http://127.0.0.1:{port}/_sim/messages")
+    return child
+
+
+async def install_dependencies(home: Home) -> Path:
+    """The folder of the layer's packages for the emulator's interpreter; made again when the lock has changed.
+
+    The emulator unzips every layer for every worker. So the local dependency layer is one .pth file that points here.
+    """
+    folder, stamp = home.folder / "dependencies", home.folder / "dependencies.stamp"
+    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return folder
+    stamp.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    uv = os.environ.get("UV", "uv")
+    arguments = ["--require-hashes", "--compile-bytecode", "--requirements", str(REQUIREMENTS)]
+    await run(
+        [uv, "pip", "install", "--quiet", "--python", str(CLOUD / "bin/python"), "--target", str(folder), *arguments]
+    )
+    stamp.write_text(wanted)
+    return folder
+
+
+async def run(command: Sequence[str], stdin: bytes = b"") -> bytes:
+    """A command's output. Raises StartFailed with what it wrote to its error stream."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        cwd=PROJECT,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate(stdin)
+    if process.returncode:
+        raise StartFailed(f"{' '.join(command[:4])} ... failed:\n{errors.decode(errors='replace').strip()[-2000:]}")
+    return output
+
+
+def check_port(port: int, what: str, option: str) -> None:
+    """Raises StartFailed, in one line, when something listens there already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StartFailed(
+                f"port {port} ({what}) cannot be used: {error.strerror}; stop what uses it or choose another: {option}"
+            ) from None

@@ -1,0 +1,55 @@
+"""One fixed address for phones and for WeChat: /api/... goes to the deployed API, byte for byte."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import aiohttp
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te"}
+TIMEOUT_S = 29  # the gateway's own is 30
+
+HERE = """wxpay-serverless, the laptop cloud
+
+  /api/...   the HTTP API, as the gateway serves it (README.md has the routes)
+"""
+
+
+def create_app(upstream: str) -> Starlette:
+    """The ASGI app; `upstream` is the deployed API's address without a slash at the end."""
+    client: aiohttp.ClientSession
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        nonlocal client
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as client:
+            yield
+
+    async def forward(request: Request) -> Response:
+        path = request.scope["raw_path"].decode("latin-1").removeprefix("/api")
+        query = request.scope["query_string"].decode("latin-1")
+        headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
+        try:
+            async with client.request(
+                request.method,
+                upstream + path + (f"?{query}" if query else ""),
+                headers=headers,
+                data=await request.body(),
+                allow_redirects=False,
+                skip_auto_headers=("User-Agent", "Content-Type", "Accept"),
+            ) as reply:
+                body = await reply.read()
+                kept = {name: value for name, value in reply.headers.items() if name.lower() not in HOP_BY_HOP}
+                return Response(body, reply.status, kept)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return PlainTextResponse(f"the deployed API does not answer: {type(error).__name__}\n", 502)
+
+    async def here(_: Request) -> Response:
+        return PlainTextResponse(HERE)
+
+    return Starlette(routes=[Route("/api/{path:path}", forward, methods=METHODS), Route("/", here)], lifespan=lifespan)

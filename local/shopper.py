@@ -1,0 +1,143 @@
+"""One guest who orders, pays and waits for his messages: through the public API and the WeChat app only."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import httpx
+
+PATIENCE_S = 30
+MESSAGES = 2
+LOOK_EVERY_S = 0.01
+
+
+class ShopFailed(Exception):
+    """The order did not get through; the text says at which step and what was answered."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Purchase:
+    """One order from login to messages; times in milliseconds since the start of each step."""
+
+    order_sn: str = ""
+    out_trade_no: str = ""
+    transaction_id: str = ""
+    order_status: str = ""
+    payment_status: str = ""
+    redeem_code: str = ""
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        """All of it happened."""
+        paid = self.order_status == "WAIT_USE" and self.payment_status == "SUCCESS"
+        return paid and bool(self.transaction_id and self.redeem_code) and len(self.messages) == MESSAGES
+
+
+class Shopper:
+    """A phone with WeChat on it."""
+
+    def __init__(self, api_url: str, wechat_url: str, appid: str, user: str) -> None:
+        self._api = httpx.Client(base_url=api_url, timeout=PATIENCE_S, trust_env=False)
+        self._wechat = httpx.Client(base_url=wechat_url, timeout=PATIENCE_S, trust_env=False)
+        self._appid = appid
+        self.user = user
+
+    def __enter__(self) -> "Shopper":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._api.close()
+        self._wechat.close()
+
+    def buy(self, homestay_id: str = "lake-house") -> Purchase:
+        """One order, from login to both messages. Raises ShopFailed."""
+        purchase, started = Purchase(), time.monotonic()
+        try:
+            self.login()
+            self._lap(purchase, "login", started)
+            step = time.monotonic()
+            purchase.order_sn = self.order(homestay_id)["order_sn"]
+            self._lap(purchase, "order", step)
+            step = time.monotonic()
+            fields = self.prepay(purchase.order_sn)
+            purchase.out_trade_no = fields.pop("out_trade_no")
+            self._lap(purchase, "prepay", step)
+            step = time.monotonic()
+            self.pay(fields)
+            self._lap(purchase, "pay", step)
+            self._await_the_end(purchase, time.monotonic())
+        except httpx.HTTPError as error:
+            raise ShopFailed(f"no answer: {type(error).__name__} {error}") from error
+        self._lap(purchase, "total", started)
+        return purchase
+
+    def login(self) -> None:
+        code = _ok("wx.login", self._wechat.post("/_sim/login", json={"user": self.user}))["code"]
+        token = _ok("login", self._api.post("/login", json={"code": code}))["token"]
+        self._api.headers["Authorization"] = f"Bearer {token}"
+
+    def order(self, homestay_id: str) -> dict[str, Any]:
+        start = datetime.now(UTC).astimezone(timezone(timedelta(hours=8))).date() + timedelta(days=7)
+        body = {
+            "homestay_id": homestay_id,
+            "start_date": start.isoformat(),
+            "end_date": (start + timedelta(days=2)).isoformat(),
+            "people": 2,
+            "need_food": True,
+        }
+        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=body), 201)
+        return told
+
+    def prepay(self, order_sn: str) -> dict[str, str]:
+        fields: dict[str, str] = _ok("prepay", self._api.post(f"/orders/{order_sn}/prepay", json={}))
+        return fields
+
+    def pay(self, fields: dict[str, str]) -> None:
+        """wx.requestPayment, and a user who types the right password."""
+        request = fields | {"appid": self._appid, "user": self.user}
+        answer = _ok("cashier", self._wechat.post("/_sim/cashier/pay", json=request))["errMsg"]
+        if answer != "requestPayment:ok":
+            raise ShopFailed(f"cashier: {answer}")
+
+    def poll(self, order_sn: str) -> dict[str, Any]:
+        told: dict[str, Any] = _ok("poll", self._api.get(f"/orders/{order_sn}/payment"))
+        return told
+
+    def _await_the_end(self, purchase: Purchase, paid: float) -> None:
+        """Polls as the server says, and looks for the messages, until all is there or patience ends."""
+        poll_at = paid + 1.0
+        while not purchase.complete and time.monotonic() < paid + PATIENCE_S:
+            if len(purchase.messages) < MESSAGES:
+                purchase.messages = self._messages(purchase)
+                if len(purchase.messages) == MESSAGES:
+                    self._lap(purchase, "messages", paid)
+                    poll_at = time.monotonic()
+            if time.monotonic() >= poll_at and not purchase.redeem_code:
+                told = self.poll(purchase.order_sn)
+                purchase.order_status, purchase.payment_status = told["order_status"], told["payment_status"]
+                purchase.redeem_code = told["redeem_code"] or ""
+                poll_at = time.monotonic() + (told["poll_after_ms"] or 0) / 1000
+                if purchase.redeem_code:
+                    self._lap(purchase, "confirmed", paid)
+            if not purchase.transaction_id:
+                trade = _ok("trade", self._wechat.get(f"/_sim/trades/{purchase.out_trade_no}"))
+                purchase.transaction_id = trade.get("transaction_id", "")
+            time.sleep(LOOK_EVERY_S)
+
+    def _messages(self, purchase: Purchase) -> list[dict[str, Any]]:
+        """Those of this order: one names it, the other follows to the same user."""
+        sent = [m for m in _ok("messages", self._wechat.get("/_sim/messages")) if m["user"] == self.user]
+        names = [n for n, m in enumerate(sent) if {"value": purchase.order_sn} in m["data"].values()]
+        return sent[names[0] : names[0] + MESSAGES] if names else []
+
+    def _lap(self, purchase: Purchase, step: str, since: float) -> None:
+        purchase.timings_ms[step] = round((time.monotonic() - since) * 1000, 1)
+
+
+def _ok(step: str, reply: httpx.Response, status: int = 200) -> Any:
+    if reply.status_code != status:
+        raise ShopFailed(f"{step}: HTTP {reply.status_code} {reply.text[:300]}")
+    return reply.json()

@@ -1,0 +1,124 @@
+"""The process that holds the laptop cloud: starts its parts, keeps the front door, ends everything.
+
+    python -m local.supervisor FRONT_DOOR_PORT WECHAT_PORT AWS_PORT
+
+Tells its progress on standard output, one JSON object a line: {"step": ..., "seconds": ...}, at last {"ready": true} or
+{"error": ...}. It leads a process group of its own; SIGTERM ends it and all that it started.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from dataclasses import dataclass
+
+import uvicorn
+
+from local import deploy
+from local.emulator import Child, StartFailed, check_port, install_dependencies, start_emulator, start_wechat
+from local.front_door import create_app
+from local.home import AlreadyRunning, Home
+from simulator.credentials import Credentials
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    front_door: int
+    wechat: int
+    aws: int
+
+    def check(self) -> None:
+        """Raises StartFailed, in one line."""
+        check_port(self.front_door, "front door", "./dev up --port N")
+        check_port(self.wechat, "WeChat simulator", "./dev up --wechat-port N")
+        check_port(self.aws, "AWS emulator", "./dev up --aws-port N")
+
+
+class Supervisor:
+    def __init__(self, home: Home, ports: Ports, lock: int) -> None:
+        self._home, self._ports, self._lock = home, ports, lock
+        self._children: list[Child] = []
+        self._started = time.monotonic()
+
+    async def run(self) -> None:
+        """Starts everything, serves until SIGTERM or until a part dies, stops everything."""
+        stop = asyncio.Event()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+        try:
+            started = asyncio.create_task(self._start())
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if not started.done():
+                started.cancel()
+                return
+            front_door = await started
+            tell(ready=True)
+            ends = [asyncio.create_task(child.process.wait()) for child in self._children]
+            await asyncio.wait({stopped, front_door, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await asyncio.gather(*(child.stop() for child in self._children))
+
+    async def _start(self) -> "asyncio.Task[None]":
+        self._ports.check()
+        aws_url, wechat_url, public_url = (
+            f"http://127.0.0.1:{port}" for port in (self._ports.aws, self._ports.wechat, self._ports.front_door)
+        )
+        public_url += "/api"
+        dependencies = install_dependencies(self._home)
+        emulator, wechat = self._child(start_emulator, self._ports.aws), self._child(start_wechat, self._ports.wechat)
+        packages = deploy.package(self._home.folder / "dependencies")
+        self._step("functions and layers packed")
+        template, *_ = await asyncio.gather(deploy.expand(packages), dependencies, emulator, wechat)
+        self._step("emulator, simulator and dependencies are there")
+        await asyncio.to_thread(deploy.upload, aws_url, packages)
+        credentials = Credentials.load_or_create(self._home.folder / "simulator")
+        parameters = deploy.parameters(credentials, aws_url=aws_url, wechat_url=wechat_url, public_url=public_url)
+        outputs = await asyncio.to_thread(deploy.deploy, aws_url, template, parameters)
+        self._step("template.yaml deployed")
+        await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
+        await asyncio.to_thread(deploy.seed, aws_url, outputs["TableName"])
+        front_door = await self._open_front_door(f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default")
+        self._home.publish(deploy.state(outputs, credentials, api=public_url, wechat=wechat_url, aws=aws_url))
+        self._step("secrets filled, catalogue seeded, front door open")
+        return front_door
+
+    async def _child(self, start, port: int) -> None:  # type: ignore[no-untyped-def]
+        self._children.append(await start(self._home, port, self._lock))
+
+    async def _open_front_door(self, upstream: str) -> "asyncio.Task[None]":
+        config = uvicorn.Config(
+            create_app(upstream), host="127.0.0.1", port=self._ports.front_door, log_level="warning"
+        )
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        task = asyncio.create_task(server._serve())
+        while not server.started:
+            if task.done():
+                raise StartFailed(f"the front door cannot open on port {self._ports.front_door}")
+            await asyncio.sleep(0.01)
+        return task
+
+    def _step(self, text: str) -> None:
+        tell(step=text, seconds=round(time.monotonic() - self._started, 1))
+
+
+def tell(**words: object) -> None:
+    print(json.dumps(words), flush=True)
+
+
+def main() -> int:
+    front_door, wechat, aws = (int(argument) for argument in sys.argv[1:4])
+    home = Home()
+    try:
+        with home.held() as lock:
+            asyncio.run(Supervisor(home, Ports(front_door, wechat, aws), lock).run())
+    except (StartFailed, AlreadyRunning, ValueError) as error:
+        tell(error=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
