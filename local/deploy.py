@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import secrets
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -15,11 +14,9 @@ from botocore.config import Config
 
 from local.emulator import CLOUD, StartFailed, run
 from local.home import PROJECT, State
-from simulator.credentials import Credentials
-
-sys.path.insert(0, str(PROJECT / "layers/payments/python"))
 from payments.business.homestay import Homestay
 from payments.table import Table
+from simulator.credentials import Credentials
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient

@@ -7,6 +7,7 @@ Tells its progress on standard output, one JSON object a line: {"step": ..., "se
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import sys
@@ -35,10 +36,18 @@ class Ports:
         check_port(self.aws, "AWS emulator", "./dev up --aws-port N")
 
 
+class _Server(uvicorn.Server):
+    """Leaves the signals to the supervisor."""
+
+    def capture_signals(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+
 class Supervisor:
     def __init__(self, home: Home, ports: Ports, lock: int) -> None:
         self._home, self._ports, self._lock = home, ports, lock
         self._children: list[Child] = []
+        self._server: uvicorn.Server | None = None
         self._started = time.monotonic()
 
     async def run(self) -> None:
@@ -57,6 +66,9 @@ class Supervisor:
             tell(ready=True)
             ends = [asyncio.create_task(child.process.wait()) for child in self._children]
             await asyncio.wait({stopped, front_door, *ends}, return_when=asyncio.FIRST_COMPLETED)
+            if self._server:
+                self._server.should_exit = True
+                await front_door
         finally:
             await asyncio.gather(*(child.stop() for child in self._children))
 
@@ -88,13 +100,10 @@ class Supervisor:
         self._children.append(await start(self._home, port, self._lock))
 
     async def _open_front_door(self, upstream: str) -> "asyncio.Task[None]":
-        config = uvicorn.Config(
-            create_app(upstream), host="127.0.0.1", port=self._ports.front_door, log_level="warning"
-        )
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        task = asyncio.create_task(server._serve())
-        while not server.started:
+        app = create_app(upstream)
+        self._server = _Server(uvicorn.Config(app, host="127.0.0.1", port=self._ports.front_door, log_level="warning"))
+        task = asyncio.create_task(self._server.serve())
+        while not self._server.started:
             if task.done():
                 raise StartFailed(f"the front door cannot open on port {self._ports.front_door}")
             await asyncio.sleep(0.01)

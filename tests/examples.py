@@ -38,9 +38,7 @@ STAY = Stay(
 
 
 def order(**changes: Any) -> Order:
-    base = place(
-        STAY, order_sn=ORDER_SN, business_id="b-hangzhou", user_id="u1", openid="o1", attempt="a1", now=NOW
-    )
+    base = place(STAY, order_sn=ORDER_SN, business_id="b-hangzhou", user_id="u1", openid="o1", attempt="a1", now=NOW)
     return replace(base, **changes)
 
 
@@ -69,5 +67,3 @@ def trade(n: int = 1, **changes: Any) -> Trade:
         success_time=NOW + timedelta(seconds=20),
     )
     return replace(base, **changes)
-
-

@@ -243,7 +243,9 @@ class Shop:
         return changed
 
     def items(self) -> list[dict[str, Any]]:
-        return [item for page in self.client.get_paginator("scan").paginate(TableName="table") for item in page["Items"]]
+        return [
+            item for page in self.client.get_paginator("scan").paginate(TableName="table") for item in page["Items"]
+        ]
 
     @property
     def client(self) -> Any:
@@ -339,5 +341,3 @@ def answer(reply: dict[str, Any]) -> Answer:
     body = reply.get("body")
     headers = {name.lower(): value for name, value in reply.get("headers", {}).items()}
     return Answer(reply["statusCode"], headers, json.loads(body) if body else None)
-
-

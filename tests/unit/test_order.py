@@ -34,9 +34,7 @@ def test_a_stay_costs_nights_times_price_and_food_per_person_and_night() -> None
     assert ask(need_food=False).total_fen == 2 * 38800
 
 
-@given(
-    nights=st.integers(1, MAX_NIGHTS), people=st.integers(1, 4), need_food=st.booleans(), ahead=st.integers(0, 300)
-)
+@given(nights=st.integers(1, MAX_NIGHTS), people=st.integers(1, 4), need_food=st.booleans(), ahead=st.integers(0, 300))
 def test_every_stay_that_is_sold_costs_at_least_its_nights(
     nights: int, people: int, need_food: bool, ahead: int
 ) -> None:

@@ -87,7 +87,9 @@ def test_money_on_a_closed_trade_is_late_not_lost() -> None:
     assert judge(payment(**CLOSED), trade()) is Verdict.LATE
 
 
-@pytest.mark.parametrize("wrong", [{"total_fen": 1}, {"currency": "USD"}, {"appid": "wxother"}, {"mchid": "1900000009"}])
+@pytest.mark.parametrize(
+    "wrong", [{"total_fen": 1}, {"currency": "USD"}, {"appid": "wxother"}, {"mchid": "1900000009"}]
+)
 @pytest.mark.parametrize("status", [PaymentStatus.NOTPAY, PaymentStatus.CLOSED])
 def test_other_money_than_asked_for_is_mispaid(wrong: dict[str, Any], status: PaymentStatus) -> None:
     assert judge(payment(status=status), trade(**wrong)) is Verdict.MISPAID

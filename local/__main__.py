@@ -1,0 +1,223 @@
+"""The commands behind ./dev."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table as Grid
+
+from local import checks
+from local.deploy import client
+from local.home import PROJECT, Home, NotRunning, State
+from local.life import Watcher
+from local.shopper import Purchase, ShopFailed, Shopper
+
+app = typer.Typer(
+    help="wxpay-serverless on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+console = Console()
+errors = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; ./dev down stops it.")] = False,
+    port: Annotated[int, typer.Option(help="Front door: http://127.0.0.1:PORT/api/...")] = 8080,
+    wechat_port: Annotated[int, typer.Option(help="The simulated WeChat.")] = 9080,
+    aws_port: Annotated[int, typer.Option(help="The AWS emulator.")] = 4566,
+) -> None:
+    """Start the laptop cloud, make one payment and show its life."""
+    home = Home()
+    if home.running():
+        _fail(f"a laptop cloud runs already from {home.folder}; ./dev down stops it, ./dev status shows it")
+    home.folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "local.supervisor", str(port), str(wechat_port), str(aws_port)]
+    with home.log.open("w") as log:
+        supervisor = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        _show_progress(supervisor, home)
+        state = home.state()
+        _first_payment(state)
+        console.print(f"\nThe API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
+        console.print("./dev pay makes one more payment; README.md has the routes.")
+        if not detach:
+            console.print("Running. Ctrl-C stops everything.")
+            supervisor.wait()
+            _fail(f"the laptop cloud ended by itself; see {home.log} and the other logs beside it")
+    except KeyboardInterrupt:
+        console.print("Stopping.")
+        home.stop()
+        raise typer.Exit(0) from None
+    except BaseException:
+        home.stop()
+        raise
+
+
+@app.command()
+def down() -> None:
+    """Stop the laptop cloud and all its processes."""
+    if Home().stop():
+        console.print("Stopped.")
+    else:
+        console.print("Nothing was running.")
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Say whether the laptop cloud runs, and where its parts are. Exit code 1 when it does not run."""
+    home = Home()
+    try:
+        state = home.state()
+    except NotRunning as error:
+        if as_json:
+            print(json.dumps({"running": False}))
+        else:
+            console.print("Starting." if home.running() else str(error))
+        raise typer.Exit(1) from None
+    if as_json:
+        print(json.dumps({"running": True, **json.loads((home.folder / "state.json").read_text())}))
+        return
+    grid = Grid("part", "where", title="The laptop cloud runs")
+    grid.add_row("API", state.api_url)
+    grid.add_row("WeChat simulator", state.wechat_url)
+    grid.add_row("AWS emulator", state.aws_endpoint_url)
+    grid.add_row("table", state.table)
+    for name, waiting in _waiting(state).items():
+        grid.add_row(name, f"{waiting} waiting")
+    grid.add_row("logs", f"{home.folder}/*.log")
+    console.print(grid)
+
+
+@app.command()
+def pay(
+    user: Annotated[str, typer.Option(help="Who pays; a new name is a new WeChat user.")] = "guest-1",
+    homestay: Annotated[str, typer.Option(help="What is booked: an id of GET /homestays.")] = "lake-house",
+    as_json: Json = False,
+) -> None:
+    """One order, from login to both messages, through the public API. Exit code 0 only if all of it happened."""
+    state = _state()
+    try:
+        with Shopper(state.api_url, state.wechat_url, state.appid, user) as shopper:
+            purchase = shopper.buy(homestay)
+    except ShopFailed as error:
+        if as_json:
+            print(json.dumps({"error": str(error)}, ensure_ascii=False))
+            raise typer.Exit(1) from None
+        _fail(str(error))
+    if as_json:
+        print(json.dumps(purchase.report(), ensure_ascii=False))
+    else:
+        _show_purchase(purchase)
+    if not purchase.complete:
+        raise typer.Exit(1)
+
+
+@app.command("test")
+def run_tests(
+    only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(checks.PARTS)}; may repeat.")] = None,
+) -> None:
+    """Lint, types, template lint, unit, component and local tests, as CI runs them."""
+    unknown = set(only or []) - set(checks.PARTS)
+    if unknown:
+        _fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
+    raise typer.Exit(checks.run(console, only or list(checks.PARTS)))
+
+
+@app.command()
+def lock() -> None:
+    """Lock the newest versions that pyproject.toml allows, and write the layer's requirements from the lock."""
+    checks.lock()
+
+
+def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:
+    """Shows the supervisor's steps until it is ready; ends the command with its error if it cannot be."""
+    with console.status("starting the emulator and the simulated WeChat ...") as line:
+        for told in _lines(supervisor):
+            if "error" in told:
+                _fail(told["error"])
+            if told.get("ready"):
+                return
+            console.print(f"  [dim]{told['seconds']:5.1f} s[/]  {told['step']}")
+            line.update("...")
+    _fail(f"the laptop cloud did not start; see {home.log}")
+
+
+def _lines(supervisor: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
+    assert supervisor.stdout is not None
+    for text in supervisor.stdout:
+        yield json.loads(text)
+
+
+def _first_payment(state: State) -> None:
+    started = time.monotonic()
+    grid = Grid("step", "function", "what changed", "ms", title="\nOne payment and its life")
+    grid.columns[3].justify = "right"
+    dynamodb = client("dynamodb", state.aws_endpoint_url)
+    try:
+        with (
+            Shopper(state.api_url, state.wechat_url, state.appid, "guest-1") as shopper,
+            Watcher(dynamodb, state.table, started) as watcher,
+        ):
+            purchase = shopper.buy(watcher=watcher)
+    except ShopFailed as error:
+        _fail(f"the first payment failed at {error}; see {Home().folder}/emulator.log")
+    for step in sorted(watcher.steps, key=lambda step: step.at_ms):
+        grid.add_row(step.step, step.function, step.change, f"{step.at_ms:.0f}")
+    console.print(grid)
+    if not purchase.complete:
+        _fail(f"the first payment is not complete: {purchase.report()}")
+
+
+def _show_purchase(purchase: Purchase) -> None:
+    grid = Grid("", "", show_header=False, title=f"Order {purchase.order_sn}")
+    grid.add_row("order", purchase.order_status)
+    grid.add_row("payment", f"{purchase.payment_status} {purchase.out_trade_no} {purchase.transaction_id}")
+    grid.add_row("redeem code", purchase.redeem_code)
+    grid.add_row("messages", f"{len(purchase.messages)} of 2 sent")
+    grid.add_row("ms", ", ".join(f"{step} {took:.0f}" for step, took in purchase.timings_ms.items()))
+    console.print(grid)
+
+
+def _waiting(state: State) -> dict[str, int]:
+    sqs = client("sqs", state.aws_endpoint_url)
+    urls = {f"queue {name}": url for name, url in state.queues.items()}
+    urls |= {f"dead letters {name}": url for name, url in state.dlqs.items()}
+    name = "ApproximateNumberOfMessages"
+    return {
+        what: int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+        for what, url in urls.items()
+    }
+
+
+def _state() -> State:
+    try:
+        return Home().state()
+    except NotRunning as error:
+        _fail(str(error))
+
+
+def _fail(text: str) -> NoReturn:
+    errors.print(text, style="red", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
