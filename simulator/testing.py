@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from simulator.app import create_app
 from simulator.world import World
@@ -14,13 +15,19 @@ from simulator.world import World
 @contextlib.contextmanager
 def running(world: World) -> Iterator[str]:
     """Serves the world while the block runs; gives its base URL."""
+    with serving(create_app(world)) as base_url:
+        yield base_url
+
+
+@contextlib.contextmanager
+def serving(app: ASGIApp) -> Iterator[str]:
+    """Serves any ASGI app while the block runs; gives its base URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(world), log_level="error", lifespan="on", timeout_graceful_shutdown=1)
-        server = _Server(config)
+        server = _Server(uvicorn.Config(app, log_level="error", lifespan="on", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        server.started_event.wait(10)
+        server.serves.wait(10)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
@@ -33,8 +40,8 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
-        self.started_event = threading.Event()
+        self.serves = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.started_event.set()
+        self.serves.set()

@@ -19,7 +19,7 @@ from payments.notice import Delivery, Message, Notice, claim_next
 from payments.observability import count, instrumented, logger
 from payments.order import Order, OrderStatus
 from payments.queues import consume
-from payments.settings import optional, setting, table
+from payments.settings import Misconfigured, setting, table
 from payments.times import utc_now
 
 USER_REFUSED = 43101
@@ -80,11 +80,10 @@ def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, str]])
 
 def _send(order: Order, template: str, data: Mapping[str, str]) -> Message:
     """One message to the guest, and what is known of it afterwards."""
-    template_id = setting(f"{template.upper()}_TEMPLATE_ID")
-    state = optional("MINIPROGRAM_STATE") or "formal"
     try:
+        template_id, state = setting(f"{template.upper()}_TEMPLATE_ID"), setting("MINIPROGRAM_STATE")
         mini_program().send_message(order.openid, template_id, data, state, utc_now())
-    except NotReached as error:
+    except (NotReached, Misconfigured) as error:
         return Message(state=Delivery.WAITING, why=str(error))
     except PerhapsDone as error:
         return Message(state=Delivery.UNKNOWN, why=str(error))

@@ -1,7 +1,6 @@
 """Which message goes next: at most once where it may have been sent, again where it surely was not."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -24,8 +23,8 @@ def notice(attempt: str = "mine", **messages: Delivery) -> Notice:
     )
 
 
-def claim(known: Notice, **changes: Any) -> tuple[dict[str, Delivery], str | None]:
-    messages, template = claim_next(known, TEMPLATES, **({"attempt": "mine", "now": NOW} | changes))
+def claim(known: Notice, now: datetime = NOW) -> tuple[dict[str, Delivery], str | None]:
+    messages, template = claim_next(known, TEMPLATES, attempt="mine", now=now)
     return {name: message.state for name, message in messages.items()}, template
 
 

@@ -26,8 +26,8 @@ from payments.refund import RefundOrigin, automatic_refund
 from payments.table import payment_key
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, STAY, order, paid_payment, payment, trade
 
-CLOSED = {"status": PaymentStatus.CLOSED}
-LIVE = {"prepay_id": "wx1", "prepay_expires_at": NOW + timedelta(hours=2)}
+CLOSED: dict[str, Any] = {"status": PaymentStatus.CLOSED}
+LIVE: dict[str, Any] = {"prepay_id": "wx1", "prepay_expires_at": NOW + timedelta(hours=2)}
 
 
 def test_the_first_prepay_opens_trade_one() -> None:

@@ -127,6 +127,8 @@ class MiniProgram:
             reply = self._call("POST", "/cgi-bin/stable_token", {}, body)
         except PerhapsDone:
             raise NotReached("no answer to stable_token") from None
+        except ApiRefused as refused:  # our appid or secret is wrong: the message itself was never tried
+            raise NotReached(f"stable_token: errcode {refused.errcode}") from None
         access_token, expires_in = reply.get("access_token"), reply.get("expires_in")
         if not isinstance(access_token, str) or not isinstance(expires_in, int):
             raise NotReached("stable_token without a token")

@@ -1,0 +1,318 @@
+"""publish_events, order_update and notify_user: at least once, in any order, with poison between."""
+
+import json
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from functions.notify_user import app as notify_user
+from functions.notify_user.app import order_paid_messages
+from functions.order_update import app as order_update
+from functions.publish_events import app as publish_events
+from payments.dynamodb import unwire
+from payments.notice import LEASE, Delivery
+from payments.order import OrderStatus
+from payments.times import iso, utc_now
+from simulator.world import Fault
+
+if TYPE_CHECKING:
+    from tests.component.conftest import Shop
+
+
+@pytest.fixture
+def booked(shop: "Shop") -> tuple[str, str]:
+    """(token, order_sn) of an order whose payment is booked, and whose event nobody has heard yet."""
+    token, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    return token, order_sn
+
+
+def succeeded(order_sn: str, n: int = 1) -> dict[str, Any]:
+    return {
+        "id": f"ORDER#{order_sn}/PAYMENT#{n}@3",
+        "type": "payment.succeeded",
+        "time": iso(utc_now()),
+        "order_sn": order_sn,
+        "state": {"status": "SUCCESS", "n": n, "total_fen": 89600, "success_time": iso(utc_now())},
+    }
+
+
+def order_paid(order_sn: str) -> dict[str, Any]:
+    return succeeded(order_sn) | {
+        "id": f"ORDER#{order_sn}/ORDER@2",
+        "type": "order.paid",
+        "state": {"status": "WAIT_USE"},
+    }
+
+
+def notice_of(shop: "Shop", order_sn: str) -> dict[str, Any]:
+    items = [unwire(item) for item in shop.items() if item["sk"]["S"] == "NOTICE#order.paid"]
+    return {name: message["state"] for name, message in items[0]["messages"].items()} if items else {}
+
+
+# --- publish_events
+
+
+def test_a_paid_order_makes_two_events_with_ids_that_stay(shop: "Shop", booked: tuple[str, str]) -> None:
+    (event,) = shop.events()
+    assert (event["type"], event["id"]) == ("payment.succeeded", f"ORDER#{booked[1]}/PAYMENT#1@3")
+    assert shop.deliver(order_update, event) == []
+    (event,) = shop.events()
+    assert (event["type"], event["id"]) == ("order.paid", f"ORDER#{booked[1]}/ORDER@2")
+    assert "openid" not in json.dumps(event)
+    assert "redeem_code" not in json.dumps(event)
+
+
+def test_publishing_raises_at_the_first_failure_so_that_the_batch_comes_again(
+    shop: "Shop", booked: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = shop.records()
+    monkeypatch.setenv("TOPIC_ARN", "arn:aws:sns:us-east-1:123456789012:gone")
+    with pytest.raises(ClientError):
+        publish_events.handler({"Records": records}, shop.context)
+    monkeypatch.setenv("TOPIC_ARN", boto3.client("sns").list_topics()["Topics"][0]["TopicArn"])
+    shop._seen.clear()
+    assert len(shop.events()) == 1
+
+
+def test_what_is_no_change_of_state_publishes_nothing(shop: "Shop") -> None:
+    publish_events.handler(
+        {"Records": [{"eventName": "REMOVE", "dynamodb": {"ApproximateCreationDateTime": 1}}]}, shop.context
+    )
+    assert shop.events() == []
+
+
+def test_the_event_in_the_repository_is_published(shop: "Shop") -> None:
+    with open("events/publish_events/payment_succeeded.json") as file:
+        publish_events.handler(json.load(file), shop.context)
+
+
+# --- order_update
+
+
+def test_a_paid_order_gets_its_code_and_knows_what_paid_it(shop: "Shop", booked: tuple[str, str]) -> None:
+    assert shop.deliver(order_update, succeeded(booked[1])) == []
+    order = shop.collection(booked[1]).order
+    assert (order.status, order.paid_by, order.refundable_fen) == (OrderStatus.WAIT_USE, 1, order.total_fen)
+    assert order.redeem_code is not None
+    assert len(order.redeem_code) == 10
+    assert set(order.redeem_code) <= set(order_update.REDEEM_ALPHABET)
+    assert len(set(order_update.REDEEM_ALPHABET) - set("01OI")) == 32
+    assert order.paid_at is not None
+
+
+def test_the_same_event_again_changes_nothing(shop: "Shop", booked: tuple[str, str]) -> None:
+    for _ in range(3):
+        assert shop.deliver(order_update, succeeded(booked[1])) == []
+    assert shop.collection(booked[1]).order.version == 2
+    assert shop.sort_keys("REFUND#") == []
+
+
+def test_an_order_that_is_being_closed_is_paid_all_the_same(shop: "Shop", booked: tuple[str, str]) -> None:
+    shop.set_order(booked[1], closing=True)
+    assert shop.deliver(order_update, succeeded(booked[1])) == []
+    assert shop.collection(booked[1]).order.status is OrderStatus.WAIT_USE
+
+
+def test_late_money_asks_for_its_refund_once_and_leaves_the_order(shop: "Shop", booked: tuple[str, str]) -> None:
+    shop.set_order(booked[1], status=OrderStatus.CANCELLED)
+    for _ in range(2):
+        assert shop.deliver(order_update, succeeded(booked[1])) == []
+    assert shop.sort_keys("REFUND#") == [f"REFUND#{booked[1]}_1_R1"]
+    (refund,) = [unwire(item) for item in shop.items() if item["sk"]["S"].startswith("REFUND#")]
+    assert (refund["origin"], refund["amount_fen"], refund["status"]) == ("late", 89600, "REQUESTED")
+    order = shop.collection(booked[1]).order
+    assert (order.status, order.paid_by, order.redeem_code) == (OrderStatus.CANCELLED, None, None)
+    assert {event["type"] for event in shop.events()} >= {"refund.requested"}
+
+
+def test_second_money_asks_for_its_refund(shop: "Shop", booked: tuple[str, str]) -> None:
+    shop.set_order(booked[1], status=OrderStatus.WAIT_USE, paid_by=2)
+    assert shop.deliver(order_update, succeeded(booked[1])) == []
+    (refund,) = [unwire(item) for item in shop.items() if item["sk"]["S"].startswith("REFUND#")]
+    assert refund["origin"] == "second"
+
+
+def test_events_that_are_not_its_own_pass(shop: "Shop", booked: tuple[str, str]) -> None:
+    assert shop.deliver(order_update, succeeded(booked[1]) | {"type": "payment.closed"}) == []
+    assert shop.collection(booked[1]).order.status is OrderStatus.WAIT_PAY
+
+
+def test_poison_between_good_messages_fails_alone(
+    shop: "Shop", booked: tuple[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    no_order = succeeded("HSO0000000000000000000000")
+    no_trade = {**succeeded(booked[1]), "state": {"status": "SUCCESS"}}
+    failed = shop.deliver(order_update, "{secret-body", no_order, succeeded(booked[1]), no_trade)
+    assert failed == ["m0", "m1", "m3"]
+    assert shop.collection(booked[1]).order.status is OrderStatus.WAIT_USE
+    assert "secret-body" not in str([vars(record) for record in caplog.records])
+
+
+def test_money_of_a_payment_that_is_not_there_fails_and_is_kept(shop: "Shop", booked: tuple[str, str]) -> None:
+    shop.set_order(booked[1], status=OrderStatus.CANCELLED)
+    assert shop.deliver(order_update, succeeded(booked[1], n=9)) == ["m0"]
+
+
+# --- notify_user
+
+
+@pytest.fixture
+def paid(shop: "Shop", booked: tuple[str, str]) -> str:
+    """The order_sn of an order that is paid, and whose guest has not been told yet."""
+    assert shop.deliver(order_update, succeeded(booked[1])) == []
+    return booked[1]
+
+
+def test_a_paid_order_sends_two_messages_once(shop: "Shop", paid: str) -> None:
+    for _ in range(3):
+        assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert [message["template_id"] for message in shop.world.messages] == ["template-confirmed", "template-code"]
+    code = shop.collection(paid).order.redeem_code
+    assert shop.world.messages[1]["data"]["character_string4"] == {"value": code}
+    assert notice_of(shop, paid) == {"order_confirmed": "sent", "check_in_code": "sent"}
+
+
+def test_a_user_who_refuses_messages_is_an_answer_and_not_a_failure(shop: "Shop", paid: str) -> None:
+    shop.world.user("guest-1").refuses_messages = True
+    for _ in range(2):
+        assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert shop.world.messages == []
+    assert notice_of(shop, paid) == {"order_confirmed": "refused", "check_in_code": "refused"}
+
+
+@pytest.mark.parametrize("answer", ["500", "502html", "drop"])
+def test_a_message_without_an_answer_is_never_sent_again(shop: "Shop", paid: str, answer: str) -> None:
+    shop.world.faults.append(Fault(call="send", answer=answer, after_effect=True))
+    for _ in range(2):
+        assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid) == {"order_confirmed": "unknown", "check_in_code": "sent"}
+    assert len(shop.world.messages) == 2
+
+
+def test_a_message_that_surely_was_not_sent_comes_again(shop: "Shop", paid: str) -> None:
+    shop.world.faults.append(Fault(call="stable_token", answer="500"))
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid) == {"order_confirmed": "sent", "check_in_code": "sent"}
+    assert len(shop.world.messages) == 2
+
+
+def test_a_token_that_wechat_no_longer_takes_is_replaced_once(shop: "Shop", paid: str) -> None:
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    first = shop.world.current_token
+    shop.world.tokens.clear()
+    shop.world.messages.clear()
+    token = shop.login("guest-2")
+    order_sn = shop.order(token)
+    shop.cashier(shop.prepay(token, order_sn))
+    shop.notify(shop.notice(f"{order_sn}_1"))
+    shop.settle_events()
+    assert len(shop.world.messages) == 2
+    assert shop.world.current_token != first
+    stored = shop.table.access_token(shop.world.credentials.appid)
+    assert stored is not None
+    assert stored.access_token == shop.world.current_token
+
+
+def test_a_token_that_another_process_renewed_is_taken_from_the_table(shop: "Shop", paid: str) -> None:
+    from payments.mini_program import mini_program
+
+    client = mini_program()
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    mine = client._token
+    assert mine is not None
+    theirs = client._renewed(mine, utc_now())
+    shop.world.tokens.pop(theirs.access_token, None)
+    fresh = client._renewed(theirs, utc_now())
+    assert client._renewed(theirs, utc_now()) == fresh == shop.table.access_token(client.appid)
+
+
+def test_an_expired_token_in_the_table_is_renewed(shop: "Shop", paid: str) -> None:
+    from payments.mini_program import mini_program
+
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    client = mini_program()
+    assert client._token is not None
+    later = client._token.expires_at + timedelta(seconds=1)
+    shop.world.clock.advance(7000)
+    assert client._access_token(later).expires_at > later
+
+
+def test_a_message_that_wechat_will_never_take_is_failed_and_the_other_is_sent(
+    shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_title(order: Any) -> dict[str, dict[str, str]]:
+        messages = order_paid_messages(order)
+        return messages | {"order_confirmed": messages["order_confirmed"] | {"thing1": ""}}
+
+    monkeypatch.setattr("functions.notify_user.app.order_paid_messages", without_title)
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid) == {"order_confirmed": "failed", "check_in_code": "sent"}
+
+
+def test_a_user_whom_wechat_does_not_know_fails_both_messages(shop: "Shop", paid: str) -> None:
+    shop.world.users.clear()
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid) == {"order_confirmed": "failed", "check_in_code": "failed"}
+
+
+def test_a_token_that_never_serves_keeps_the_message_waiting(
+    shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.mini_program.stable_token", lambda *_: {"access_token": "x", "expires_in": 7200})
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+
+
+def test_a_missing_setting_keeps_the_message_waiting(shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_CONFIRMED_TEMPLATE_ID", "")
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+
+
+def test_a_bad_token_secret_keeps_the_message_waiting(shop: "Shop", paid: str) -> None:
+    secret = shop.world.credentials.app_secret
+    object.__setattr__(shop.world.credentials, "app_secret", "another-secret-now")
+    try:
+        assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    finally:
+        object.__setattr__(shop.world.credentials, "app_secret", secret)
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+
+
+def test_nobody_sends_beside_a_living_attempt_and_a_dead_one_leaves_unknown(
+    shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr("functions.notify_user.app._send", killed)
+        with pytest.raises(SystemExit):
+            shop.deliver(notify_user, order_paid(paid))
+    assert notice_of(shop, paid) == {"order_confirmed": "sending"}
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    later = utc_now() + LEASE
+    monkeypatch.setattr("functions.notify_user.app.utc_now", lambda: later)
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid) == {"order_confirmed": "unknown", "check_in_code": "sent"}
+    assert len(shop.world.messages) == 1
+    assert Delivery.UNKNOWN.final
+
+
+def test_an_order_that_is_no_longer_waiting_to_be_used_is_not_told_its_code(shop: "Shop", paid: str) -> None:
+    shop.set_order(paid, status=OrderStatus.REFUNDED)
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert shop.world.messages == []
+
+
+def test_other_events_pass_and_poison_fails_alone(shop: "Shop", paid: str) -> None:
+    unknown = order_paid("HSO0000000000000000000000")
+    other = order_paid(paid) | {"type": "refund.succeeded"}
+    assert shop.deliver(notify_user, "{", unknown, other, order_paid(paid)) == ["m0", "m1"]
+    assert len(shop.world.messages) == 2

@@ -1,0 +1,193 @@
+"""What a deployment can get wrong, and what the table does when DynamoDB is in the way."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from payments import settings
+from payments.payment import PaymentStatus, Trade
+from payments.settings import Misconfigured
+from payments.settlement import Settlement, settle
+from payments.table import Table
+from tests.examples import HOME, NOW, ORDER_SN, order, payment, trade
+
+if TYPE_CHECKING:
+    from tests.component.conftest import Shop
+
+
+@pytest.fixture
+def pay_secret(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Puts a text as both secrets."""
+    client = boto3.client("secretsmanager")
+
+    def put(text: str) -> None:
+        arn = client.create_secret(Name="any", SecretString=text)["ARN"]
+        monkeypatch.setenv("WECHAT_PAY_SECRET_ARN", arn)
+        monkeypatch.setenv("MINI_PROGRAM_SECRET_ARN", arn)
+
+    return put
+
+
+GOOD = {"private_key": "k", "cert_serial_no": "s", "apiv3_keys": ["a" * 32], "public_keys": {"PUB_KEY_ID_1": "pem"}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "[]",
+        "{}",
+        *(json.dumps({k: v for k, v in GOOD.items() if k != missing}) for missing in GOOD),
+        json.dumps(GOOD | {"public_keys": {}}),
+        json.dumps(GOOD | {"public_keys": {"PUB_KEY_ID_1": ""}}),
+        json.dumps(GOOD | {"public_keys": {"": "pem"}}),
+        json.dumps(GOOD | {"public_keys": "pem"}),
+        json.dumps(GOOD | {"apiv3_keys": []}),
+    ],
+)
+def test_a_merchant_secret_that_is_not_complete_says_where_to_read_on(pay_secret: Any, text: str) -> None:
+    pay_secret(text)
+    with pytest.raises(Misconfigured, match="docs/deploy-aws.md"):
+        settings.merchant_secret()
+
+
+@pytest.mark.parametrize(
+    "text", ['{"app_secret": "s"}', '{"token_keys": ["k"]}', '{"app_secret": "s", "token_keys": []}']
+)
+def test_an_app_secret_that_is_not_complete_says_where_to_read_on(pay_secret: Any, text: str) -> None:
+    pay_secret(text)
+    with pytest.raises(Misconfigured, match="docs/deploy-aws.md"):
+        settings.app_secret()
+
+
+def test_a_secret_without_a_value_is_told_as_such(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    arn = boto3.client("secretsmanager").create_secret(Name="empty")["ARN"]
+    monkeypatch.setenv("WECHAT_PAY_SECRET_ARN", arn)
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        settings.merchant_secret()
+
+
+def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCHID", "")
+    with pytest.raises(Misconfigured, match="MCHID"):
+        settings.setting("MCHID")
+
+
+def test_a_function_that_is_misconfigured_answers_500_and_logs_why(
+    shop: "Shop", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MINI_PROGRAM_BASE_URL", "")
+    reply = shop.call("POST /login", {"code": shop.world.login_code("guest-1")})
+    assert reply.status == 500
+    assert "MINI_PROGRAM_BASE_URL" not in str(reply.json)
+    assert "MINI_PROGRAM_BASE_URL" in str([vars(record) for record in caplog.records])
+
+
+# --- the table
+
+
+class Conflicting:
+    """The real client, in whose way another transaction is a few times."""
+
+    def __init__(self, client: Any, times: int) -> None:
+        self._client = client
+        self.times = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def update_item(self, **arguments: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            raise self._client.exceptions.TransactionConflictException(
+                {"Error": {"Code": "TransactionConflictException", "Message": ""}}, "UpdateItem"
+            )
+        return self._client.update_item(**arguments)
+
+
+def test_a_write_in_conflict_with_a_transaction_is_tried_again(table: Table, dynamodb: Any) -> None:
+    table.put_payment(payment())
+    assert Table(Conflicting(dynamodb, 3), "table").store_prepay_id(payment(), "wx1", NOW)  # type: ignore[arg-type]
+    with pytest.raises(ClientError):
+        Table(Conflicting(dynamodb, 4), "table").store_prepay_id(payment(), "wx1", NOW)  # type: ignore[arg-type]
+
+
+class Repeating:
+    """The real client, whose answer gets lost once: botocore sends the write again (R11)."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def put_item(self, **arguments: Any) -> Any:
+        self._client.put_item(**arguments)
+        return self._client.put_item(**arguments)
+
+
+def test_an_order_whose_put_was_repeated_is_mine(table: Table, dynamodb: Any) -> None:
+    assert Table(Repeating(dynamodb), "table").put_order(order()) is None  # type: ignore[arg-type]
+    assert table.put_order(order(attempt="another")) == order()
+
+
+def test_a_payment_goes_through_the_table_unchanged(table: Table) -> None:
+    full = payment(prepay_id="wx1", prepay_expires_at=NOW, asked_at=NOW)
+    assert table.put_payment(full)
+    assert not table.put_payment(full)
+    assert table.payment(ORDER_SN, 1) == full
+    assert table.payment(ORDER_SN, 2) is None
+
+
+def test_closing_an_unused_payment_leaves_one_with_a_prepay_id_alone(table: Table) -> None:
+    table.put_payment(payment(prepay_id="wx1"))
+    assert not table.close_payment(payment(), unused=True)
+    assert table.close_payment(payment(), unused=False)
+    assert not table.close_payment(payment(), unused=False)
+
+
+def test_nothing_closes_or_prepays_a_paid_trade(table: Table) -> None:
+    table.put_payment(payment())
+    assert settle(table, trade(), NOW) is Settlement.BOOKED
+    assert not table.close_payment(payment(), unused=False)
+    assert not table.store_prepay_id(payment(), "wx2", NOW)
+    stored = table.payment(ORDER_SN, 1)
+    assert stored is not None
+    assert (stored.status, stored.prepay_id) == (PaymentStatus.SUCCESS, None)
+
+
+def test_a_success_that_races_with_a_close_is_booked_from_there(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed between the first write's failure and the second: R3's second try."""
+    table.put_payment(payment(status=PaymentStatus.CLOSED))
+    assert settle(table, trade(), NOW) is Settlement.BOOKED
+    assert settle(table, trade(), NOW) is Settlement.DUPLICATE
+
+
+def test_a_success_without_a_number_of_ours_never_reaches_a_payment(table: Table) -> None:
+    foreign = trade(out_trade_no="PMT20261123")
+    with pytest.raises(ValueError, match="not of our form"):
+        table.record_success(foreign, PaymentStatus.NOTPAY, NOW)
+    assert settle(table, foreign, NOW) is Settlement.CASE
+    assert isinstance(foreign, Trade)
+
+
+def test_an_order_that_is_not_there_cannot_be_paid(table: Table) -> None:
+    with pytest.raises(LookupError):
+        table.mark_order_paid(ORDER_SN, 1, "CODE", NOW)
+
+
+def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Table, dynamodb: Any) -> None:
+    from payments.dynamodb import transact
+
+    put = {"Put": {"TableName": "no-such-table", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}
+    with pytest.raises(ClientError):
+        transact(dynamodb, put)
+
+
+def test_the_catalogue_is_read_by_its_index(table: Table) -> None:
+    table.put_homestay(HOME)
+    assert table.homestays_on_sale() == [HOME]
+    assert table.homestay("nowhere") is None
