@@ -8,8 +8,12 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from simulator.world import Fault, World
 
-CALLS = ("prepay", "query", "close", "code2session", "stable_token", "send")
 ANSWERS = ("500", "502html", "429", "timeout", "drop")
+FAULTS = {
+    **dict.fromkeys(("prepay", "query", "close", "code2session", "stable_token", "send"), ANSWERS),
+    "callback": ("drop",),  # the notice never arrives
+}
+"""What can go wrong, by call."""
 TIMEOUT_S = 30
 """Longer than any client waits."""
 
@@ -20,8 +24,8 @@ class BadFault(Exception):
 
 def parse(body: Any) -> Fault:
     """The fault that a driver asks for. Raises BadFault."""
-    if not isinstance(body, Mapping) or body.get("call") not in CALLS or body.get("answer") not in ANSWERS:
-        raise BadFault(f"call is one of {', '.join(CALLS)}; answer is one of {', '.join(ANSWERS)}")
+    if not isinstance(body, Mapping) or body.get("answer") not in FAULTS.get(str(body.get("call")), ()):
+        raise BadFault("; ".join(f"call {call}: answer {', '.join(answers)}" for call, answers in FAULTS.items()))
     times, after_effect = body.get("times", 1), body.get("after_effect", False)
     unknown = set(body) - {"call", "answer", "times", "after_effect"}
     if unknown or not isinstance(times, int) or times < 1 or not isinstance(after_effect, bool):
@@ -29,13 +33,19 @@ def parse(body: Any) -> Fault:
     return Fault(call=body["call"], answer=body["answer"], times=times, after_effect=after_effect)
 
 
-async def trouble(world: World, call: str, *, after_effect: bool) -> Response | None:
-    """The wrong answer that is due now, or None."""
+def due(world: World, call: str, *, after_effect: bool = False) -> str | None:
+    """The wrong answer that this call gets now, or None; it counts as fired."""
     for fault in world.faults:
         if fault.call == call and fault.after_effect is after_effect and fault.fired < fault.times:
             fault.fired += 1
-            return await _wrong_answer(fault.answer)
+            return fault.answer
     return None
+
+
+async def trouble(world: World, call: str, *, after_effect: bool) -> Response | None:
+    """The wrong answer that is due now, as a response."""
+    answer = due(world, call, after_effect=after_effect)
+    return await _wrong_answer(answer) if answer else None
 
 
 async def _wrong_answer(answer: str) -> Response:

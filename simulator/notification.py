@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from simulator.clock import rfc3339
+from simulator.faults import due
 from simulator.pay import describe
 from simulator.signing import lines, seal, sign
 from simulator.world import Notice, Trade, World
@@ -114,6 +115,9 @@ class Courier:
         signed = build(self._world, trade, notice_id=notice.id)
         attempt: dict[str, Any] = {"at": rfc3339(self._world.clock.now()), "status": 0}
         notice.attempts.append(attempt)
+        if due(self._world, "callback"):
+            attempt["error"] = "lost"
+            return 0
         started = asyncio.get_running_loop().time()
         try:
             async with self._session().post(

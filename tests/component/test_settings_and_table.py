@@ -50,7 +50,7 @@ GOOD = {"private_key": "k", "cert_serial_no": "s", "apiv3_keys": ["a" * 32], "pu
 )
 def test_a_merchant_secret_that_is_not_complete_says_where_to_read_on(pay_secret: Any, text: str) -> None:
     pay_secret(text)
-    with pytest.raises(Misconfigured, match="docs/deploy-aws.md"):
+    with pytest.raises(Misconfigured, match="docs/deploy-aws"):
         settings.merchant_secret()
 
 
@@ -59,7 +59,7 @@ def test_a_merchant_secret_that_is_not_complete_says_where_to_read_on(pay_secret
 )
 def test_an_app_secret_that_is_not_complete_says_where_to_read_on(pay_secret: Any, text: str) -> None:
     pay_secret(text)
-    with pytest.raises(Misconfigured, match="docs/deploy-aws.md"):
+    with pytest.raises(Misconfigured, match="docs/deploy-aws"):
         settings.app_secret()
 
 

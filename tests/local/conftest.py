@@ -1,0 +1,125 @@
+"""A whole laptop cloud of the tests' own: its own folder, free ports, beside a developer's."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from local.deploy import client
+from local.home import PROJECT, State
+from local.shopper import Shopper
+from payments.dynamodb import unwire, wire
+
+T = TypeVar("T")
+WITHIN_S = 20
+
+
+def dev(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """./dev, with its state in the folder."""
+    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(folder), "COLUMNS": "200"}
+    return subprocess.run(
+        [str(PROJECT / "dev"), *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def ports_arguments(ports: list[int]) -> list[str]:
+    return ["--port", str(ports[0]), "--wechat-port", str(ports[1]), "--aws-port", str(ports[2])]
+
+
+class Cloud:
+    """The running stack, from outside."""
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.dynamodb: Any = client("dynamodb", state.aws_endpoint_url)
+        self.sqs: Any = client("sqs", state.aws_endpoint_url)
+        self.api = httpx.Client(base_url=state.api_url, timeout=30, trust_env=False)
+        self.wechat = httpx.Client(base_url=state.wechat_url, timeout=60, trust_env=False)
+
+    def close(self) -> None:
+        self.api.close()
+        self.wechat.close()
+        self.dynamodb.close()
+        self.sqs.close()
+
+    def shopper(self, user: str) -> Shopper:
+        return Shopper(self.state.api_url, self.state.wechat_url, self.state.appid, user)
+
+    def items(self, pk: str) -> dict[str, dict[str, Any]]:
+        """A partition by sort key."""
+        reply = self.dynamodb.query(
+            TableName=self.state.table,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=wire({":pk": pk}),
+            ConsistentRead=True,
+        )
+        return {item["sk"]: item for item in map(unwire, reply["Items"])}
+
+    def order(self, order_sn: str) -> dict[str, dict[str, Any]]:
+        return self.items(f"ORDER#{order_sn}")
+
+    def fault(self, **fault: Any) -> None:
+        assert self.wechat.post("/_sim/faults", json=fault).status_code == 200
+
+    def messages(self, user: str) -> list[dict[str, Any]]:
+        return [message for message in self.wechat.get("/_sim/messages").json() if message["user"] == user]
+
+    def waiting(self, queue_url: str) -> int:
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
+        return sum(int(attributes[name]) for name in names)
+
+
+def eventually(look: Callable[[], T], within_s: float = WITHIN_S) -> T:
+    """The first true thing that `look` gives; fails when none came in time."""
+    until = time.monotonic() + within_s
+    while not (seen := look()):
+        assert time.monotonic() < until, f"not within {within_s} s; last seen: {seen!r}"
+        time.sleep(0.02)
+    return seen
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("cloud")
+    # What was compiled once need not be compiled again: the packages of the layer are the same for every cloud.
+    for name in ("dependencies", "dependencies.stamp"):
+        if (PROJECT / ".local" / name).exists():
+            (made / name).symlink_to(PROJECT / ".local" / name)
+    return made
+
+
+@pytest.fixture(scope="session")
+def running(folder: Path) -> Iterator[State]:
+    done = dev(folder, "up", "--detach", *ports_arguments(free_ports(3)))
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield State(**json.loads((folder / "state.json").read_text()))
+    finally:
+        stopped = dev(folder, "down")
+    assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+
+
+@pytest.fixture
+def cloud(running: State) -> Iterator[Cloud]:
+    made = Cloud(running)
+    yield made
+    made.wechat.delete("/_sim/faults")
+    made.close()
