@@ -1,5 +1,6 @@
 """The commands behind ./dev."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from local import checks
+from local import checks, sam_local
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
 from local.life import Watcher
@@ -145,6 +146,26 @@ def run_tests(
 def lock() -> None:
     """Lock the newest versions that pyproject.toml allows, and write the layer's requirements from the lock."""
     checks.lock()
+
+
+@app.command("sam-local")
+def sam_local_command(
+    host: Annotated[str, typer.Option(help="Where containers reach this machine.")] = "host.docker.internal",
+) -> None:
+    """Let `sam local` work against the running laptop cloud: writes its variables, forwards its ports."""
+    home, state = Home(), _state()
+    path = sam_local.write_variables(home, state, host)
+    console.print(f"{path} is for [bold]sam local --env-vars[/]; README.md has the commands.")
+    if host == "host.docker.internal":
+        console.print("Docker Desktop reaches the loopback by that name; on Linux say --host 172.17.0.1.")
+        return
+    console.print(f"Forwarding the emulator and WeChat from {host}. Ctrl-C ends it.")
+    try:
+        asyncio.run(sam_local.forward(state, host))
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+    except OSError as error:
+        _fail(f"{host} cannot be used: {error.strerror}; it must be this machine's address on the containers' bridge")
 
 
 def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:

@@ -4,6 +4,7 @@ A log line is an event's name plus fields, one per change of state. Never in it:
 """
 
 import functools
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 logger = Logger()
 _metrics = Metrics(namespace="WxPay")
+
+logging.getLogger("botocore").setLevel(logging.WARNING)  # tells at INFO, in every cold start, where it found credentials
 
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 

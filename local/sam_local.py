@@ -1,0 +1,71 @@
+"""`sam local` against the laptop cloud: its containers see neither the loopback nor the stack's names.
+
+Writes the variables of the running stack for `sam local --env-vars`, and forwards the emulator's and the simulator's
+ports from the address at which containers reach this machine.
+"""
+
+import asyncio
+import contextlib
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from local.deploy import client, parameters
+from local.home import Home, State
+from simulator.credentials import Credentials
+
+
+def write_variables(home: Home, state: State, host: str) -> Path:
+    """The file for --env-vars: every variable that template.yaml declares, with the running stack's value."""
+    aws_url, wechat_url = (_at(url, host) for url in (state.aws_endpoint_url, state.wechat_url))
+    credentials = Credentials.load_or_create(home.folder / "simulator")
+    chosen = parameters(credentials, aws_url=aws_url, wechat_url=wechat_url, public_url=state.api_url)
+    manager = client("secretsmanager", state.aws_endpoint_url)
+    arns = {name: manager.describe_secret(SecretId=secret)["ARN"] for name, secret in state.secrets.items()}
+    variables = {
+        "AWS_ENDPOINT_URL": aws_url,
+        "TABLE_NAME": state.table,
+        "TOPIC_ARN": state.topic_arn,
+        "APPID": state.appid,
+        "MCHID": state.mchid,
+        "PUBLIC_BASE_URL": state.api_url,
+        "WECHAT_PAY_BASE_URL": wechat_url,
+        "MINI_PROGRAM_BASE_URL": wechat_url,
+        "WECHAT_PAY_SECRET_ARN": arns["wechat_pay"],
+        "MINI_PROGRAM_SECRET_ARN": arns["mini_program"],
+        "ORDER_CONFIRMED_TEMPLATE_ID": chosen["OrderConfirmedTemplateId"],
+        "CHECK_IN_CODE_TEMPLATE_ID": chosen["CheckInCodeTemplateId"],
+        "MINIPROGRAM_STATE": chosen["MiniprogramState"],
+    }
+    path = home.folder / "sam-local.json"
+    path.write_text(json.dumps({"Parameters": variables}, indent=1) + "\n")
+    return path
+
+
+async def forward(state: State, host: str) -> None:
+    """Forwards both ports from `host` until cancelled. Raises OSError when the address is not one of this machine's."""
+    ports = [urlsplit(url).port or 0 for url in (state.aws_endpoint_url, state.wechat_url)]
+    servers = [await asyncio.start_server(_to(port), host, port) for port in ports]
+    async with contextlib.AsyncExitStack() as stack:
+        for server in servers:
+            await stack.enter_async_context(server)
+        await asyncio.gather(*(server.serve_forever() for server in servers))
+
+
+def _to(port: int):  # type: ignore[no-untyped-def]
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(pipe(reader, there_writer), pipe(there_reader, writer))
+
+    return connected
+
+
+def _at(url: str, host: str) -> str:
+    return f"http://{host}:{urlsplit(url).port}"

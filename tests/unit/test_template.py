@@ -1,0 +1,460 @@
+"""Rules of the architecture, as failing checks on template.yaml and on what the code really does."""
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import cfnlint.decode
+import pytest
+
+from payments.business.homestay import MAX_REMARK, MAX_TITLE, Homestay, Stay
+from payments.case import Case
+from payments.dynamodb import plain
+from payments.events import TYPES
+from payments.notice import Delivery, Message, Notice
+from payments.order import OrderStatus
+from payments.payment import PaymentStatus
+from payments.refund import RefundOrigin, automatic_refund
+from payments.table import Table, User
+from tests.examples import NOW, ORDER_SN, order, payment, trade
+
+TEMPLATE: dict[str, Any] = json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0]))
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+PAYMENTS = Path("layers/payments/python/payments")
+LIMIT = 1024
+
+
+def of_type(name: str) -> dict[str, Any]:
+    return {logical_id: r["Properties"] for logical_id, r in RESOURCES.items() if r["Type"] == name}
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+FOLDERS = {logical_id: Path(properties["CodeUri"]) for logical_id, properties in FUNCTIONS.items()}
+
+
+def role_of(function: str) -> dict[str, Any]:
+    role: dict[str, Any] = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    return role
+
+
+def grants(function: str) -> Iterator[tuple[str, Any]]:
+    for policy in role_of(function)["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            resources = statement["Resource"] if isinstance(statement["Resource"], list) else [statement["Resource"]]
+            yield from ((action, resource) for action in statement["Action"] for resource in resources)
+
+
+# --- functions
+
+
+def test_every_function_folder_is_deployed_and_has_an_event() -> None:
+    assert {folder.name for folder in Path("functions").iterdir()} == {folder.name for folder in FOLDERS.values()}
+    for folder in FOLDERS.values():
+        events = list((Path("events") / folder.name).glob("*.json"))
+        assert events, folder
+        assert all(json.loads(event.read_text()) for event in events)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_has_a_role_and_a_log_group_of_its_own(function: str) -> None:
+    name = function.removesuffix("Function")
+    properties = FUNCTIONS[function]
+    assert properties["Role"] == {"Fn::GetAtt": [f"{name}Role", "Arn"]}
+    assert properties["LoggingConfig"]["LogGroup"] == {"Ref": f"{name}LogGroup"}
+    assert properties["LoggingConfig"]["LogFormat"] == "JSON"
+    assert RESOURCES[f"{name}LogGroup"]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert properties["Tags"] == {"function": FOLDERS[function].name.replace("_", "-")}
+    assert properties["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"] == properties["Tags"]["function"]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_has_no_wildcard_no_scan_and_no_managed_policy(function: str) -> None:
+    assert "ManagedPolicyArns" not in role_of(function)
+    assert role_of(function)["AssumeRolePolicyDocument"]["Statement"][0]["Principal"] == {
+        "Service": "lambda.amazonaws.com"
+    }
+    for action, resource in grants(function):
+        assert "*" not in action
+        assert action not in ("dynamodb:Scan", "dynamodb:DeleteItem")
+        assert resource != "*"
+    assert ("logs:PutLogEvents", {"Fn::GetAtt": [function.removesuffix("Function") + "LogGroup", "Arn"]}) in set_of(
+        grants(function)
+    )
+
+
+def set_of(pairs: Iterator[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return list(pairs)
+
+
+# What each operation of the table asks of DynamoDB. The test below fails for an operation that is not here.
+NEEDS: dict[str, set[str]] = {
+    "put_homestay": {"PutItem"},
+    "homestay": {"GetItem"},
+    "homestays_on_sale": {"Query index/catalogue"},
+    "put_user": {"PutItem"},
+    "user": {"GetItem"},
+    "access_token": {"GetItem"},
+    "replace_access_token": {"PutItem"},
+    "put_order": {"PutItem"},
+    "order": {"GetItem"},
+    "orders_of": {"Query index/user", "BatchGetItem"},
+    "reserve_order_sn": {"PutItem"},
+    "collection": {"Query"},
+    "mark_order_paid": {"UpdateItem"},
+    "put_payment": {"PutItem"},
+    "payment": {"GetItem"},
+    "store_prepay_id": {"UpdateItem"},
+    "close_payment": {"UpdateItem"},
+    "claim_query": {"UpdateItem"},
+    "record_success": {"UpdateItem"},
+    "record_mispaid": {"UpdateItem", "PutItem"},
+    "put_refund": {"PutItem"},
+    "put_case": {"PutItem"},
+    "save_notice": {"PutItem"},
+}
+
+
+def test_every_operation_of_the_table_is_known_here() -> None:
+    assert set(NEEDS) == {name for name in vars(Table) if not name.startswith("_")}
+
+
+def names_and_operations(path: Path) -> tuple[set[str], set[str]]:
+    """All names in a file, and what it calls on `table` or `table()`."""
+    names, operations = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name):
+            names.add(node.id)
+        if isinstance(node, ast.Attribute):
+            names.add(node.attr)
+            owner = node.value.func if isinstance(node.value, ast.Call) else node.value
+            if isinstance(owner, ast.Name) and owner.id == "table":
+                operations.add(node.attr)
+    return names, operations
+
+
+def operations_of(folder: Path) -> set[str]:
+    """The table's operations that a function reaches, by itself or through `settle` and the access token."""
+    names, operations = names_and_operations(folder / "app.py")
+    if "settle" in names:
+        operations |= names_and_operations(PAYMENTS / "settlement.py")[1]
+    if "send_message" in names:
+        operations |= {"access_token", "replace_access_token"}
+    return operations
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_grant_on_the_table_is_used_and_every_use_is_granted(function: str) -> None:
+    needed = {need for operation in operations_of(FOLDERS[function]) for need in NEEDS[operation]}
+    granted = set()
+    for action, resource in grants(function):
+        if action.startswith("dynamodb:") and "Stream" not in json.dumps([action, resource]):
+            index = re.search(r"index/\w+", json.dumps(resource))
+            granted.add(action.removeprefix("dynamodb:") + (f" {index[0]}" if index else ""))
+    assert granted == needed
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(function: str) -> None:
+    app = (FOLDERS[function] / "app.py").read_text()
+    read = set(re.findall(r'(?:setting|optional)\("([A-Z_]+)"\)', app))
+    for helper, names in {
+        "wechat_pay()": {"MCHID", "WECHAT_PAY_BASE_URL", "WECHAT_PAY_SECRET_ARN"},
+        "mini_program()": {"APPID", "MINI_PROGRAM_BASE_URL", "MINI_PROGRAM_SECRET_ARN", "TABLE_NAME"},
+        "merchant_secret()": {"WECHAT_PAY_SECRET_ARN"},
+        "app_secret()": {"MINI_PROGRAM_SECRET_ARN"},
+        "table()": {"TABLE_NAME"},
+    }.items():
+        read |= names if helper in app else set()
+    if '_TEMPLATE_ID"' in app:
+        read |= {"ORDER_CONFIRMED_TEMPLATE_ID", "CHECK_IN_CODE_TEMPLATE_ID"}
+    declared = set(FUNCTIONS[function]["Environment"]["Variables"]) - {"POWERTOOLS_SERVICE_NAME"}
+    assert declared == read
+    secrets = {name for name in declared if re.search("KEY|TOKEN|SECRET|PASSWORD", name)}
+    assert all(name.endswith("_SECRET_ARN") for name in secrets)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_may_read_just_the_secret_that_it_uses(function: str) -> None:
+    variables = FUNCTIONS[function]["Environment"]["Variables"]
+    granted = [resource for action, resource in grants(function) if action == "secretsmanager:GetSecretValue"]
+    assert granted == [value for name, value in variables.items() if name.endswith("_SECRET_ARN")]
+
+
+def test_secrets_are_created_without_a_value() -> None:
+    secrets = of_type("AWS::SecretsManager::Secret")
+    assert set(secrets) == {"WechatPaySecret", "MiniProgramSecret"}
+    assert all(set(properties) == {"Description"} for properties in secrets.values())
+
+
+# --- the API
+
+
+def routes() -> dict[str, Any]:
+    return {
+        f"{event['Properties']['Method']} {event['Properties']['Path']}": event["Properties"]
+        for properties in FUNCTIONS.values()
+        for event in properties.get("Events", {}).values()
+        if event["Type"] == "HttpApi"
+    }
+
+
+def test_every_route_but_two_asks_for_a_token() -> None:
+    open_routes = {route for route, properties in routes().items() if properties.get("Auth") == {"Authorizer": "NONE"}}
+    assert open_routes == {"POST /login", "POST /wxpay/notify"}
+    assert all("Auth" not in properties for route, properties in routes().items() if route not in open_routes)
+    auth = RESOURCES["HttpApi"]["Properties"]["Auth"]
+    assert auth["DefaultAuthorizer"] in auth["Authorizers"]
+
+
+def test_the_routes_are_those_that_the_functions_serve() -> None:
+    served = set()
+    for folder in FOLDERS.values():
+        for method, path in re.findall(r'@app\.(get|post)\("([^"]+)"\)', (folder / "app.py").read_text()):
+            served.add(f"{method.upper()} {path.replace('<', '{').replace('>', '}')}")
+    assert served | {"POST /wxpay/notify"} == set(routes())
+
+
+def test_throttling_and_an_access_log_that_holds_no_secret() -> None:
+    api = RESOURCES["HttpApi"]["Properties"]
+    assert api["DefaultRouteSettings"]["ThrottlingRateLimit"]
+    assert set(api["RouteSettings"]) == {"POST /login", "POST /wxpay/notify"}
+    line = json.loads(api["AccessLogSettings"]["Format"])
+    assert {"requestId", "routeKey", "status"} <= set(line)
+    assert not re.search("authorization|queryString|body|\\$context.path", json.dumps(line), re.IGNORECASE)
+
+
+def test_wx_callback_answers_within_wechats_patience() -> None:
+    assert FUNCTIONS["WxCallbackFunction"]["Timeout"] <= 5
+
+
+# --- the stream, the topic, the queues
+
+
+def test_the_stream_mapping_gives_up_by_age_and_never_by_count() -> None:
+    mapping = FUNCTIONS["PublishEventsFunction"]["Events"]["Stream"]["Properties"]
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert 3600 <= mapping["MaximumRecordAgeInSeconds"] < 24 * 3600
+    assert "MaximumRetryAttempts" not in mapping
+    assert "FunctionResponseTypes" not in mapping
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["StreamDlq", "Arn"]}
+
+
+def test_the_stream_filter_lets_through_what_makes_an_event_and_no_more() -> None:
+    (pattern,) = FUNCTIONS["PublishEventsFunction"]["Events"]["Stream"]["Properties"]["FilterCriteria"]["Filters"]
+    rule = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]["status"]["S"]
+    silent = ({*OrderStatus} - {*TYPES["ORDER"]}) | ({*PaymentStatus} - {*TYPES["PAYMENT"]})
+    assert rule == [{"anything-but": sorted(silent, reverse=True)}]
+
+
+CONSUMERS = {"OrderUpdate": "order_update", "NotifyUser": "notify_user"}
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_consumer_has_its_queue_its_dead_letters_and_partial_answers(consumer: str) -> None:
+    queue = RESOURCES[f"{consumer}Queue"]["Properties"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": [f"{consumer}Dlq", "Arn"]}
+    assert queue["SqsManagedSseEnabled"] is True
+    assert RESOURCES[f"{consumer}Dlq"]["Properties"]["MessageRetentionPeriod"] > queue["MessageRetentionPeriod"]
+    timeout = FUNCTIONS[f"{consumer}Function"]["Timeout"]
+    assert TEMPLATE["Parameters"]["QueueVisibilityTimeout"]["Default"] >= 6 * timeout
+    assert TEMPLATE["Parameters"]["MaxReceiveCount"]["Default"] >= 5
+    mapping = FUNCTIONS[f"{consumer}Function"]["Events"]["Queue"]["Properties"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    (statement,) = RESOURCES[f"{consumer}QueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert statement["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "Topic"}}}
+    assert RESOURCES[f"{consumer}DlqAlarm"]["Properties"]["MetricName"] == "ApproximateNumberOfMessagesVisible"
+
+
+@pytest.mark.parametrize("consumer", CONSUMERS)
+def test_a_consumer_is_sent_the_events_that_it_handles(consumer: str) -> None:
+    subscription = RESOURCES[f"{consumer}Subscription"]["Properties"]
+    assert subscription["RawMessageDelivery"] is True
+    handled = re.findall(
+        r'event\.type [!=]= "([a-z.]+)"', (Path("functions") / CONSUMERS[consumer] / "app.py").read_text()
+    )
+    assert handled
+    known = {event_type for types in TYPES.values() for event_type in types.values()}
+    for event_type in handled:
+        assert event_type in known
+        assert any(
+            event_type.startswith(rule["prefix"]) if isinstance(rule, dict) else event_type == rule
+            for rule in subscription["FilterPolicy"]["type"]
+        )
+
+
+# --- the table
+
+
+def test_the_table_is_kept_recoverable_and_streams_both_images() -> None:
+    table = RESOURCES["Table"]
+    assert table["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert table["UpdateReplacePolicy"] == "Retain"
+    properties = table["Properties"]
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_indexes_hold_keys_only_so_that_a_change_of_state_does_not_write_them() -> None:
+    indexes = RESOURCES["Table"]["Properties"]["GlobalSecondaryIndexes"]
+    kinds = {index["IndexName"]: index["Projection"]["ProjectionType"] for index in indexes}
+    keys = ("due", "user", "code", "settled", "open_cases")
+    assert kinds == dict.fromkeys(keys, "KEYS_ONLY") | {"catalogue": "ALL"}
+
+
+def size(item: dict[str, Any]) -> int:
+    """DynamoDB's measure: names and values in UTF-8; a number a byte for two digits and one more."""
+
+    def value_size(value: Any) -> int:
+        if isinstance(value, bool):
+            return 1
+        if isinstance(value, int):
+            return (len(str(value)) + 1) // 2 + 1
+        if isinstance(value, dict):
+            return 3 + sum(len(name.encode()) + value_size(v) + 1 for name, v in value.items())
+        return len(str(value).encode())
+
+    return sum(len(name.encode()) + value_size(value) for name, value in item.items())
+
+
+FEN = 10**9
+OPENID = "o" * 64
+NOTIFY_URL = "https://" + "x" * (94 - len("https://")) + "/wxpay/notify"
+STAY = Stay(
+    homestay_id="h" * 40,
+    title="长" * MAX_TITLE,
+    price_fen=FEN,
+    food_price_fen=FEN,
+    start_date=date(2026, 12, 1),
+    end_date=date(2026, 12, 3),
+    people=100,
+    need_food=True,
+    remark="长" * MAX_REMARK,
+)
+FULL_ORDER = order(
+    stay=STAY,
+    business_id="b" * 24,
+    user_id="u" * 27,
+    openid=OPENID,
+    attempt="a" * 12,
+    total_fen=FEN,
+    status=OrderStatus.CANCELLED,
+    paid_by=99,
+    paid_at=NOW,
+    refundable_fen=FEN,
+    redeem_code="X" * 10,
+)
+FULL_PAYMENT = payment(
+    99,
+    total_fen=FEN,
+    appid="w" * 32,
+    mchid="1" * 32,
+    openid=OPENID,
+    description="长" * MAX_TITLE + " 90晚",
+    notify_url=NOTIFY_URL,
+    status=PaymentStatus.SUCCESS,
+    prepay_id="p" * 64,
+    prepay_expires_at=NOW,
+    asked_at=NOW,
+    due_at=NOW,
+)
+SETTLED = {
+    "transaction_id": "4" * 32,
+    "payer_total_fen": FEN,
+    "success_time": NOW.isoformat(),
+    "settled_on": "2026-11-23",
+    "out_trade_no": "x" * 32,
+    "due_shard": "1",
+}
+ITEMS = {
+    "ORDER": plain(FULL_ORDER) | {"list_user": "u" * 27, "due_shard": "1"},
+    "PAYMENT#99": plain(FULL_PAYMENT) | SETTLED,
+    "REFUND#" + "r" * 34: plain(automatic_refund(FULL_PAYMENT, RefundOrigin.SECOND, NOW)) | {"due_shard": "1"},
+    "NOTICE#order.paid": plain(
+        Notice(
+            order_sn=ORDER_SN,
+            event="order.paid",
+            version=9,
+            attempt="a" * 12,
+            at=NOW,
+            messages=dict.fromkeys(("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * 60)),
+        )
+    ),
+    "CASE#second_transaction#" + "4" * 32: plain(
+        Case(
+            kind="second_transaction",
+            case_id="4" * 64,
+            out_trade_no="x" * 64,
+            amount_fen=FEN,
+            currency="CNY",
+            transaction_id="4" * 32,
+            detail="d" * 160,
+            opened_at=NOW,
+        )
+    ),
+    "USER": plain(User(user_id="u" * 27, openid=OPENID, unionid="u" * 64, created_at=NOW)),
+    "HOMESTAY": plain(
+        Homestay(
+            homestay_id="h" * 40,
+            business_id="b" * 24,
+            title="长" * MAX_TITLE,
+            subtitle="长" * 100,
+            price_fen=FEN,
+            market_price_fen=FEN,
+            food_price_fen=FEN,
+            capacity=100,
+            on_sale=True,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("sort_key", ITEMS)
+def test_an_item_at_the_limits_of_its_fields_costs_one_write_unit(sort_key: str) -> None:
+    item = {"pk": f"ORDER#{ORDER_SN}", "sk": sort_key, **ITEMS[sort_key]}
+    assert size(item) <= LIMIT, size(item)
+    assert trade().total_fen
+
+
+# --- the whole
+
+
+def test_the_template_is_partition_neutral() -> None:
+    text = Path("template.yaml").read_text()
+    assert "arn:aws" not in text
+    services = set(re.findall(r"([\w.-]+)\.amazonaws\.com", text))
+    assert services == {"lambda", "sns"}
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("boto3", (1, 44, 5)),
+        ("pydantic", (2, 14, 3)),
+        ("ministack", (1, 5, 33)),
+        ("aws-sam-cli", (1, 170)),
+        ("wechatpayv3", (2, 0, 4)),
+        ("aws-lambda-powertools", (3, 37)),
+        ("moto", (5, 2, 5)),
+    ],
+)
+def test_the_lock_has_not_slipped_back_to_old_versions(name: str, least: tuple[int, ...]) -> None:
+    packages = tomllib.loads(Path("uv.lock").read_text())["package"]
+    newest = max(tuple(map(int, package["version"].split("."))) for package in packages if package["name"] == name)
+    assert newest >= least
+
+
+def test_the_layers_requirements_are_those_of_the_lock() -> None:
+    packages = tomllib.loads(Path("uv.lock").read_text())["package"]
+    locked = {(package["name"], package["version"]) for package in packages}
+    lines = re.findall(
+        r"^([a-z0-9-]+)==([^ ]+)", Path("layers/dependencies/requirements.txt").read_text(), re.MULTILINE
+    )
+    assert {"boto3", "pydantic", "wechatpayv3", "pyjwt", "aws-lambda-powertools"} <= {name for name, _ in lines}
+    assert set(lines) <= locked
