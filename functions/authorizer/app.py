@@ -16,7 +16,8 @@ from payments.tokens import BadToken, verify
 @instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """Takes an HTTP API authorizer request (2.0), gives a simple response; a refusal becomes the gateway's 403."""
-    scheme, _, token = event.get("headers", {}).get("authorization", "").partition(" ")
+    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}  # sam local keeps their case
+    scheme, _, token = headers.get("authorization", "").partition(" ")
     try:
         if scheme.lower() != "bearer":
             raise BadToken("not a bearer token")

@@ -239,3 +239,17 @@ def test_a_paid_order_shows_its_code_to_its_owner_only(shop: "Shop") -> None:
     read = shop.call("GET /orders/{order_sn}", token=token, order_sn=order_sn)
     assert (read.json["status_code"], read.json["redeem_code"]) == (1, "ABCDEFGH23")
     assert date.fromisoformat(read.json["paid_at"][:10])
+
+
+def test_the_authorizer_takes_the_header_in_any_case_and_no_other_scheme(shop: "Shop") -> None:
+    from functions.authorizer import app
+
+    token = shop.login()
+    for headers, allowed in (
+        ({"Authorization": f"Bearer {token}"}, True),
+        ({"authorization": f"bearer {token}"}, True),
+        ({"authorization": f"Basic {token}"}, False),
+        ({"authorization": token}, False),
+        ({}, False),
+    ):
+        assert app.handler({"headers": headers}, shop.context)["isAuthorized"] is allowed
