@@ -4,6 +4,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Annotated, Any, NoReturn
@@ -53,6 +54,8 @@ def up(
             text=True,
             start_new_session=True,
         )
+    # Reaped as soon as it ends: as a zombie it would look alive to Home.stop.
+    threading.Thread(target=supervisor.wait, daemon=True).start()
     try:
         _show_progress(supervisor, home)
         state = home.state()

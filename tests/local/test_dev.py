@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from local.home import Home, NotRunning, State
+from local.home import PROJECT, Home, NotRunning, State
 from tests.local.conftest import dev, free_ports, ports_arguments
 
 
@@ -78,6 +79,25 @@ def own(tmp_path: Path, folder: Path) -> Path:
         with contextlib.suppress(FileExistsError):
             (tmp_path / name).symlink_to(folder / name)
     return tmp_path
+
+
+def test_ctrl_c_stops_everything(running: State, own: Path) -> None:
+    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(own)}
+    command = [str(PROJECT / "dev"), "up", *ports_arguments(free_ports(3))]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:
+        assert up.stdout is not None
+        printed = ""
+        while "Ctrl-C stops everything" not in printed:
+            line = up.stdout.readline()
+            assert line, printed
+            printed += line
+        supervisor = int((own / "lock").read_text())
+        os.killpg(up.pid, signal.SIGINT)
+        assert "Stopping." in up.stdout.read()
+    assert up.returncode == 0
+    with pytest.raises(ProcessLookupError):
+        os.killpg(supervisor, 0)
+    assert not Home(own).running()
 
 
 def test_down_leaves_no_process_even_after_a_kill(running: State, own: Path) -> None:

@@ -15,7 +15,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 logger = Logger()
 _metrics = Metrics(namespace="WxPay")
 
-logging.getLogger("botocore").setLevel(logging.WARNING)  # tells at INFO, in every cold start, where it found credentials
+# At INFO it tells in every cold start where it found credentials.
+logging.getLogger("botocore").setLevel(logging.WARNING)
 
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 

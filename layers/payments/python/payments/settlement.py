@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from payments.case import Case
-from payments.payment import Payment, PaymentStatus, Trade, Verdict, differences, judge, parse_out_trade_no
-from payments.table import Obstacle, Table
+from payments.payment import PaymentStatus, Trade, Verdict, differences, judge, parse_out_trade_no
+from payments.table import Table
 
 TRIES = 4
 """Each try after the first answers a change that another writer made in between; there are few such changes."""
@@ -35,24 +35,16 @@ def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
         obstacle = table.record_success(trade, leaves, now)
         if obstacle is None:
             return Settlement.BOOKED
-        match judge(obstacle.payment, trade):
-            case Verdict.DUPLICATE:
-                return Settlement.DUPLICATE
-            case Verdict.LATE:
-                leaves = _status(obstacle)
-            case Verdict.MISPAID if obstacle.payment is not None:
-                detail = ", ".join(differences(obstacle.payment, trade))
-                case = _case(trade, Verdict.MISPAID, detail, now)
-                if table.record_mispaid(obstacle.payment, trade, case):
-                    return Settlement.CASE
-            case verdict:
-                return _open_case(table, trade, verdict, "", now)
+        payment, verdict = obstacle.payment, judge(obstacle.payment, trade)
+        if verdict is Verdict.DUPLICATE:
+            return Settlement.DUPLICATE
+        if payment is None or verdict is Verdict.SECOND_TRANSACTION:
+            return _open_case(table, trade, verdict, "", now)
+        if verdict is Verdict.LATE:
+            leaves = payment.status
+        elif table.record_mispaid(payment, trade, _case(trade, verdict, ", ".join(differences(payment, trade)), now)):
+            return Settlement.CASE
     raise RuntimeError(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
-
-
-def _status(obstacle: Obstacle) -> PaymentStatus:
-    payment: Payment | None = obstacle.payment
-    return PaymentStatus.NOTPAY if payment is None else payment.status
 
 
 def _case(trade: Trade, verdict: Verdict, detail: str, now: datetime) -> Case:
