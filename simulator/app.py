@@ -200,7 +200,7 @@ def _driver_routes(world: World, courier: Courier) -> list[Route]:
     async def send_copies(request: Request) -> Response:
         body, found = await _driver_body(request), _known_trade(world, request)
         times = body.get("times", 1)
-        if not found.transaction_id or not isinstance(times, int) or not 1 <= times <= 100:
+        if not found.transaction_id or type(times) is not int or not 1 <= times <= 100:
             raise BadRequest("a paid trade, and times from 1 to 100")
         return JSONResponse({"statuses": await courier.send_copies(found, times, at_once=bool(body.get("parallel")))})
 

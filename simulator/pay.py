@@ -119,7 +119,10 @@ def verify_authorization(world: World, header: str, method: str, target: str, bo
         issue = "mchid unknown"
     elif fields["serial_no"] != world.credentials.merchant_serial_no:
         issue = "serial_no does not belong to mchid"
-    elif not timestamp.isdigit() or abs(world.clock.now() - int(timestamp)) > MAX_CLOCK_DIFFERENCE_S:
+    elif (
+        not (timestamp.isascii() and timestamp.isdigit())
+        or abs(world.clock.now() - int(timestamp)) > MAX_CLOCK_DIFFERENCE_S
+    ):
         issue = "timestamp expired"
     elif verifies(world.credentials.merchant_public_key, message, fields["signature"]):
         return world.credentials.mchid

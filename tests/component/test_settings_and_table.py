@@ -1,6 +1,7 @@
 """What a deployment can get wrong, and what the table does when DynamoDB is in the way."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -9,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from payments import settings
 from payments.payment import PaymentStatus, Trade
+from payments.refund import RefundOrigin, automatic_refund
 from payments.settings import Misconfigured
 from payments.settlement import Settlement, settle
 from payments.table import Table
@@ -185,6 +187,14 @@ def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Ta
     put = {"Put": {"TableName": "no-such-table", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}
     with pytest.raises(ClientError):
         transact(dynamodb, put)
+
+
+def test_a_refund_request_exists_once_and_is_never_overwritten(table: Table, dynamodb: Any) -> None:
+    refund = automatic_refund(payment(), RefundOrigin.LATE, NOW)
+    assert table.put_refund(refund)
+    assert not table.put_refund(replace(refund, amount_fen=1))
+    key = {"pk": {"S": f"ORDER#{ORDER_SN}"}, "sk": {"S": f"REFUND#{refund.out_refund_no}"}}
+    assert dynamodb.get_item(TableName="table", Key=key)["Item"]["amount_fen"] == {"N": str(refund.amount_fen)}
 
 
 def test_the_catalogue_is_read_by_its_index(table: Table) -> None:
