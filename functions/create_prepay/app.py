@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Body as BodyParameter
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
@@ -26,7 +25,7 @@ from payments.payment import (
     decide_prepay,
     open_payment,
 )
-from payments.problems import Api, Body, Problem, not_found, wechat_down
+from payments.problems import Api, Body, OrderSn, Problem, not_found, wechat_down
 from payments.settings import optional, setting, table
 from payments.settlement import settle
 from payments.table import Collection
@@ -37,8 +36,6 @@ ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""
 
 app = Api()
-
-OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 
 
 class Prepay(Body):

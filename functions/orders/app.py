@@ -9,14 +9,14 @@ import secrets
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.observability import count, instrumented, logger
 from payments.order import STATUS_CODE, Order, new_order_sn, place
-from payments.problems import Api, Body, Problem, invalid, not_found
+from payments.problems import Api, Body, OrderSn, Problem, invalid, not_found
 from payments.settings import table
 from payments.times import beijing_day, utc_now
 
@@ -32,7 +32,6 @@ def _is_day(text: str) -> str:
 
 # Pydantic's lax mode takes 0 and "1" as days, its strict mode refuses text: a day is text of one form here.
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_is_day)]
-OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 
 

@@ -6,16 +6,15 @@ client polls on, and the callback or the next poll brings the truth.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from payments.observability import count, instrumented, logger
 from payments.order import OrderStatus
 from payments.payment import Payment, PaymentStatus
-from payments.problems import Api, not_found
+from payments.problems import Api, OrderSn, not_found
 from payments.settings import table
 from payments.settlement import settle
 from payments.table import Collection
@@ -25,8 +24,6 @@ from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
 ASK_PAUSE = timedelta(seconds=5)
 
 app = Api()
-
-OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 
 
 class PaymentOut(BaseModel):

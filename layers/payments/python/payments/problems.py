@@ -5,15 +5,19 @@ Problem types are stable names, `urn:wxpay:<name>`; clients may branch on them.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from pydantic import BaseModel, ConfigDict
 
 from payments.observability import logger
 from payments.settings import Misconfigured
+
+OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
+"""An order number in a path; one that is not there is 404, whatever it looks like."""
 
 
 class Problem(Exception):
