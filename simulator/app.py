@@ -1,10 +1,9 @@
-"""The simulator over HTTP: WeChat's own paths, and `/_sim/...` for those who drive it."""
+"""The simulator over HTTP: WeChat's own paths. What drivers use is in `drivers`."""
 
 import contextlib
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict
 from typing import Any
 
 from starlette.applications import Starlette
@@ -12,17 +11,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from simulator import cashier, mini_program, pay
-from simulator.faults import BadFault, parse, trouble
-from simulator.notification import Courier, signature_headers
+from simulator import bills, drivers, mini_program, pay, refunds, shipping
+from simulator.clock import rfc3339
+from simulator.credentials import key_pair
+from simulator.faults import due, wrong_answer
+from simulator.notification import Courier, probe, signature_headers
 from simulator.pay import WechatError
-from simulator.world import Trade, World
+from simulator.signing import seal
+from simulator.world import Fault, World
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+Decide = Callable[[Request, str], Awaitable[Any]]
 
-
-class BadRequest(Exception):
-    """A driver's mistake; the text says which."""
+STALE_S = 600
 
 
 def create_app(world: World) -> Starlette:
@@ -34,82 +35,173 @@ def create_app(world: World) -> Starlette:
         yield
         await courier.close()
 
-    routes = [*_pay_routes(world), *_mini_program_routes(world), *_driver_routes(world, courier)]
+    api = PayApi(world, courier)
     return Starlette(
-        routes=routes,
+        routes=[*api.routes(), *_mini_program_routes(world), *drivers.routes(world, courier)],
         lifespan=lifespan,
-        exception_handlers={BadRequest: _bad_request, BadFault: _bad_request},
+        exception_handlers=drivers.EXCEPTION_HANDLERS,
     )
 
 
-# --- WeChat Pay v3
+class PayApi:
+    """WeChat Pay v3: every request is verified over its bytes, every 2xx is signed, refusals and downloads are not."""
 
+    def __init__(self, world: World, courier: Courier) -> None:
+        self._world = world
+        self._courier = courier
+        self._other_key = ""  # made when a wrong signature is first asked for
 
-def _pay_routes(world: World) -> list[Route]:
-    async def prepay(request: Request, mchid: str) -> dict[str, Any]:
+    def routes(self) -> list[Route]:
+        trades, money_back = "/v3/pay/transactions", "/v3/refund/domestic/refunds"
+        return [
+            self._route(f"{trades}/jsapi", "prepay", self._prepay, "POST"),
+            self._route(f"{trades}/out-trade-no/{{number}}", "query", self._by_number),
+            self._route(f"{trades}/id/{{number}}", "query", self._by_transaction),
+            self._route(f"{trades}/out-trade-no/{{number}}/close", "close", self._close, "POST"),
+            self._route(money_back, "refund", self._refund, "POST"),
+            self._route(f"{money_back}/{{out_refund_no}}", "query_refund", self._query_refund),
+            self._route(f"{money_back}/{{refund_id}}/apply-abnormal-refund", "refund", self._abnormal, "POST"),
+            self._route("/v3/bill/tradebill", "tradebill", self._trade_bill),
+            self._route("/v3/bill/fundflowbill", "fundflowbill", self._fund_flow_bill),
+            self._route("/v3/billdownload/file", "download", self._download),
+            self._route("/v3/certificates", "certificates", self._certificates),
+        ]
+
+    # --- the calls
+
+    async def _prepay(self, request: Request, mchid: str) -> dict[str, Any]:
         raw = await request.body()
-        return pay.prepay(world, mchid, _json(raw), raw.decode(errors="replace"))
+        return pay.prepay(self._world, mchid, _json(raw), raw.decode(errors="replace"))
 
-    async def by_number(request: Request, mchid: str) -> dict[str, Any]:
-        found = world.trade(request.path_params["number"])
+    async def _by_number(self, request: Request, mchid: str) -> dict[str, Any]:
+        found = self._world.trade(request.path_params["number"])
         return pay.query(mchid, found, request.query_params.get("mchid", ""))
 
-    async def by_transaction(request: Request, mchid: str) -> dict[str, Any]:
-        wanted = request.path_params["number"]
-        found = next((trade for trade in world.trades.values() if trade.transaction_id == wanted), None)
+    async def _by_transaction(self, request: Request, mchid: str) -> dict[str, Any]:
+        found = self._world.transactions.get(request.path_params["number"])
         return pay.query(mchid, found, request.query_params.get("mchid", ""))
 
-    async def close(request: Request, mchid: str) -> None:
-        pay.close(world, mchid, request.path_params["number"], _json(await request.body()))
+    async def _close(self, request: Request, mchid: str) -> None:
+        pay.close(self._world, mchid, request.path_params["number"], _json(await request.body()))
 
-    def signed(call: str, decide: Callable[[Request, str], Awaitable[dict[str, Any] | None]]) -> Endpoint:
+    async def _refund(self, request: Request, _: str) -> dict[str, Any]:
+        raw = await request.body()
+        refund, new = refunds.create(self._world, _json(raw), raw.decode(errors="replace"))
+        if new:
+            if ends := due(self._world, "refund_end", out_trade_no=refund.trade.out_trade_no):
+                refund.ends_as = ends.answer
+            self._courier.follow(refund)
+        return refunds.describe(refund)
+
+    async def _query_refund(self, request: Request, _: str) -> dict[str, Any]:
+        return refunds.describe(refunds.find(self._world, request.path_params["out_refund_no"]))
+
+    async def _abnormal(self, request: Request, _: str) -> dict[str, Any]:
+        refund = refunds.apply_abnormal(self._world, request.path_params["refund_id"], _json(await request.body()))
+        self._courier.follow(refund)
+        return refunds.describe(refund)
+
+    async def _trade_bill(self, request: Request, _: str) -> dict[str, str]:
+        return bills.trade_bill(self._world, _base_url(request), dict(request.query_params))
+
+    async def _fund_flow_bill(self, request: Request, _: str) -> dict[str, str]:
+        return bills.fund_flow_bill(self._world, _base_url(request), dict(request.query_params))
+
+    async def _download(self, request: Request, _: str) -> Response:
+        bill = bills.download(self._world, request.query_params.get("token", ""))
+        kind = "application/x-gzip" if bill.zipped else "text/plain"
+        return Response(bill.content, headers=_request_id(0), media_type=kind)
+
+    async def _certificates(self, _request: Request, _mchid: str) -> dict[str, Any]:
+        credentials, now = self._world.credentials, self._world.clock.now()
+        if not self._world.switches.certificate_mode:
+            message = "无可用的平台证书，请在商户平台-API安全申请使用微信支付公钥"
+            raise WechatError(404, "RESOURCE_NOT_EXISTS", message)
+        sealed = seal(credentials.apiv3_key, credentials.certificate.encode(), "certificate")
+        certificate = {
+            "serial_no": credentials.certificate_serial_no,
+            "effective_time": rfc3339(now - 86400),
+            "expire_time": rfc3339(now + 5 * 365 * 86400),
+            "encrypt_certificate": {"algorithm": "AEAD_AES_256_GCM", **sealed},
+        }
+        return {"data": [certificate]}
+
+    # --- the way in and out
+
+    def _route(self, path: str, call: str, decide: Decide, method: str = "GET") -> Route:
         async def endpoint(request: Request) -> Response:
-            return await _signed_reply(world, call, decide, request)
+            return await self._answer(call, decide, request)
 
-        return endpoint
+        return Route(path, endpoint, methods=[method])
 
-    root = "/v3/pay/transactions"
-    return [
-        Route(f"{root}/jsapi", signed("prepay", prepay), methods=["POST"]),
-        Route(f"{root}/out-trade-no/{{number}}", signed("query", by_number)),
-        Route(f"{root}/id/{{number}}", signed("query", by_transaction)),
-        Route(f"{root}/out-trade-no/{{number}}/close", signed("close", close), methods=["POST"]),
-    ]
+    async def _answer(self, call: str, decide: Decide, request: Request) -> Response:
+        number = await _out_trade_no(request)
+        before = due(self._world, call, out_trade_no=number)
+        if before and (wrong := await wrong_answer(self._world, before)):
+            return wrong
+        try:
+            mchid = await self._verified(request)
+            told = await decide(request, mchid)
+        except WechatError as error:
+            return JSONResponse(error.body, error.status, _request_id(error.internal))
+        if before and before.answer == "paid_first":
+            trade = self._world.prepay_ids[told["prepay_id"]]
+            self._world.pay(trade)
+            await self._courier.tell_first(trade)
+        after = due(self._world, call, out_trade_no=number, after_effect=True)
+        if after and (wrong := await wrong_answer(self._world, after)):
+            return wrong
+        if isinstance(told, Response):
+            return told
+        body = b"" if told is None else json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
+        headers = _request_id(0) | self._signature(request, body, before or after)
+        if told is None:
+            return Response(status_code=204, headers=headers)
+        return Response(body, headers=headers, media_type="application/json")
+
+    async def _verified(self, request: Request) -> str:
+        """The mchid that signed the request as it came over the wire. Raises WechatError."""
+        path: bytes = request.scope["raw_path"]
+        target = b"?".join(part for part in (path, request.scope["query_string"]) if part).decode("latin-1")
+        header, credentials = request.headers.get("authorization", ""), self._world.credentials
+        mchid = pay.verify_authorization(self._world, header, request.method, target, await request.body())
+        known = {credentials.platform_key_id, credentials.next_key_id, credentials.certificate_serial_no}
+        if request.headers.get("wechatpay-serial", credentials.platform_key_id) not in known:
+            raise WechatError(400, "PARAM_ERROR", "Wechatpay-Serial is not a key of this merchant's")
+        return mchid
+
+    def _signature(self, request: Request, body: bytes, fault: Fault | None) -> dict[str, str]:
+        """Signed with the key that the merchant asked for; without a wish, with the certificate if he has one."""
+        credentials = self._world.credentials
+        default = credentials.certificate_serial_no if self._world.switches.certificate_mode else ""
+        serial = request.headers.get("wechatpay-serial", default)
+        key = {
+            credentials.certificate_serial_no: credentials.certificate_private_key,
+            credentials.next_key_id: credentials.next_private_key,
+        }.get(serial, "")
+        match fault.answer if fault else "":
+            case "signtest":
+                return probe(signature_headers(self._world, body, serial=serial, private_key=key))
+            case "wrong_key":
+                self._other_key = self._other_key or key_pair()[0]
+                return signature_headers(self._world, body, serial=serial, private_key=self._other_key)
+            case "stale":
+                then = int(self._world.clock.now()) - STALE_S
+                return signature_headers(self._world, body, serial=serial, private_key=key, timestamp=then)
+        return signature_headers(self._world, body, serial=serial, private_key=key)
 
 
-async def _signed_reply(
-    world: World,
-    call: str,
-    decide: Callable[[Request, str], Awaitable[dict[str, Any] | None]],
-    request: Request,
-) -> Response:
-    """Verifies the request, decides, signs a 2xx; refusals are not signed, as WeChat's are not."""
-    if wrong := await trouble(world, call, after_effect=False):
-        return wrong
-    path: bytes = request.scope["raw_path"]
-    target = b"?".join(part for part in (path, request.scope["query_string"]) if part).decode("latin-1")
-    try:
-        mchid = pay.verify_authorization(
-            world, request.headers.get("authorization", ""), request.method, target, await request.body()
-        )
-        _check_serial(world, request)
-        told = await decide(request, mchid)
-    except WechatError as error:
-        return JSONResponse(error.body, error.status, _request_id(error.internal))
-    if wrong := await trouble(world, call, after_effect=True):
-        return wrong
-    body = b"" if told is None else json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
-    headers = _request_id(0) | signature_headers(world, body)
-    if told is None:
-        return Response(status_code=204, headers=headers)
-    return Response(body, headers=headers, media_type="application/json")
+async def _out_trade_no(request: Request) -> str:
+    """Which trade a call is about, as far as its path or its body say."""
+    if "number" in request.path_params:
+        return str(request.path_params["number"])
+    with contextlib.suppress(ValueError, AttributeError):
+        return str(json.loads(await request.body()).get("out_trade_no", ""))
+    return ""
 
 
-def _check_serial(world: World, request: Request) -> None:
-    """A merchant in public-key mode names the key that it wants replies signed with."""
-    serial = request.headers.get("wechatpay-serial", world.credentials.platform_key_id)
-    if serial != world.credentials.platform_key_id:
-        raise WechatError(400, "PARAM_ERROR", "Wechatpay-Serial is not a key of this merchant's")
+def _base_url(request: Request) -> str:
+    return str(request.base_url).rstrip("/")
 
 
 def _request_id(internal: int) -> dict[str, str]:
@@ -131,129 +223,33 @@ def _mini_program_routes(world: World) -> list[Route]:
         return mini_program.code2session(world, dict(request.query_params))
 
     async def stable_token(request: Request) -> mini_program.Reply:
-        return mini_program.stable_token(world, _json_or_none(await request.body()))
+        return mini_program.stable_token(world, await drivers.json_or_none(request))
 
-    async def send(request: Request) -> mini_program.Reply:
-        token = request.query_params.get("access_token", "")
-        return mini_program.send_message(world, token, _json_or_none(await request.body()))
+    def with_token(decide: Callable[[World, str, Any], mini_program.Reply]) -> Any:
+        async def decided(request: Request) -> mini_program.Reply:
+            token = request.query_params.get("access_token", "")
+            return decide(world, token, await drivers.json_or_none(request))
 
-    def answered(call: str, decide: Callable[[Request], Awaitable[mini_program.Reply]]) -> Endpoint:
+        return decided
+
+    def route(path: str, call: str, decide: Callable[[Request], Awaitable[mini_program.Reply]], method: str) -> Route:
         async def endpoint(request: Request) -> Response:
-            if wrong := await trouble(world, call, after_effect=False):
+            before = due(world, call)
+            if before and (wrong := await wrong_answer(world, before)):
                 return wrong
             reply = await decide(request)
-            if wrong := await trouble(world, call, after_effect=True):
+            after = due(world, call, after_effect=True)
+            if after and (wrong := await wrong_answer(world, after)):
                 return wrong
             return PlainTextResponse(json.dumps(reply, ensure_ascii=False))
 
-        return endpoint
+        return Route(path, endpoint, methods=[method])
 
+    shipped, found = with_token(shipping.upload_shipping_info), with_token(shipping.get_order)
     return [
-        Route("/sns/jscode2session", answered("code2session", code2session)),
-        Route("/cgi-bin/stable_token", answered("stable_token", stable_token), methods=["POST"]),
-        Route("/cgi-bin/message/subscribe/send", answered("send", send), methods=["POST"]),
+        route("/sns/jscode2session", "code2session", code2session, "GET"),
+        route("/cgi-bin/stable_token", "stable_token", stable_token, "POST"),
+        route("/cgi-bin/message/subscribe/send", "send", with_token(mini_program.send_message), "POST"),
+        route("/wxa/sec/order/upload_shipping_info", "upload_shipping_info", shipped, "POST"),
+        route("/wxa/sec/order/get_order", "get_order", found, "POST"),
     ]
-
-
-def _json_or_none(raw: bytes) -> Any:
-    try:
-        return json.loads(raw)
-    except ValueError:
-        return None
-
-
-# --- for drivers
-
-
-def _driver_routes(world: World, courier: Courier) -> list[Route]:
-    async def login(request: Request) -> Response:
-        user = (await _driver_body(request)).get("user")
-        if not isinstance(user, str) or not user:
-            raise BadRequest('send {"user": "guest-1"}')
-        return JSONResponse({"code": world.login_code(user)})
-
-    async def cashier_pay(request: Request) -> Response:
-        try:
-            trade = cashier.open_cashier(world, await _driver_body(request))
-        except cashier.Refused as refused:
-            return JSONResponse({"errMsg": str(refused)})
-        world.pay(trade)
-        courier.notify(trade)
-        return JSONResponse({"errMsg": cashier.OK})
-
-    async def cashier_cancel(request: Request) -> Response:
-        try:
-            cashier.open_cashier(world, await _driver_body(request))
-        except cashier.Refused as refused:
-            return JSONResponse({"errMsg": str(refused)})
-        return JSONResponse({"errMsg": cashier.CANCELLED})
-
-    async def trades(_: Request) -> Response:
-        return JSONResponse([_told(trade) for trade in world.trades.values()])
-
-    async def trade(request: Request) -> Response:
-        return JSONResponse(_told(_known_trade(world, request)))
-
-    async def notifications(_: Request) -> Response:
-        return JSONResponse([asdict(notice) for notice in world.notices])
-
-    async def send_copies(request: Request) -> Response:
-        body, found = await _driver_body(request), _known_trade(world, request)
-        times = body.get("times", 1)
-        if not found.transaction_id or type(times) is not int or not 1 <= times <= 100:
-            raise BadRequest("a paid trade, and times from 1 to 100")
-        return JSONResponse({"statuses": await courier.send_copies(found, times, at_once=bool(body.get("parallel")))})
-
-    async def messages(_: Request) -> Response:
-        return JSONResponse(world.messages)
-
-    async def user(request: Request) -> Response:
-        refuses = (await _driver_body(request)).get("refuses_messages")
-        if not isinstance(refuses, bool):
-            raise BadRequest('send {"refuses_messages": true}')
-        found = world.user(request.path_params["user"])
-        found.refuses_messages = refuses
-        return JSONResponse(asdict(found))
-
-    async def faults(request: Request) -> Response:
-        if request.method == "POST":
-            world.faults.append(parse(await _driver_body(request)))
-        elif request.method == "DELETE":
-            world.faults.clear()
-        return JSONResponse([asdict(fault) for fault in world.faults])
-
-    return [
-        Route("/_sim/login", login, methods=["POST"]),
-        Route("/_sim/cashier/pay", cashier_pay, methods=["POST"]),
-        Route("/_sim/cashier/cancel", cashier_cancel, methods=["POST"]),
-        Route("/_sim/trades", trades),
-        Route("/_sim/trades/{out_trade_no}", trade),
-        Route("/_sim/notifications", notifications),
-        Route("/_sim/notifications/{out_trade_no}/send", send_copies, methods=["POST"]),
-        Route("/_sim/messages", messages),
-        Route("/_sim/users/{user}", user, methods=["POST"]),
-        Route("/_sim/faults", faults, methods=["GET", "POST", "DELETE"]),
-    ]
-
-
-def _told(trade: Trade) -> dict[str, Any]:
-    """A trade for drivers: what a query tells, and what the first prepay asked for."""
-    return pay.describe(trade) | {"request": trade.request, "prepay_ids": list(trade.prepay_ids)}
-
-
-def _known_trade(world: World, request: Request) -> Trade:
-    found = world.trade(request.path_params["out_trade_no"])
-    if found is None:
-        raise BadRequest("no such trade")
-    return found
-
-
-async def _driver_body(request: Request) -> dict[str, Any]:
-    body = _json_or_none(await request.body())
-    if not isinstance(body, dict):
-        raise BadRequest("send a JSON object")
-    return body
-
-
-async def _bad_request(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from simulator.faults import due
 from simulator.signing import lines, verifies
 from simulator.world import PREPAY_ID_LIFE_S, Trade, World
 
@@ -41,6 +42,8 @@ def open_cashier(world: World, request: Mapping[str, Any]) -> Trade:
         raise Refused("下单账号与支付账号不一致")
     if trade.trade_state in {"SUCCESS", "REFUND"}:
         raise Refused("该订单已支付")
-    if (state := world.trade(trade.out_trade_no)) is None or state.trade_state == "CLOSED" or now > trade.time_expire:
+    closed = (world.trade(trade.out_trade_no) or trade).trade_state == "CLOSED"
+    expired = now > trade.time_expire
+    if closed or (expired and not due(world, "cashier", out_trade_no=trade.out_trade_no, answer="after_expiry")):
         raise Refused("该订单已过期或已关闭")
     return trade

@@ -1,68 +1,142 @@
-"""Trouble on demand: the next answers of one call go wrong."""
+"""Trouble on demand: which call goes wrong, how, of which trade, how often, with which probability."""
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from simulator.world import Fault, World
 
-ANSWERS = ("500", "502html", "429", "timeout", "drop")
-FAULTS = {
-    **dict.fromkeys(("prepay", "query", "close", "code2session", "stable_token", "send"), ANSWERS),
-    "callback": ("drop",),  # the notice never arrives
-}
-"""What can go wrong, by call."""
 TIMEOUT_S = 30
 """Longer than any client waits."""
 
+ANY = {
+    "500": "500 SYSTEM_ERROR",
+    "502html": "a gateway's 502 in HTML",
+    "429": "429 FREQUENCY_LIMITED; of close: the user is typing the password",
+    "timeout": "no answer for half a minute",
+    "drop": "the answer is cut off in the middle",
+    "delay": "the answer comes `value` seconds later",
+}
+SIGNED = {
+    "signtest": "the reply's signature is a probe, WECHATPAY/SIGNTEST/...",
+    "wrong_key": "the reply is signed with another key",
+    "stale": "the reply is signed with a timestamp of ten minutes ago",
+}
+FAULTS: dict[str, dict[str, str]] = {
+    "prepay": ANY | SIGNED | {"paid_first": "it is paid, and the notice comes, before the prepay reply is delivered"},
+    **dict.fromkeys(("query", "close", "query_refund", "tradebill", "fundflowbill"), ANY | SIGNED),
+    "refund": ANY | SIGNED | {"not_enough": "403 NOT_ENOUGH: the merchant's balance is too low"},
+    "refund_end": {"ABNORMAL": "the refund ends ABNORMAL", "CLOSED": "the refund ends CLOSED"},
+    "download": ANY,
+    "certificates": ANY,
+    **dict.fromkeys(
+        ("code2session", "stable_token", "upload_shipping_info", "get_order"), ANY | {"busy": "errcode -1"}
+    ),
+    "send": ANY
+    | {
+        "busy": "errcode -1",
+        "token_invalidated": "40001: the access token was taken back under us",
+        "refused": "43101: the user refuses",
+    },
+    "cashier": {
+        "coupon": "a coupon of `value` fen: payer_total < total",
+        "after_expiry": "the payment goes through after time_expire's last second",
+    },
+    "callback": {
+        "drop": "this attempt never arrives",
+        "late": "it comes `value` seconds later",
+        "duplicate": "it comes `value` times, one after the other",
+        "at_once": "it comes `value` times at once",
+        "out_of_order": "it is held back until the next notice was delivered",
+        "signtest": "a probe with a wrong signature comes first",
+        "old_certificate": "signed by the platform certificate (gray switch)",
+        "next_key": "signed by the key that WeChat rotates to",
+        "wrong_amount": "another amount: `value` fen",
+        "wrong_mchid": "another mchid",
+        "unknown_trade": "an out_trade_no that nobody asked for",
+        "unknown_fields": "with fields that nobody knows",
+    },
+}
+"""What can go wrong, by call: the answers and what they mean."""
+
+_SCOPE = {field.name for field in fields(Fault) if field.init} - {"call", "answer", "fired"}
+
 
 class BadFault(Exception):
-    """No such trouble; the text lists what there is."""
+    """No such trouble or scope; the text lists what there is."""
 
 
 def parse(body: Any) -> Fault:
     """The fault that a driver asks for. Raises BadFault."""
-    if not isinstance(body, Mapping) or body.get("answer") not in FAULTS.get(str(body.get("call")), ()):
+    if not isinstance(body, Mapping) or body.get("answer") not in FAULTS.get(str(body.get("call")), {}):
         raise BadFault("; ".join(f"call {call}: answer {', '.join(answers)}" for call, answers in FAULTS.items()))
-    times, after_effect = body.get("times", 1), body.get("after_effect", False)
-    unknown = set(body) - {"call", "answer", "times", "after_effect"}
-    if unknown or not isinstance(times, int) or times < 1 or not isinstance(after_effect, bool):
-        raise BadFault("besides call and answer: times (1 or more), after_effect (true or false)")
-    return Fault(call=body["call"], answer=body["answer"], times=times, after_effect=after_effect)
+    scope = {name: value for name, value in body.items() if name not in ("call", "answer")}
+    checks = {
+        "times": type(scope.get("times", 1)) is int and scope.get("times", 1) >= 1,
+        "after_effect": isinstance(scope.get("after_effect", False), bool),
+        "out_trade_no": isinstance(scope.get("out_trade_no", ""), str),
+        "probability": _number(scope.get("probability", 1)) and 0 < scope.get("probability", 1) <= 1,
+        "seed": type(scope.get("seed", 0)) is int,
+        "value": _number(scope.get("value", 0)) and scope.get("value", 0) >= 0,
+    }
+    wrong = sorted({name for name, good in checks.items() if not good} | (set(scope) - _SCOPE))
+    if wrong:
+        raise BadFault(
+            f"wrong: {', '.join(wrong)}; besides call and answer there are times (1 or more), after_effect (true or "
+            "false), out_trade_no, probability (over 0, up to 1), seed (whole), value (seconds, fen or copies)"
+        )
+    return Fault(call=body["call"], answer=body["answer"], **scope)
 
 
-def due(world: World, call: str, *, after_effect: bool = False) -> str | None:
-    """The wrong answer that this call gets now, or None; it counts as fired."""
+def due(
+    world: World, call: str, *, out_trade_no: str = "", after_effect: bool = False, answer: str = ""
+) -> Fault | None:
+    """The fault that this call meets now (with `answer`: if it is that one), or None; it counts as fired."""
     for fault in world.faults:
-        if fault.call == call and fault.after_effect is after_effect and fault.fired < fault.times:
-            fault.fired += 1
-            return fault.answer
+        if fault.call != call or fault.after_effect is not after_effect or fault.fired >= fault.times:
+            continue
+        if answer not in ("", fault.answer):
+            continue
+        if fault.out_trade_no not in ("", out_trade_no) or fault.chance.random() >= fault.probability:
+            continue
+        fault.fired += 1
+        return fault
     return None
 
 
-async def trouble(world: World, call: str, *, after_effect: bool) -> Response | None:
-    """The wrong answer that is due now, as a response."""
-    answer = due(world, call, after_effect=after_effect)
-    return await _wrong_answer(answer) if answer else None
-
-
-async def _wrong_answer(answer: str) -> Response:
-    match answer:
+async def wrong_answer(world: World, fault: Fault) -> Response | None:
+    """The response that stands in for the right one; None when that is only late, or changed elsewhere."""
+    match fault.answer:
         case "500":
             return JSONResponse({"code": "SYSTEM_ERROR", "message": "系统异常，请稍后重试"}, 500)
         case "502html":
             return Response("<html><h1>502 Bad Gateway</h1></html>", 502, media_type="text/html")
         case "429":
             return JSONResponse({"code": "FREQUENCY_LIMITED", "message": "频率超限"}, 429)
+        case "not_enough":
+            return JSONResponse({"code": "NOT_ENOUGH", "message": "基本账户余额不足，请充值后重新发起"}, 403)
+        case "busy":
+            return JSONResponse({"errcode": -1, "errmsg": "system error"})
+        case "refused":
+            return JSONResponse({"errcode": 43101, "errmsg": "user refuse to accept the msg"})
+        case "token_invalidated":
+            world.tokens.clear()  # the call itself finds out
         case "timeout":
-            await asyncio.sleep(TIMEOUT_S)
+            await world.clock.wait_until(world.clock.now() + TIMEOUT_S)
             return Response(status_code=504)
-        case _:
+        case "delay":
+            await world.clock.wait_until(world.clock.now() + fault.value)
+        case "drop":
             return StreamingResponse(_cut_off(), headers={"Content-Length": "100"})
+    return None
 
 
 async def _cut_off() -> AsyncIterator[bytes]:
     """A body that ends long before its length: the server closes the connection on it."""
     yield b"{"
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -10,6 +10,7 @@ from simulator.world import World
 CODE_LIFE_S = 300
 TOKEN_LIFE_S = 7200
 TOKEN_OVERLAP_S = 300
+FORCE_A_DAY, FORCE_APART_S, DAY_S = 20, 30, 24 * 3600
 
 Reply = dict[str, Any]
 
@@ -32,31 +33,39 @@ _RULES = {
 
 def code2session(world: World, query: dict[str, str]) -> Reply:
     if query.get("appid") != world.credentials.appid:
-        return _error(40013, "invalid appid")
+        return error(40013, "invalid appid")
     if query.get("secret") != world.credentials.app_secret:
-        return _error(40125, "invalid appsecret")
+        return error(40125, "invalid appsecret")
     code = query.get("js_code", "")
     if code in world.used_codes:
-        return _error(40163, "code been used")
+        return error(40163, "code been used")
     openid, issued_at = world.codes.pop(code, ("", 0.0))
     if not openid or world.clock.now() - issued_at > CODE_LIFE_S:
-        return _error(40029, "invalid code")
-    world.used_codes.add(code)
+        return error(40029, "invalid code")
+    world.used_codes[code] = None
+    while len(world.used_codes) > world.keep:
+        world.used_codes.pop(next(iter(world.used_codes)))
     return {"openid": openid, "session_key": secrets.token_urlsafe(18)}
 
 
 def stable_token(world: World, body: Any) -> Reply:
     """The same token while it lives; renewed in its last five minutes, old and new then both good."""
     if not isinstance(body, dict) or body.get("grant_type") != "client_credential":
-        return _error(40002, "invalid grant_type")
+        return error(40002, "invalid grant_type")
     if body.get("appid") != world.credentials.appid:
-        return _error(40013, "invalid appid")
+        return error(40013, "invalid appid")
     if body.get("secret") != world.credentials.app_secret:
-        return _error(40125, "invalid appsecret")
+        return error(40125, "invalid appsecret")
     now = world.clock.now()
-    world.tokens = {token: until for token, until in world.tokens.items() if until > now}
+    world.tokens = {token: until for token, until in world.tokens.items() if until > now - DAY_S}
     left = world.tokens.get(world.current_token, now) - now
     if body.get("force_refresh") is True:
+        world.forced = [moment for moment in world.forced if now - moment < DAY_S]
+        if world.forced and now - world.forced[-1] < FORCE_APART_S:
+            return error(45011, "api minute-quota reach limit")
+        if len(world.forced) >= FORCE_A_DAY:
+            return error(45009, "reach max api daily quota limit")
+        world.forced.append(now)
         world.tokens.clear()
         left = 0
     if left <= TOKEN_OVERLAP_S:
@@ -67,27 +76,35 @@ def stable_token(world: World, body: Any) -> Reply:
 
 
 def send_message(world: World, access_token: str, body: Any) -> Reply:
-    until = world.tokens.get(access_token)
-    if until is None:
-        return _error(40001, "invalid credential, access_token is invalid or not latest")
-    if until <= world.clock.now():
-        return _error(42001, "access_token expired")
+    if wrong := token_error(world, access_token):
+        return wrong
     if not isinstance(body, dict):
-        return _error(47001, "data format error")
+        return error(47001, "data format error")
     user = world.users.get(body.get("touser", ""))
     if user is None:
-        return _error(40003, "invalid openid")
+        return error(40003, "invalid openid")
     if not isinstance(body.get("template_id"), str) or not body["template_id"]:
-        return _error(40037, "invalid template_id")
+        return error(40037, "invalid template_id")
     if body.get("miniprogram_state", "formal") not in {"developer", "trial", "formal"}:
-        return _error(47001, "miniprogram_state is wrong")
-    if wrong := _wrong_field(body.get("data")):
-        return _error(47003, f"argument invalid! {wrong}")
-    if user.refuses_messages:
-        return _error(43101, "user refuse to accept the msg")
+        return error(47001, "miniprogram_state is wrong")
+    if issue := _wrong_field(body.get("data")):
+        return error(47003, f"argument invalid! {issue}")
+    left = user.quota.get(body["template_id"], 1)
+    if user.refuses_messages or left < 1:
+        return error(43101, "user refuse to accept the msg")
+    if body["template_id"] in user.quota:
+        user.quota[body["template_id"]] = left - 1
     sent = {"at": rfc3339(world.clock.now()), "user": user.name, "openid": user.openid}
     world.messages.append(sent | {name: body[name] for name in ("template_id", "data")})
     return {"errcode": 0, "errmsg": "ok", "msgid": len(world.messages)}
+
+
+def token_error(world: World, access_token: str) -> Reply | None:
+    """What is wrong with a call's access token, if anything."""
+    until = world.tokens.get(access_token)
+    if until is None:
+        return error(40001, "invalid credential, access_token is invalid or not latest")
+    return error(42001, "access_token expired") if until <= world.clock.now() else None
 
 
 def _wrong_field(data: Any) -> str:
@@ -107,5 +124,6 @@ def _wrong_field(data: Any) -> str:
     return ""
 
 
-def _error(errcode: int, errmsg: str) -> Reply:
+def error(errcode: int, errmsg: str) -> Reply:
+    """A refusal, as the mini-program API words it."""
     return {"errcode": errcode, "errmsg": f"{errmsg} rid: {secrets.token_hex(4)}-{secrets.token_hex(4)}"}

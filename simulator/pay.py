@@ -5,7 +5,7 @@ Source of the limits and codes: the merchant documents of 2025-03-31 (mini-progr
 
 import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,6 +16,8 @@ from simulator.world import Trade, World
 
 MAX_CLOCK_DIFFERENCE_S = 300
 MAX_TIME_EXPIRE_S = 90 * 24 * 3600
+M = TypeVar("M", bound=BaseModel)
+
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 SCHEME = "WECHATPAY2-SHA256-RSA2048"
 
@@ -30,6 +32,8 @@ INTERNAL = {  # the number behind Request-ID's last dash
     "FREQUENCY_LIMITED": 268447840,
     "ORDER_NOT_EXIST": 268512771,
     "PARAM_ERROR": 268440007,
+    "RESOURCE_NOT_EXISTS": 268512771,
+    "NOT_ENOUGH": 268446466,
 }
 
 
@@ -43,37 +47,37 @@ class WechatError(Exception):
         self.internal = INTERNAL.get(code, 268435456)
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class _Amount(_Part):
+class _Amount(Part):
     total: Annotated[int, Field(ge=1)]
     currency: Annotated[str, Field(pattern="^CNY$")] = "CNY"
 
 
-class _Payer(_Part):
+class _Payer(Part):
     openid: Annotated[str, Field(min_length=1, max_length=128)]
 
 
-class _Store(_Part):
+class _Store(Part):
     id: Annotated[str, Field(min_length=1, max_length=32)]
     name: Annotated[str, Field(max_length=256)] = ""
     area_code: Annotated[str, Field(max_length=32)] = ""
     address: Annotated[str, Field(max_length=512)] = ""
 
 
-class _Scene(_Part):
+class _Scene(Part):
     payer_client_ip: Annotated[str, Field(min_length=1, max_length=45)]
     device_id: Annotated[str, Field(max_length=32)] = ""
     store_info: _Store = _Store(id="none")
 
 
-class _Settle(_Part):
+class _Settle(Part):
     profit_sharing: bool = False
 
 
-class _Goods(_Part):
+class _Goods(Part):
     merchant_goods_id: Annotated[str, Field(min_length=1, max_length=32)]
     wechatpay_goods_id: Annotated[str, Field(max_length=32)] = ""
     goods_name: Annotated[str, Field(max_length=256)] = ""
@@ -81,13 +85,13 @@ class _Goods(_Part):
     unit_price: Annotated[int, Field(ge=0)]
 
 
-class _Detail(_Part):
+class _Detail(Part):
     cost_price: Annotated[int, Field(ge=0)] = 0
     invoice_id: Annotated[str, Field(max_length=32)] = ""
     goods_detail: list[_Goods] = []
 
 
-class _Prepay(_Part):
+class _Prepay(Part):
     """No field may be null: an optional one is left out."""
 
     appid: Annotated[str, Field(min_length=1, max_length=32)]
@@ -146,20 +150,20 @@ def verify_authorization(world: World, header: str, method: str, target: str, bo
 
 def prepay(world: World, mchid: str, body: Any, raw: str) -> dict[str, Any]:
     """JSAPI prepay. A repeat with the same parameters gives a fresh prepay_id; with others it is refused."""
-    request = _validated(raw, body)
+    request = validated(_Prepay, raw, body)
     if request.mchid != mchid:
         raise WechatError(400, "PARAM_ERROR", "http header中的mchid与post payload中的mchid不匹配")
     if request.appid != world.credentials.appid:
         raise WechatError(400, "APPID_MCHID_NOT_MATCH", "appid和mch_id不匹配")
-    _check_notify_url(request.notify_url)
+    check_notify_url(request.notify_url)
     if request.payer.openid not in world.users:
-        raise WechatError(400, "PARAM_ERROR", "无效的openid", _detail("/payer/openid", "openid is not of this appid"))
+        raise WechatError(400, "PARAM_ERROR", "无效的openid", detail("/payer/openid", "openid is not of this appid"))
     now = world.clock.now()
     time_expire = _time_expire(request.time_expire, now)
     trade = world.trade(request.out_trade_no)
     if trade is None:
         trade = Trade(request=body, created_at=now, time_expire=time_expire)
-        world.trades[trade.out_trade_no] = trade
+        world.add(trade)
     _check_repeat(world, trade, body, now)
     return {"prepay_id": world.new_prepay_id(trade)}
 
@@ -201,7 +205,7 @@ def describe(trade: Trade) -> dict[str, Any]:
         "success_time": rfc3339(trade.success_time),
         "payer": {"openid": trade.openid},
         "amount": {
-            "total": trade.request["amount"]["total"],
+            "total": trade.total,
             "payer_total": trade.payer_total,
             "currency": "CNY",
             "payer_currency": "CNY",
@@ -209,28 +213,29 @@ def describe(trade: Trade) -> dict[str, Any]:
     }
 
 
-def _validated(raw: str, body: Any) -> _Prepay:
+def validated(model: type[M], raw: str, body: Any) -> M:
+    """The request as its model. Raises WechatError 400 PARAM_ERROR that names the first wrong field."""
     wide = next((char for char in raw if ord(char) > 0xFFFF), None)
     if wide or re.search(r"\\ud[89ab][0-9a-f]{2}", raw, re.IGNORECASE):
-        raise WechatError(400, "PARAM_ERROR", "参数错误", _detail("", "only characters of 1 to 3 bytes in UTF-8"))
+        raise WechatError(400, "PARAM_ERROR", "参数错误", detail("", "only characters of 1 to 3 bytes in UTF-8"))
     try:
-        return _Prepay.model_validate(body)
+        return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = "".join(f"/{part}" for part in first["loc"])
-        raise WechatError(400, "PARAM_ERROR", "参数错误", _detail(field, first["msg"], first["input"])) from None
+        raise WechatError(400, "PARAM_ERROR", "参数错误", detail(field, first["msg"], first["input"])) from None
 
 
-def _detail(field: str, issue: str, value: object = None) -> dict[str, Any]:
+def detail(field: str, issue: str, value: object = None) -> dict[str, Any]:
     return {"field": field, "value": value, "issue": issue, "location": "body"}
 
 
-def _check_notify_url(notify_url: str) -> None:
+def check_notify_url(notify_url: str) -> None:
     url = urlsplit(notify_url)
     secure = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
     if not secure or not url.hostname or url.query or url.fragment:
         issue = "https, a public address, no query string (http on loopback only)"
-        raise WechatError(400, "PARAM_ERROR", "参数错误", _detail("/notify_url", issue, notify_url))
+        raise WechatError(400, "PARAM_ERROR", "参数错误", detail("/notify_url", issue, notify_url))
 
 
 def _time_expire(text: str, now: float) -> float:
@@ -242,7 +247,7 @@ def _time_expire(text: str, now: float) -> float:
     except ValueError:
         parsed = None
     if parsed is None or parsed.tzinfo is None or parsed.timestamp() <= now:
-        raise WechatError(400, "PARAM_ERROR", "参数错误", _detail("/time_expire", "RFC 3339, in the future", text))
+        raise WechatError(400, "PARAM_ERROR", "参数错误", detail("/time_expire", "RFC 3339, in the future", text))
     return min(max(parsed.timestamp(), now + 60), now + MAX_TIME_EXPIRE_S)
 
 
@@ -260,4 +265,4 @@ def _check_repeat(world: World, trade: Trade, body: Any, now: float) -> None:
 
 def _check_mchid(signed: str, asked: str) -> None:
     if asked != signed:
-        raise WechatError(400, "PARAM_ERROR", "参数错误", _detail("/mchid", "not the mchid that signed", asked))
+        raise WechatError(400, "PARAM_ERROR", "参数错误", detail("/mchid", "not the mchid that signed", asked))

@@ -1,17 +1,33 @@
 """All that the simulated WeChat knows: trades, users, tokens, notices, messages, and the faults that were asked for."""
 
 import hashlib
+import random
+import re
 import secrets
 import string
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simulator.clock import Clock, rfc3339
 from simulator.credentials import Credentials
 
+if TYPE_CHECKING:
+    from simulator.bills import Bill
+
+KEEP = 10_000
 PREPAY_ID_LIFE_S = 2 * 3600
 UNPAID_LIFE_S = 7 * 24 * 3600
 _ALPHANUMERIC = string.ascii_letters + string.digits
+
+
+@dataclass(slots=True, kw_only=True)
+class Shipment:
+    """What was recorded of an order's shipping; it may be changed once."""
+
+    body: dict[str, Any]
+    uploaded_at: float
+    changes: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +42,8 @@ class Trade:
     transaction_id: str = ""
     success_time: float = 0.0
     payer_total: int = 0
+    refunds: "list[Refund]" = field(default_factory=list)
+    shipment: Shipment | None = None
 
     @property
     def out_trade_no(self) -> str:
@@ -35,6 +53,32 @@ class Trade:
     def openid(self) -> str:
         return str(self.request["payer"]["openid"])
 
+    @property
+    def total(self) -> int:
+        return int(self.request["amount"]["total"])
+
+
+@dataclass(slots=True, kw_only=True)
+class Refund:
+    """One refund, as WeChat keeps it."""
+
+    request: dict[str, Any]  # the first call's parameters: a repeat must be the same
+    trade: Trade
+    refund_id: str
+    created_at: float
+    due_at: float
+    status: str = "PROCESSING"
+    ends_as: str = "SUCCESS"
+    success_time: float = 0.0
+
+    @property
+    def out_refund_no(self) -> str:
+        return str(self.request["out_refund_no"])
+
+    @property
+    def amount(self) -> int:
+        return int(self.request["amount"]["refund"])
+
 
 @dataclass(slots=True, kw_only=True)
 class Notice:
@@ -42,6 +86,7 @@ class Notice:
 
     id: str
     out_trade_no: str
+    event_type: str
     notify_url: str
     state: str = "waiting"  # waiting, delivered, given_up
     attempts: list[dict[str, Any]] = field(default_factory=list)
@@ -52,17 +97,26 @@ class User:
     name: str
     openid: str
     refuses_messages: bool = False
+    quota: dict[str, int] = field(default_factory=dict)  # messages left, by template; one that is not here has no limit
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """The next `times` answers to `call` go wrong, before or after the call has taken effect."""
+    """The next `times` chances of `call` go wrong as `answer` says, before or after the call has taken effect."""
 
     call: str
     answer: str
     times: int = 1
     after_effect: bool = False
+    out_trade_no: str = ""  # of this trade only
+    probability: float = 1.0
+    seed: int = 0
+    value: float = 0.0  # seconds, fen or copies, as the answer needs it
     fired: int = 0
+    chance: random.Random = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.chance = random.Random(self.seed)  # noqa: S311 - a fault must be repeatable, not secret
 
 
 @dataclass(slots=True)
@@ -75,25 +129,39 @@ class Switches:
     paid_code: str = "ORDER_PAID"
     closed_status: int = 400
     closed_code: str = "ORDER_CLOSED"
+    refund_associated_data: str = "refund"  # or ""
+    same_notice_id: bool = True  # whether the repeats of a notice keep its id
+    certificate_mode: bool = False  # a merchant from before the public keys: /v3/certificates answers
 
 
 class World:
     """The state of one simulated WeChat with one merchant and one mini-program."""
 
-    def __init__(self, credentials: Credentials, clock: Clock | None = None) -> None:
+    def __init__(self, credentials: Credentials, clock: Clock | None = None, keep: int = KEEP) -> None:
+        """`keep`: how many trades, notices and messages are remembered; the oldest are forgotten first."""
         self.credentials = credentials
         self.clock = clock or Clock()
+        self.keep = keep
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything but the credentials and the clock."""
         self.switches = Switches()
         self.trades: dict[str, Trade] = {}
         self.prepay_ids: dict[str, Trade] = {}
-        self.notices: list[Notice] = []
-        self.messages: list[dict[str, Any]] = []
+        self.transactions: dict[str, Trade] = {}
+        self.refunds: dict[str, Refund] = {}
+        self.bills: dict[str, Bill] = {}
+        self.notices: deque[Notice] = deque(maxlen=self.keep)
+        self.messages: deque[dict[str, Any]] = deque(maxlen=self.keep)
         self.users: dict[str, User] = {}  # by openid
         self.codes: dict[str, tuple[str, float]] = {}  # login code -> (openid, issued at)
-        self.used_codes: set[str] = set()
+        self.used_codes: dict[str, None] = {}
         self.tokens: dict[str, float] = {}  # access token -> valid until
         self.current_token = ""
+        self.forced: list[float] = []  # moments of force_refresh
         self.faults: list[Fault] = []
+        self.balance: int | None = None  # of the merchant, in fen; None: enough for every refund
 
     # --- users
 
@@ -111,6 +179,17 @@ class World:
 
     # --- trades
 
+    def add(self, trade: Trade) -> None:
+        """Remembers a new trade, and forgets the oldest one of too many with all that belongs to it."""
+        self.trades[trade.out_trade_no] = trade
+        if len(self.trades) > self.keep:
+            oldest = self.trades.pop(next(iter(self.trades)))
+            self.transactions.pop(oldest.transaction_id, None)
+            for prepay_id in oldest.prepay_ids:
+                self.prepay_ids.pop(prepay_id, None)
+            for refund in oldest.refunds:
+                self.refunds.pop(refund.out_refund_no, None)
+
     def trade(self, out_trade_no: str) -> Trade | None:
         """The trade; one that was never paid is closed by WeChat after seven days."""
         found = self.trades.get(out_trade_no)
@@ -120,17 +199,21 @@ class World:
 
     def new_prepay_id(self, trade: Trade) -> str:
         now = self.clock.now()
-        stamp = rfc3339(now)[:19].replace("-", "").replace(":", "").replace("T", "")
-        prepay_id = f"wx{stamp}{secrets.token_hex(9)}"
+        prepay_id = f"wx{_stamp(now)}{secrets.token_hex(9)}"
         trade.prepay_ids[prepay_id] = now
         self.prepay_ids[prepay_id] = trade
         return prepay_id
 
-    def pay(self, trade: Trade) -> None:
-        """The money has moved: nothing undoes it."""
+    def pay(self, trade: Trade, coupon: int = 0) -> None:
+        """The money has moved: nothing undoes it. A coupon (fen) lowers what the payer gives."""
         now = self.clock.now()
         trade.trade_state = "SUCCESS"
-        trade.transaction_id = f"42000{secrets.randbelow(10**5):05d}{rfc3339(now)[:10].replace('-', '')}"
-        trade.transaction_id += f"{secrets.randbelow(10**10):010d}"
+        trade.transaction_id = f"42000{secrets.randbelow(10**5):05d}{_stamp(now)[:8]}{secrets.randbelow(10**10):010d}"
         trade.success_time = now
-        trade.payer_total = trade.request["amount"]["total"]
+        trade.payer_total = trade.total - coupon
+        self.transactions[trade.transaction_id] = trade
+
+
+def _stamp(moment: float) -> str:
+    """`20261123120000`, Beijing time."""
+    return re.sub(r"\D", "", rfc3339(moment)[:19])

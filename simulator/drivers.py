@@ -1,0 +1,223 @@
+"""For those who drive the simulator: users, the cashier, notices, the clock, faults, the state, and a page to watch."""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from simulator import cashier, pay, refunds
+from simulator.clock import rfc3339
+from simulator.faults import FAULTS, BadFault, due, parse
+from simulator.notification import Courier
+from simulator.world import Fault, Switches, Trade, World
+
+PAGE = Path(__file__).parent / "page.html"
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class BadRequest(Exception):
+    """A driver's mistake; the text says which."""
+
+
+async def json_or_none(request: Request) -> Any:
+    try:
+        return json.loads(await request.body())
+    except ValueError:
+        return None
+
+
+async def body_of(request: Request) -> dict[str, Any]:
+    body = await json_or_none(request)
+    if not isinstance(body, dict):
+        raise BadRequest("send a JSON object")
+    return body
+
+
+async def _bad_request(_: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+EXCEPTION_HANDLERS: Any = {BadRequest: _bad_request, BadFault: _bad_request}
+
+
+def routes(world: World, courier: Courier) -> list[Route]:
+    """The `/_sim` paths and the page at `/`."""
+    return [
+        Route("/", lambda _: FileResponse(PAGE)),
+        *_phone_routes(world, courier),
+        *_notice_routes(world, courier),
+        *_world_routes(world),
+    ]
+
+
+def _phone_routes(world: World, courier: Courier) -> list[Route]:
+    """What a user does: sign in, pay, close the cashier, want messages or not."""
+
+    async def login(request: Request) -> Response:
+        user = (await body_of(request)).get("user")
+        if not isinstance(user, str) or not user:
+            raise BadRequest('send {"user": "guest-1"}')
+        return JSONResponse({"code": world.login_code(user)})
+
+    async def cashier_pay(request: Request) -> Response:
+        try:
+            trade = cashier.open_cashier(world, await body_of(request))
+        except cashier.Refused as refused:
+            return JSONResponse({"errMsg": str(refused)})
+        coupon = due(world, "cashier", out_trade_no=trade.out_trade_no, answer="coupon")
+        world.pay(trade, int(coupon.value) if coupon else 0)
+        courier.notify(trade)
+        return JSONResponse({"errMsg": cashier.OK})
+
+    async def cashier_cancel(request: Request) -> Response:
+        try:
+            cashier.open_cashier(world, await body_of(request))
+        except cashier.Refused as refused:
+            return JSONResponse({"errMsg": str(refused)})
+        return JSONResponse({"errMsg": cashier.CANCELLED})
+
+    async def user(request: Request) -> Response:
+        body, found = await body_of(request), world.user(request.path_params["user"])
+        refuses, quota = body.get("refuses_messages", found.refuses_messages), body.get("quota", found.quota)
+        counted = isinstance(quota, dict) and all(type(left) is int for left in quota.values())
+        if not body or set(body) - {"refuses_messages", "quota"} or not isinstance(refuses, bool) or not counted:
+            raise BadRequest('send {"refuses_messages": true} or {"quota": {"<template_id>": 1}}')
+        found.refuses_messages, found.quota = refuses, dict(quota)
+        return JSONResponse(asdict(found))
+
+    async def subscribe(request: Request) -> Response:
+        body = await body_of(request)
+        templates = body.get("template_ids")
+        if not isinstance(templates, list) or not 1 <= len(templates) <= 3 or not body.get("user"):
+            raise BadRequest('send {"user": "guest-1", "template_ids": [...]}, at most 3')
+        found = world.user(str(body["user"]))
+        for template in map(str, templates):
+            found.quota[template] = found.quota.get(template, 0) + 1
+        return JSONResponse({"errMsg": "requestSubscribeMessage:ok", **dict.fromkeys(map(str, templates), "accept")})
+
+    return [
+        Route("/_sim/login", login, methods=["POST"]),
+        Route("/_sim/cashier/pay", cashier_pay, methods=["POST"]),
+        Route("/_sim/cashier/cancel", cashier_cancel, methods=["POST"]),
+        Route("/_sim/users/{user}", user, methods=["POST"]),
+        Route("/_sim/subscribe", subscribe, methods=["POST"]),
+    ]
+
+
+def _notice_routes(world: World, courier: Courier) -> list[Route]:
+    async def notifications(_: Request) -> Response:
+        return JSONResponse([asdict(notice) for notice in world.notices])
+
+    async def send_copies(request: Request) -> Response:
+        body, found = await body_of(request), _known_trade(world, request)
+        times = body.get("times", 1)
+        if not found.transaction_id or type(times) is not int or not 1 <= times <= 100:
+            raise BadRequest("a paid trade, and times from 1 to 100")
+        statuses = await courier.send_copies(found, times, at_once=bool(body.get("parallel")))
+        return JSONResponse({"statuses": statuses})
+
+    async def messages(_: Request) -> Response:
+        return JSONResponse(list(world.messages))
+
+    return [
+        Route("/_sim/notifications", notifications),
+        Route("/_sim/notifications/{out_trade_no}/send", send_copies, methods=["POST"]),
+        Route("/_sim/messages", messages),
+    ]
+
+
+def _world_routes(world: World) -> list[Route]:
+    async def trades(_: Request) -> Response:
+        return JSONResponse([_told(world, number) for number in list(world.trades)])
+
+    async def trade(request: Request) -> Response:
+        return JSONResponse(_told(world, _known_trade(world, request).out_trade_no))
+
+    async def faults(request: Request) -> Response:
+        if request.method == "POST":
+            world.faults.append(parse(await body_of(request)))
+        elif request.method == "DELETE":
+            world.faults.clear()
+        return JSONResponse([_fault(fault) for fault in world.faults])
+
+    async def known_faults(_: Request) -> Response:
+        return JSONResponse(FAULTS)
+
+    async def clock(request: Request) -> Response:
+        if request.method == "POST":
+            advance = (await body_of(request)).get("advance_s")
+            if isinstance(advance, bool) or not isinstance(advance, (int, float)) or advance < 0:
+                raise BadRequest('send {"advance_s": 60}; time does not go back')
+            world.clock.advance(advance)
+        return JSONResponse({"now": world.clock.now(), "beijing": rfc3339(world.clock.now())})
+
+    async def switches(request: Request) -> Response:
+        if request.method == "POST":
+            body, known = await body_of(request), {field.name: field.type for field in fields(Switches)}
+            for name, value in body.items():
+                if name not in known or type(value) is not type(getattr(world.switches, name)):
+                    raise BadRequest(f"switches: {', '.join(f'{n} ({t})' for n, t in known.items())}")
+                setattr(world.switches, name, value)
+        return JSONResponse(asdict(world.switches))
+
+    async def balance(request: Request) -> Response:
+        fen = (await body_of(request)).get("fen")
+        if fen is not None and (type(fen) is not int or fen < 0):
+            raise BadRequest('send {"fen": 1000}, or null for a balance that is always enough')
+        world.balance = fen
+        return JSONResponse({"fen": world.balance})
+
+    async def state(request: Request) -> Response:
+        if request.method == "DELETE":
+            world.reset()
+        return JSONResponse(_state(world))
+
+    return [
+        Route("/_sim/trades", trades),
+        Route("/_sim/trades/{out_trade_no}", trade),
+        Route("/_sim/faults", faults, methods=["GET", "POST", "DELETE"]),
+        Route("/_sim/faults/known", known_faults),
+        Route("/_sim/clock", clock, methods=["GET", "POST"]),
+        Route("/_sim/switches", switches, methods=["GET", "POST"]),
+        Route("/_sim/balance", balance, methods=["POST"]),
+        Route("/_sim/state", state, methods=["GET", "DELETE"]),
+    ]
+
+
+def _state(world: World) -> dict[str, Any]:
+    """All that the simulator knows, for people and for comparison; no key and no secret."""
+    return {
+        "now": rfc3339(world.clock.now()),
+        "mchid": world.credentials.mchid,
+        "appid": world.credentials.appid,
+        "trades": [_told(world, number) for number in list(world.trades)],
+        "refunds": [refunds.describe(refund) for refund in world.refunds.values()],
+        "notices": [asdict(notice) for notice in world.notices],
+        "messages": list(world.messages),
+        "users": [asdict(user) for user in world.users.values()],
+        "faults": [_fault(fault) for fault in world.faults],
+        "switches": asdict(world.switches),
+        "balance_fen": world.balance,
+    }
+
+
+def _fault(fault: Fault) -> dict[str, Any]:
+    return {field.name: getattr(fault, field.name) for field in fields(Fault) if field.init}
+
+
+def _told(world: World, out_trade_no: str) -> dict[str, Any]:
+    """A trade for drivers: what a query tells, and what the first prepay asked for."""
+    trade = world.trade(out_trade_no) or world.trades[out_trade_no]
+    return pay.describe(trade) | {"request": trade.request, "prepay_ids": list(trade.prepay_ids)}
+
+
+def _known_trade(world: World, request: Request) -> Trade:
+    found = world.trade(request.path_params["out_trade_no"])
+    if found is None:
+        raise BadRequest("no such trade")
+    return found
