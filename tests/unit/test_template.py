@@ -325,7 +325,7 @@ def size(item: dict[str, Any]) -> int:
 
 FEN = 10**9
 OPENID = "o" * 64
-NOTIFY_URL = "https://" + "x" * (94 - len("https://")) + "/wxpay/notify"
+NOTIFY_URL = "https://" + "x" * (100 - len("https://")) + "/wxpay/notify"
 STAY = Stay(
     homestay_id="h" * 40,
     title="长" * MAX_TITLE,
