@@ -1,7 +1,7 @@
 """For those who drive the simulator: users, the cashier, notices, the clock, faults, the state, and a page to watch."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,10 @@ def _world_routes(world: World) -> list[Route]:
     async def state(request: Request) -> Response:
         if request.method == "DELETE":
             world.reset()
-        return JSONResponse(_state(world))
+        last = request.query_params.get("last", "")
+        if last and not (last.isascii() and last.isdigit()):
+            raise BadRequest("last: how many of each, the newest")
+        return JSONResponse(_state(world, int(last or world.keep)))
 
     return [
         Route("/_sim/trades", trades),
@@ -189,18 +192,28 @@ def _world_routes(world: World) -> list[Route]:
     ]
 
 
-def _state(world: World) -> dict[str, Any]:
-    """All that the simulator knows, for people and for comparison; no key and no secret."""
+def _state(world: World, last: int) -> dict[str, Any]:
+    """What the simulator knows, the newest `last` of each, for people and for comparison; no key and no secret."""
+    kinds: dict[str, Sequence[Any]] = {
+        "trades": list(world.trades),
+        "refunds": list(world.refunds.values()),
+        "notices": list(world.notices),
+        "messages": list(world.messages),
+        "users": list(world.users.values()),
+        "faults": world.faults,
+    }
+    newest = {kind: values[max(len(values) - last, 0) :] for kind, values in kinds.items()}
     return {
         "now": rfc3339(world.clock.now()),
         "mchid": world.credentials.mchid,
         "appid": world.credentials.appid,
-        "trades": [_told(world, number) for number in list(world.trades)],
-        "refunds": [refunds.describe(refund) for refund in world.refunds.values()],
-        "notices": [asdict(notice) for notice in world.notices],
-        "messages": list(world.messages),
-        "users": [asdict(user) for user in world.users.values()],
-        "faults": [_fault(fault) for fault in world.faults],
+        "counts": {kind: len(values) for kind, values in kinds.items()},
+        "trades": [_told(world, number) for number in newest["trades"]],
+        "refunds": [refunds.describe(refund) for refund in newest["refunds"]],
+        "notices": [asdict(notice) for notice in newest["notices"]],
+        "messages": newest["messages"],
+        "users": [asdict(user) for user in newest["users"]],
+        "faults": [_fault(fault) for fault in newest["faults"]],
         "switches": asdict(world.switches),
         "balance_fen": world.balance,
     }

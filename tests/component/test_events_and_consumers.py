@@ -180,7 +180,7 @@ def test_a_user_who_refuses_messages_is_an_answer_and_not_a_failure(shop: "Shop"
     shop.world.user("guest-1").refuses_messages = True
     for _ in range(2):
         assert shop.deliver(notify_user, order_paid(paid)) == []
-    assert shop.world.messages == []
+    assert list(shop.world.messages) == []
     assert notice_of(shop, paid) == {"order_confirmed": "refused", "check_in_code": "refused"}
 
 
@@ -308,7 +308,7 @@ def test_nobody_sends_beside_a_living_attempt_and_a_dead_one_leaves_unknown(
 def test_an_order_that_is_no_longer_waiting_to_be_used_is_not_told_its_code(shop: "Shop", paid: str) -> None:
     shop.set_order(paid, status=OrderStatus.REFUNDED)
     assert shop.deliver(notify_user, order_paid(paid)) == []
-    assert shop.world.messages == []
+    assert list(shop.world.messages) == []
 
 
 def test_other_events_pass_and_poison_fails_alone(shop: "Shop", paid: str) -> None:

@@ -363,6 +363,10 @@ def test_the_state_can_be_read_and_reset_and_holds_no_secret(world: World, wecha
     )
     text, credentials = json.dumps(told), world.credentials
     assert not any(secret in text for secret in (credentials.app_secret, credentials.apiv3_key, "PRIVATE KEY"))
+    paid_trade(world, "PAID0002")
+    newest = httpx.get(f"{wechat_url}/_sim/state?last=1").json()
+    assert ([trade["out_trade_no"] for trade in newest["trades"]], newest["counts"]["trades"]) == (["PAID0002"], 2)
+    assert httpx.get(f"{wechat_url}/_sim/state?last=x").status_code == 400
     assert httpx.delete(f"{wechat_url}/_sim/state").json()["trades"] == []
     assert world.transactions == {}
 
