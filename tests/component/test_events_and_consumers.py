@@ -86,8 +86,10 @@ def test_what_is_no_change_of_state_publishes_nothing(shop: "Shop") -> None:
 
 
 def test_the_event_in_the_repository_is_published(shop: "Shop") -> None:
+    assert shop.events() == []  # a queue listens from here on
     with open("events/publish_events/payment_succeeded.json") as file:
         publish_events.handler(json.load(file), shop.context)
+    assert [event["type"] for event in shop.events()] == ["payment.succeeded"]
 
 
 # --- order_update
