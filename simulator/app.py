@@ -18,7 +18,7 @@ from simulator.faults import due, wrong_answer
 from simulator.notification import Courier, probe, signature_headers
 from simulator.pay import WechatError
 from simulator.signing import seal
-from simulator.world import Fault, World
+from simulator.world import Fault, Trade, World
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Decide = Callable[[Request, str], Awaitable[Any]]
@@ -135,16 +135,18 @@ class PayApi:
         return Route(path, endpoint, methods=[method])
 
     async def _answer(self, call: str, decide: Decide, request: Request) -> Response:
-        number = await _out_trade_no(request)
+        number = await _out_trade_no(request) if self._world.faults else ""
         before = due(self._world, call, out_trade_no=number)
         if before and (wrong := await wrong_answer(self._world, before)):
             return wrong
         try:
             mchid = await self._verified(request)
+            if call == "close" and before and before.answer == "paid_first":
+                self._pay(self._world.trades[number])
             told = await decide(request, mchid)
         except WechatError as error:
             return JSONResponse(error.body, error.status, _request_id(error.internal))
-        if before and before.answer == "paid_first":
+        if call == "prepay" and before and before.answer == "paid_first":
             trade = self._world.prepay_ids[told["prepay_id"]]
             self._world.pay(trade)
             await self._courier.tell_first(trade)
@@ -158,6 +160,11 @@ class PayApi:
         if told is None:
             return Response(status_code=204, headers=headers)
         return Response(body, headers=headers, media_type="application/json")
+
+    def _pay(self, trade: Trade) -> None:
+        if not trade.paid:
+            self._world.pay(trade)
+            self._courier.notify(trade)
 
     async def _verified(self, request: Request) -> str:
         """The mchid that signed the request as it came over the wire. Raises WechatError."""

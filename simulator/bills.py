@@ -10,9 +10,9 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
-from simulator.clock import BEIJING
+from simulator.clock import beijing
 from simulator.pay import WechatError
 from simulator.world import Refund, Trade, World
 
@@ -99,7 +99,7 @@ def _day(world: World, query: dict[str, str]) -> date:
         raise WechatError(400, "PARAM_ERROR", "bill_date格式错误") from None
     if query.get("tar_type", "GZIP") != "GZIP":
         raise WechatError(400, "PARAM_ERROR", "tar_type无效")
-    now = datetime.fromtimestamp(world.clock.now(), UTC).astimezone(BEIJING)
+    now = beijing(world.clock.now())
     if day >= now.date() or day < now.date() - timedelta(days=OLDEST_DAYS):
         raise WechatError(400, "INVALID_REQUEST", "账单日期无效")
     if day == now.date() - timedelta(days=1):
@@ -111,11 +111,11 @@ def _day(world: World, query: dict[str, str]) -> date:
 
 
 def _on(moment: float, day: date) -> bool:
-    return datetime.fromtimestamp(moment, UTC).astimezone(BEIJING).date() == day
+    return beijing(moment).date() == day
 
 
 def _at(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S")
+    return beijing(moment).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def yuan(fen: int) -> str:

@@ -40,10 +40,10 @@ def open_cashier(world: World, request: Mapping[str, Any]) -> Trade:
         raise Refused("prepay_id已过期")
     if request.get("user") and world.user(str(request["user"])).openid != trade.openid:
         raise Refused("下单账号与支付账号不一致")
-    if trade.trade_state in {"SUCCESS", "REFUND"}:
+    if trade.paid:
         raise Refused("该订单已支付")
     closed = (world.trade(trade.out_trade_no) or trade).trade_state == "CLOSED"
-    expired = now > trade.time_expire
-    if closed or (expired and not due(world, "cashier", out_trade_no=trade.out_trade_no, answer="after_expiry")):
+    obstacle = "after_close" if closed else "after_expiry" if now > trade.time_expire else ""
+    if obstacle and not due(world, "cashier", out_trade_no=trade.out_trade_no, answer=obstacle):
         raise Refused("该订单已过期或已关闭")
     return trade

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 BEIJING = timezone(timedelta(hours=8))
 
@@ -36,6 +36,11 @@ class Clock:
             self._waiting.discard(waiter)
 
 
+def beijing(moment: float) -> datetime:
+    """The moment on a Beijing clock."""
+    return datetime.fromtimestamp(moment, BEIJING)
+
+
 def rfc3339(moment: float) -> str:
     """Beijing time to the second, as WeChat writes it."""
-    return datetime.fromtimestamp(moment, UTC).astimezone(BEIJING).isoformat(timespec="seconds")
+    return beijing(moment).isoformat(timespec="seconds")

@@ -1,6 +1,7 @@
 """For those who drive the simulator: users, the cashier, notices, the clock, faults, the state, and a page to watch."""
 
 import json
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -51,7 +52,7 @@ def routes(world: World, courier: Courier) -> list[Route]:
         Route("/", lambda _: FileResponse(PAGE)),
         *_phone_routes(world, courier),
         *_notice_routes(world, courier),
-        *_world_routes(world),
+        *_world_routes(world, courier),
     ]
 
 
@@ -131,12 +132,36 @@ def _notice_routes(world: World, courier: Courier) -> list[Route]:
     ]
 
 
-def _world_routes(world: World) -> list[Route]:
+def _world_routes(world: World, courier: Courier) -> list[Route]:
     async def trades(_: Request) -> Response:
         return JSONResponse([_told(world, number) for number in list(world.trades)])
 
     async def trade(request: Request) -> Response:
         return JSONResponse(_told(world, _known_trade(world, request).out_trade_no))
+
+    async def close(request: Request) -> Response:
+        """The merchant closes a trade in WeChat's console."""
+        found = _known_trade(world, request)
+        if found.paid:
+            raise BadRequest("it is paid")
+        found.trade_state = "CLOSED"
+        return JSONResponse(_told(world, found.out_trade_no))
+
+    async def refund(request: Request) -> Response:
+        """The merchant refunds in WeChat's console; the notice goes where the trade's went."""
+        found, amount = _known_trade(world, request), (await body_of(request)).get("amount")
+        body = {
+            "out_trade_no": found.out_trade_no,
+            "out_refund_no": f"console{secrets.token_hex(8)}",
+            "notify_url": found.request["notify_url"],
+            "amount": {"refund": amount, "total": found.total, "currency": "CNY"},
+        }
+        try:
+            made, _ = refunds.create(world, body, json.dumps(body))
+        except pay.WechatError as error:
+            raise BadRequest(f"{error.body}") from None
+        courier.follow(made)
+        return JSONResponse(refunds.describe(made))
 
     async def faults(request: Request) -> Response:
         if request.method == "POST":
@@ -183,6 +208,8 @@ def _world_routes(world: World) -> list[Route]:
     return [
         Route("/_sim/trades", trades),
         Route("/_sim/trades/{out_trade_no}", trade),
+        Route("/_sim/trades/{out_trade_no}/close", close, methods=["POST"]),
+        Route("/_sim/trades/{out_trade_no}/refund", refund, methods=["POST"]),
         Route("/_sim/faults", faults, methods=["GET", "POST", "DELETE"]),
         Route("/_sim/faults/known", known_faults),
         Route("/_sim/clock", clock, methods=["GET", "POST"]),

@@ -26,7 +26,8 @@ SIGNED = {
 }
 FAULTS: dict[str, dict[str, str]] = {
     "prepay": ANY | SIGNED | {"paid_first": "it is paid, and the notice comes, before the prepay reply is delivered"},
-    **dict.fromkeys(("query", "close", "query_refund", "tradebill", "fundflowbill"), ANY | SIGNED),
+    **dict.fromkeys(("query", "query_refund", "tradebill", "fundflowbill"), ANY | SIGNED),
+    "close": ANY | SIGNED | {"paid_first": "it is paid just before the close arrives"},
     "refund": ANY | SIGNED | {"not_enough": "403 NOT_ENOUGH: the merchant's balance is too low"},
     "refund_end": {"ABNORMAL": "the refund ends ABNORMAL", "CLOSED": "the refund ends CLOSED"},
     "download": ANY,
@@ -43,6 +44,7 @@ FAULTS: dict[str, dict[str, str]] = {
     "cashier": {
         "coupon": "a coupon of `value` fen: payer_total < total",
         "after_expiry": "the payment goes through after time_expire's last second",
+        "after_close": "the payment goes through although the trade is closed",
     },
     "callback": {
         "drop": "this attempt never arrives",

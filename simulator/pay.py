@@ -181,7 +181,7 @@ def close(world: World, mchid: str, out_trade_no: str, body: Any) -> None:
     trade = world.trade(out_trade_no)
     if trade is None:
         raise WechatError(404, "ORDER_NOT_EXIST", "订单不存在")
-    if trade.trade_state in {"SUCCESS", "REFUND"}:
+    if trade.paid:
         raise WechatError(world.switches.paid_status, world.switches.paid_code, "该订单已支付")
     trade.trade_state = "CLOSED"
 
@@ -195,7 +195,7 @@ def describe(trade: Trade) -> dict[str, Any]:
         "trade_state": trade.trade_state,
         "trade_state_desc": STATE_TEXT[trade.trade_state],
     }
-    if trade.trade_state not in {"SUCCESS", "REFUND"}:
+    if not trade.paid:
         return told
     return told | {
         "transaction_id": trade.transaction_id,
@@ -253,7 +253,7 @@ def _time_expire(text: str, now: float) -> float:
 
 def _check_repeat(world: World, trade: Trade, body: Any, now: float) -> None:
     switches = world.switches
-    if trade.trade_state in {"SUCCESS", "REFUND"}:
+    if trade.paid:
         raise WechatError(switches.paid_status, switches.paid_code, "该订单已支付")
     if trade.trade_state == "CLOSED" or now > trade.time_expire:
         raise WechatError(switches.closed_status, switches.closed_code, "该订单已关闭")

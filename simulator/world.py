@@ -50,6 +50,11 @@ class Trade:
         return str(self.request["out_trade_no"])
 
     @property
+    def paid(self) -> bool:
+        """REFUND is what a paid trade becomes at its first refund."""
+        return self.trade_state in {"SUCCESS", "REFUND"}
+
+    @property
     def openid(self) -> str:
         return str(self.request["payer"]["openid"])
 

@@ -274,7 +274,38 @@ def test_a_payment_can_go_through_after_the_last_second(wechat: Wechat, shop: Sh
     assert shop.merchant.pay(prepay_id) == "requestPayment:ok"
 
 
+def test_a_payment_can_go_through_although_the_trade_is_closed(wechat: Wechat, shop: Shop) -> None:
+    prepay_id = shop.prepay().json()["prepay_id"]
+    assert httpx.post(f"{wechat.base_url}/_sim/trades/TEST0001/close").json()["trade_state"] == "CLOSED"
+    assert shop.merchant.pay(prepay_id).startswith("requestPayment:fail")
+    wechat.fault("cashier", "after_close")
+    assert shop.merchant.pay(prepay_id) == "requestPayment:ok"
+    shop.awaits(1)
+    assert httpx.post(f"{wechat.base_url}/_sim/trades/TEST0001/close").status_code == 400
+
+
+def test_a_trade_can_be_paid_just_before_it_is_closed(wechat: Wechat, shop: Shop) -> None:
+    shop.prepay()
+    wechat.fault("close", "paid_first")
+    path, body = "/v3/pay/transactions/out-trade-no/TEST0001/close", {"mchid": wechat.world.credentials.mchid}
+    reply = shop.merchant.send("POST", path, body)
+    assert (reply.status_code, reply.json()["code"]) == (400, "ORDER_PAID")
+    shop.awaits(1)
+
+
 # --- refunds and their notices
+
+
+def test_the_merchant_can_refund_in_the_console(wechat: Wechat, shop: Shop) -> None:
+    shop.pay()
+    shop.awaits(1)
+    path = f"{wechat.base_url}/_sim/trades/TEST0001/refund"
+    assert httpx.post(path, json={"amount": 101}).status_code == 400
+    made = httpx.post(path, json={"amount": 40}).json()
+    assert (made["status"], made["amount"]["refund"]) == ("PROCESSING", 40)
+    wechat.world.clock.advance(5)
+    shop.awaits(2)
+    assert shop.plaintext(1)["out_refund_no"] == made["out_refund_no"]
 
 
 @pytest.mark.parametrize("ends", ["SUCCESS", "ABNORMAL", "CLOSED"])
