@@ -28,14 +28,16 @@ class StartFailed(Exception):
 class Child:
     """One child process, its output in a log file of its own."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path) -> None:
+    def __init__(self, name: str, process: asyncio.subprocess.Process, log: Path, url: str) -> None:
+        """`url`: what answers 200 when it is ready."""
         self.name = name
         self.process = process
         self.log = log
+        self._url = url
 
     @classmethod
     async def start(
-        cls, home: Home, name: str, command: Sequence[str], environment: Mapping[str, str], lock: int
+        cls, home: Home, name: str, command: Sequence[str], environment: Mapping[str, str], lock: int, url: str
     ) -> "Child":
         log = home.folder / f"{name}.log"
         with log.open("wb") as output:
@@ -48,16 +50,16 @@ class Child:
                 stderr=output,
                 pass_fds=(lock,),
             )
-        return cls(name, process, log)
+        return cls(name, process, log, url)
 
-    async def ready(self, url: str) -> None:
-        """Waits until the address answers. Raises StartFailed with the end of the log."""
+    async def ready(self) -> None:
+        """Waits until it answers. Raises StartFailed with the end of the log."""
         async with httpx.AsyncClient(trust_env=False, timeout=2) as client:
             for _ in range(READY_WITHIN_S * 20):
                 if self.process.returncode is not None:
                     break
                 with contextlib.suppress(httpx.HTTPError):
-                    if (await client.get(url)).status_code == 200:
+                    if (await client.get(self._url)).status_code == 200:
                         return
                 await asyncio.sleep(0.05)
         tail = self.log.read_text(errors="replace").strip().splitlines()[-5:]
@@ -78,7 +80,7 @@ async def start_emulator(home: Home, port: int, lock: int) -> Child:
     scratch = home.folder / "emulator"
     shutil.rmtree(scratch, ignore_errors=True)
     (scratch / "tmp").mkdir(parents=True)
-    child = await Child.start(
+    return await Child.start(
         home,
         "emulator",
         [str(CLOUD / "bin/ministack")],
@@ -95,17 +97,14 @@ async def start_emulator(home: Home, port: int, lock: int) -> Child:
             "LOG_LEVEL": "INFO",
         },
         lock,
+        f"http://127.0.0.1:{port}/_ministack/ready",
     )
-    await child.ready(f"http://127.0.0.1:{port}/_ministack/ready")
-    return child
 
 
 async def start_wechat(home: Home, port: int, lock: int) -> Child:
     """The simulator as a stranger would start it."""
     command = [sys.executable, "-m", "simulator", "--port", str(port), "--state", str(home.folder / "simulator")]
-    child = await Child.start(home, "wechat", command, {}, lock)
-    await child.ready(f"http://127.0.0.1:{port}/_sim/messages")
-    return child
+    return await Child.start(home, "wechat", command, {}, lock, f"http://127.0.0.1:{port}/_sim/messages")
 
 
 async def install_dependencies(home: Home) -> Path:

@@ -2,10 +2,12 @@
 
 import time
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import timedelta
 from typing import Any
 
 import httpx
+
+from payments.times import beijing_day, utc_now
 
 PATIENCE_S = 30
 MESSAGES = 2
@@ -98,7 +100,7 @@ class Shopper:
         self._api.headers["Authorization"] = f"Bearer {token}"
 
     def order(self, homestay_id: str) -> dict[str, Any]:
-        start = datetime.now(UTC).astimezone(timezone(timedelta(hours=8))).date() + timedelta(days=7)
+        start = beijing_day(utc_now()) + timedelta(days=7)
         body = {
             "homestay_id": homestay_id,
             "start_date": start.isoformat(),

@@ -12,7 +12,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import uvicorn
@@ -98,8 +98,10 @@ class Supervisor:
         self._step("secrets filled, catalogue seeded, front door open")
         return front_door
 
-    async def _child(self, start, port: int) -> None:  # type: ignore[no-untyped-def]
-        self._children.append(await start(self._home, port, self._lock))
+    async def _child(self, start: Callable[[Home, int, int], Awaitable[Child]], port: int) -> None:
+        child = await start(self._home, port, self._lock)
+        self._children.append(child)  # before it is ready: whatever happens now, it will be stopped
+        await child.ready()
 
     async def _open_front_door(self, upstream: str) -> "asyncio.Task[None]":
         app = create_app(upstream)
