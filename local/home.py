@@ -35,6 +35,7 @@ class State:
     appid: str
     mchid: str
     secrets: dict[str, str] = field(default_factory=dict)
+    sweep_function: str
 
 
 class NotRunning(Exception):

@@ -7,6 +7,7 @@ ports from the address at which containers reach this machine.
 import asyncio
 import contextlib
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ def write_variables(home: Home, state: State, host: str) -> Path:
         "MINI_PROGRAM_SECRET_ARN": arns["mini_program"],
         "ORDER_CONFIRMED_TEMPLATE_ID": chosen["OrderConfirmedTemplateId"],
         "CHECK_IN_CODE_TEMPLATE_ID": chosen["CheckInCodeTemplateId"],
+        "REFUND_TEMPLATE_ID": chosen["RefundTemplateId"],
         "MINIPROGRAM_STATE": chosen["MiniprogramState"],
     }
     path = home.folder / "sam-local.json"
@@ -52,7 +54,7 @@ async def forward(state: State, host: str) -> None:
         await asyncio.gather(*(server.serve_forever() for server in servers))
 
 
-def _to(port: int):  # type: ignore[no-untyped-def]
+def _to(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await reader.read(65536):

@@ -27,7 +27,7 @@ from payments.payment import (
 )
 from payments.problems import Api, Body, OrderSn, Problem, not_found, wechat_down
 from payments.settings import optional, setting, table
-from payments.settlement import settle
+from payments.settlement import take_in
 from payments.table import Collection
 from payments.times import utc_now
 from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
@@ -132,11 +132,8 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
         trade = client.query(payment)
         if trade is None:
             return False
-        if trade.paid:
-            settle(table(), trade, now)
-        else:
-            if not trade.over:
-                client.close(payment)  # it exists with other parameters than the stored ones: it must not stay payable
+        if not take_in(table(), payment, trade, now) and not trade.over:
+            client.close(payment)  # it exists with other parameters than the stored ones: it must not stay payable
             table().close_payment(payment, unused=False)
     except (OutcomeUnknown, Refused) as error:
         logger.warning("prepay.unknown", out_trade_no=payment.out_trade_no, why=str(error))

@@ -18,7 +18,7 @@ from payments.table import User
 from payments.times import utc_now
 from payments.tokens import LIFE, Identity, Role, issue
 
-MAX_OPENID = 64
+MAX_OPENID = 40
 """WeChat's are 28 characters; the table's items are sized for this."""
 
 app = Api()

@@ -1,4 +1,5 @@
-"""notify_user: an order is paid, so its guest gets two subscription messages: order confirmed, and the check-in code.
+"""notify_user: what a guest is told by subscription message. His order is paid: order confirmed, and the check-in code.
+His money is back: how much of it, and why.
 
 WeChat's send has no idempotency. So what is about to be sent is written first, then what became of it: a message that
 may have been sent is never sent again, one that surely was not is tried again, and "the guest does not want it" (43101)
@@ -15,15 +16,17 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.events import Event
 from payments.mini_program import BAD_TOKEN, ApiRefused, NotReached, PerhapsDone, mini_program
-from payments.notice import Delivery, Message, Notice, claim_next
+from payments.notice import ORDER_PAID, Delivery, Message, Notice, claim_next, refund_notice
 from payments.observability import count, instrumented, logger
 from payments.order import Order, OrderStatus
 from payments.queues import consume
+from payments.refund import Refund, RefundOrigin
 from payments.settings import Misconfigured, setting, table
-from payments.times import utc_now
+from payments.times import BEIJING, millis, utc_now
 
 USER_REFUSED = 43101
 MAX_THING = 20
+NO_REASON = "商家退款"
 SHOW_TO_NO_ONE = "请不要将验证码告知商家以外人员，以防上当"
 
 
@@ -38,15 +41,33 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 
 
 def _handle(event: Event) -> None:
-    if event.type != "order.paid":
-        return
-    order = table().order(event.order_sn)
-    if order is None:
-        raise LookupError(f"{event.id} is of no order")
+    if event.type == "order.paid":
+        _order_paid(event)
+    elif event.type == "refund.succeeded":
+        _refunded(event)
+
+
+def _order_paid(event: Event) -> None:
+    order = _order(event)
     if order.status is not OrderStatus.WAIT_USE:
         logger.info("notice.skipped", order_sn=order.order_sn, status=order.status)
         return
-    _notify(order, event.type, order_paid_messages(order))
+    _notify(order, ORDER_PAID, order_paid_messages(order))
+
+
+def _refunded(event: Event) -> None:
+    refund = table().refund(event.order_sn, event.state.out_refund_no or "")
+    if refund is None:
+        raise LookupError(f"{event.id} is of no refund")
+    if refund.origin is not RefundOrigin.CONSOLE:  # whoever refunds in WeChat's console knows whom to tell what
+        _notify(_order(event), refund_notice(refund.out_refund_no), refund_messages(refund))
+
+
+def _order(event: Event) -> Order:
+    order = table().order(event.order_sn)
+    if order is None:
+        raise LookupError(f"{event.id} is of no order")
+    return order
 
 
 def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, str]]) -> None:
@@ -67,7 +88,7 @@ def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, str]])
         stored = notice
         if template is None:
             return
-        outcome = _send(order, template, messages[template])
+        outcome = replace(_send(order, template, messages[template]), at=millis(utc_now()))
         known = replace(stored, messages={**stored.messages, template: outcome})
         logger.info(
             "message." + outcome.state, order_sn=order.order_sn, event=event, template=template, why=outcome.why
@@ -95,6 +116,19 @@ def _send(order: Order, template: str, data: Mapping[str, str]) -> Message:
     return Message(state=Delivery.SENT)
 
 
+def refund_messages(refund: Refund) -> dict[str, dict[str, str]]:
+    """The message of a refund, field by field."""
+    back = (refund.accepted_at or refund.created_at).astimezone(BEIJING)
+    return {
+        "refund": {
+            "character_string1": refund.order_sn,
+            "amount2": amount(refund.amount_fen),
+            "thing3": thing(refund.reason) or NO_REASON,
+            "time4": f"{back.year}年{back.month}月{back.day}日 {back:%H:%M}",
+        }
+    }
+
+
 def order_paid_messages(order: Order) -> dict[str, dict[str, str]]:
     """The two messages of a paid order, field by field, within WeChat's limits for each field's type."""
     stay = order.stay
@@ -103,7 +137,7 @@ def order_paid_messages(order: Order) -> dict[str, dict[str, str]]:
         "order_confirmed": {
             "character_string6": order.order_sn,
             "thing1": thing(stay.title),
-            "amount2": f"¥{order.total_fen // 100}.{order.total_fen % 100:02d}",
+            "amount2": amount(order.total_fen),
             "date4": start,
             "date5": end,
         },
@@ -114,6 +148,11 @@ def order_paid_messages(order: Order) -> dict[str, dict[str, str]]:
             "thing1": SHOW_TO_NO_ONE,
         },
     }
+
+
+def amount(sum_fen: int) -> str:
+    """An `amount` field: yuan with two decimals."""
+    return f"¥{sum_fen // 100}.{sum_fen % 100:02d}"
 
 
 def thing(text: str) -> str:

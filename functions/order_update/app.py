@@ -2,7 +2,9 @@
 
 payment.succeeded: WAIT_PAY → WAIT_USE, with `paid_by` and the redeem code in the same write (R5). When that write
 fails, the order as it stands decides: paid by this very trade, it is a repeat; anything else is late or second money,
-which is refunded by itself (R6). Events come at least once and in any order; twice is the same as once.
+which is refunded by itself (R6). refund.*: the order's sums are drawn anew from its refunds, never moved by an event
+(R7), and a refund that came to nothing becomes a case. Events come at least once and in any order; twice is the same as
+once.
 """
 
 import secrets
@@ -11,17 +13,17 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from payments.case import refund_case
 from payments.events import Event
 from payments.observability import count, instrumented, logger
+from payments.order import ENTERED_FROM, REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
 from payments.queues import consume
-from payments.refund import RefundOrigin, automatic_refund
+from payments.refund import FAILED, RefundOrigin, automatic_refund, sums
 from payments.settings import table
 from payments.times import utc_now
 
-REDEEM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-"""32 characters without look-alikes."""
-
-REDEEM_LENGTH = 10
+TRIES = 5
+"""Each try after the first answers a change that another writer made in between."""
 
 
 @instrumented
@@ -33,6 +35,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 def _handle(event: Event) -> None:
     if event.type == "payment.succeeded":
         _paid(event)
+    elif event.type.startswith("refund.") and event.type != "refund.requested":  # that one has reserved its sum itself
+        _refund_changed(event)
 
 
 def _paid(event: Event) -> None:
@@ -54,3 +58,25 @@ def _paid(event: Event) -> None:
     if table().put_refund(automatic_refund(payment, origin, utc_now())):
         logger.warning("refund.requested", out_trade_no=payment.out_trade_no, origin=origin)
         count("AutomaticRefund")
+
+
+def _refund_changed(event: Event) -> None:
+    for _ in range(TRIES):
+        collection = table().collection(event.order_sn, consistent=True)
+        if collection is None:
+            raise LookupError(f"{event.id} is of no order")
+        refund = next((r for r in collection.refunds if r.out_refund_no == event.state.out_refund_no), None)
+        if refund is not None and refund.status in FAILED and table().put_case(refund_case(refund, utc_now())):
+            logger.error("case.opened", order_sn=event.order_sn, out_refund_no=refund.out_refund_no, why=refund.status)
+            count("CaseOpened")
+        order = collection.order
+        if order.paid_by is None:
+            return
+        refunded, refundable = sums(order, collection.refunds)
+        all_back = refunded >= order.total_fen and order.status in ENTERED_FROM[OrderStatus.REFUNDED]
+        if (refunded, refundable) == (order.refunded_fen, order.refundable_fen) and not all_back:
+            return
+        if table().save_sums(order, refunded, refundable, OrderStatus.REFUNDED if all_back else None):
+            logger.info("order.refunded", order_sn=order.order_sn, refunded_fen=refunded, refundable_fen=refundable)
+            return
+    raise RuntimeError(f"{event.order_sn} keeps changing; its sums are not drawn yet")

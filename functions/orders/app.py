@@ -1,5 +1,8 @@
 """orders: the catalogue, and a user's orders. The price is always the server's: no request carries an amount.
 
+Cancelling marks the order, closes its trade at WeChat, then cancels (R8). While WeChat cannot be asked, or while
+someone is typing the password, it stays marked: `closing` is the guest's wish kept safe, and the janitor finishes it.
+
 Run twice with one Idempotency-Key: the number is reserved before the order is put, so a crash between the two, or a
 repeat on another phone, ends in the same single order.
 """
@@ -14,11 +17,13 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
+from payments.closing import close_order
 from payments.observability import count, instrumented, logger
-from payments.order import STATUS_CODE, Order, new_order_sn, place
+from payments.order import STATUS_CODE, Order, OrderStatus, new_order_sn, place
 from payments.problems import Api, Body, OrderSn, Problem, invalid, not_found
 from payments.settings import table
 from payments.times import beijing_day, utc_now
+from payments.wechat_pay import wechat_pay
 
 PAGE = 20
 
@@ -74,7 +79,7 @@ class StayOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order as its owner sees it; redeem_code only after payment."""
+    """An order as its owner sees it; redeem_code only after payment. `closing`: it is being cancelled."""
 
     order_sn: str
     status: str
@@ -82,8 +87,10 @@ class OrderOut(BaseModel):
     total_fen: int
     created_at: datetime
     expires_at: datetime
+    closing: bool = False
     paid_at: datetime | None = None
     redeem_code: str | None = None
+    refunded_fen: int = 0
     stay: StayOut
 
 
@@ -170,6 +177,24 @@ def get_order(order_sn: OrderSn) -> OrderOut:
     return _out(order)
 
 
+@app.post("/orders/<order_sn>/cancel")
+def cancel_order(order_sn: OrderSn) -> OrderOut:
+    """Cancels an unpaid order. `closing` in the answer: not yet, WeChat has to close its trade first; it will be done.
+
+    409: it is paid, or was. Cancelled already is as good.
+    """
+    order = table().order(order_sn)
+    if order is None or order.user_id != app.caller()["user_id"]:
+        raise not_found()
+    if order.status is OrderStatus.WAIT_PAY:
+        order = close_order(table(), wechat_pay(), order_sn, utc_now())
+    if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
+        raise Problem(
+            409, "order-state", "This order cannot be cancelled now.", "It is paid.", order_status=order.status
+        )
+    return _out(order)
+
+
 def _out(order: Order) -> OrderOut:
     stay = order.stay
     return OrderOut(
@@ -179,8 +204,10 @@ def _out(order: Order) -> OrderOut:
         total_fen=order.total_fen,
         created_at=order.created_at,
         expires_at=order.expires_at,
+        closing=order.closing and order.status is OrderStatus.WAIT_PAY,
         paid_at=order.paid_at,
         redeem_code=order.redeem_code,
+        refunded_fen=order.refunded_fen,
         stay=StayOut(
             homestay_id=stay.homestay_id,
             title=stay.title,

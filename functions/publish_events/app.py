@@ -7,32 +7,21 @@ one (batchItemFailures): where that is not understood, a record would be lost.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.dynamodb import unwire
 from payments.events import Event, derive
-from payments.observability import count, instrumented, logger
-from payments.settings import AWS_CALLS, setting
-
-if TYPE_CHECKING:
-    from mypy_boto3_sns import SNSClient
+from payments.observability import instrumented
+from payments.topic import publish
 
 
 @instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
     """Takes a batch of stream records with old and new images."""
     for change in _events(event):
-        _topic().publish(
-            TopicArn=setting("TOPIC_ARN"),
-            Message=change.model_dump_json(exclude_none=True),
-            MessageAttributes={"type": {"DataType": "String", "StringValue": change.type}},
-        )
-        logger.info("event.published", event_id=change.id, type=change.type)
-        count("EventPublished")
+        publish(change)
 
 
 def _events(batch: dict[str, Any]) -> Iterator[Event]:
@@ -42,8 +31,3 @@ def _events(batch: dict[str, Any]) -> Iterator[Event]:
         change = derive(old, new, datetime.fromtimestamp(stream["ApproximateCreationDateTime"], UTC))
         if change is not None:
             yield change
-
-
-@cache
-def _topic() -> "SNSClient":
-    return boto3.client("sns", config=AWS_CALLS)

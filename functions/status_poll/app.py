@@ -11,12 +11,12 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from payments.observability import count, instrumented, logger
+from payments.observability import instrumented, logger
 from payments.order import OrderStatus
 from payments.payment import Payment, PaymentStatus
 from payments.problems import Api, OrderSn, not_found
 from payments.settings import table
-from payments.settlement import settle
+from payments.settlement import take_in
 from payments.table import Collection
 from payments.times import utc_now
 from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
@@ -67,12 +67,7 @@ def _learned(payment: Payment, now: datetime) -> bool:
         return False
     if trade is None:
         return False  # WeChat does not know it: a prepay may be on its way, only R8 may call that closed
-    if trade.paid:
-        outcome = settle(table(), trade, now)
-        logger.info("payment.settled", out_trade_no=payment.out_trade_no, outcome=outcome, by="poll")
-        count("PaymentSettledByPoll")
-        return True
-    return trade.over and table().close_payment(payment, unused=False)
+    return take_in(table(), payment, trade, now)
 
 
 def _answer(collection: Collection, now: datetime) -> PaymentOut:

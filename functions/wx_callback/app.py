@@ -1,11 +1,14 @@
-"""wx_callback: WeChat says that a trade was paid. Verify, decrypt, one conditional write, 204.
+"""wx_callback: WeChat says that a trade was paid, or what became of a refund. Verify, decrypt, one conditional write,
+204.
 
 WeChat gets a 2xx only when the fact is stored (R3); whatever else happens it sends the notice again, for a day. Ten
 copies at once make one change of state: the write's condition decides, the others are acknowledged as duplicates.
 
 The route is open to the world, so everything is checked before a byte is believed: size, headers, clock, key id,
-signature. An unverified notice changes nothing and causes no call. Neither body nor openid is logged. This function
-loads neither pydantic nor wechatpayv3 nor the merchant's key: a cold start must leave WeChat's five seconds alone.
+signature. An unverified notice changes no state and causes no call; if it opens with our key all the same (a rotation,
+a probe), the janitor is told to ask WeChat about that order, five times at most (R13). Neither body nor openid is
+logged. This function loads neither pydantic nor wechatpayv3 nor the merchant's key: a cold start must leave WeChat's
+five seconds alone.
 """
 
 import base64
@@ -24,9 +27,10 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from payments.case import Case
 from payments.observability import count, instrumented, logger
-from payments.payment import MalformedTrade, Trade
+from payments.payment import Malformed, Trade, parse_out_trade_no
+from payments.refund import RefundWord
 from payments.settings import MerchantSecret, Misconfigured, merchant_secret, table
-from payments.settlement import settle
+from payments.settlement import settle, settle_refund
 from payments.times import utc_now
 
 MAX_BODY = 64 * 1024
@@ -43,12 +47,21 @@ class Rejected(Exception):
         self.status = status
 
 
+class Unverified(Rejected):
+    """Nothing shows that it is WeChat's word, or that it is today's."""
+
+
 @instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """Takes an HTTP API request (2.0)."""
     try:
         secret = merchant_secret()
-        body = _verified_body(event, secret)
+        body = _raw_body(event)
+        try:
+            _verify(event, body, secret)
+        except Unverified:
+            _hint(body, secret)
+            raise
         notice = _object(body)
         resource = _decrypted(notice.get("resource"), secret)
     except Rejected as rejected:
@@ -59,14 +72,31 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     return {"statusCode": 204}
 
 
-def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
-    """A verified notice ends as a booked payment, a duplicate or a case; if the table fails, WeChat comes again."""
-    now = utc_now()
+def _hint(body: bytes, secret: MerchantSecret) -> None:
+    """An unverified notice that opens with our key: never a fact, but worth a question (R13)."""
     try:
+        resource = _decrypted(_object(body).get("resource"), secret)
+    except Rejected:
+        return
+    numbers = parse_out_trade_no(str(resource.get("out_trade_no", "")))
+    if numbers and table().hint(numbers[0], utc_now()):
+        logger.warning("callback.hint", order_sn=numbers[0])
+        count("CallbackHint")
+
+
+def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
+    """A verified notice ends as a booked payment or refund, a duplicate or a case; if the table fails, WeChat comes
+    again."""
+    now = utc_now()
+    event_type = str(notice.get("event_type", ""))[:64]
+    try:
+        if event_type.startswith("REFUND."):
+            settle_refund(table(), RefundWord.from_wechat(resource), now)
+            return
         trade = Trade.from_wechat(resource)
         if not trade.paid:
-            raise MalformedTrade(f"trade_state {trade.trade_state[:32]}")
-    except MalformedTrade as error:
+            raise Malformed(f"trade_state {trade.trade_state[:32]}")
+    except Malformed as error:
         out_trade_no = str(resource.get("out_trade_no", ""))[:64]
         table().put_case(
             Case(
@@ -76,21 +106,18 @@ def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
                 amount_fen=0,
                 currency="",
                 transaction_id=str(resource.get("transaction_id", ""))[:32],
-                detail=f"{str(notice.get('event_type', ''))[:64]}: {error}",
+                detail=f"{event_type}: {error}",
                 opened_at=now,
             )
         )
         logger.error("callback.unreadable", out_trade_no=out_trade_no, why=str(error))
         count("CaseOpened")
         return
-    outcome = settle(table(), trade, now)
-    logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome, by="callback")
-    count({"booked": "PaymentBooked", "duplicate": "CallbackDuplicate", "case": "CaseOpened"}[outcome])
+    settle(table(), trade, now)
 
 
-def _verified_body(event: Mapping[str, Any], secret: MerchantSecret) -> bytes:
-    """The body as WeChat signed it. Every check but the last is cheap; none makes a call."""
-    body = _raw_body(event)
+def _verify(event: Mapping[str, Any], body: bytes, secret: MerchantSecret) -> None:
+    """Raises unless WeChat signed these bytes, now. Every check but the last is cheap; none makes a call."""
     headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
     timestamp, nonce, signature, serial = (
         headers.get(f"wechatpay-{name}", "") for name in ("timestamp", "nonce", "signature", "serial")
@@ -100,12 +127,12 @@ def _verified_body(event: Mapping[str, Any], secret: MerchantSecret) -> bytes:
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12):
         raise Rejected(400, "Wechatpay-Timestamp is not a time")
     if abs(utc_now().timestamp() - int(timestamp)) >= MAX_CLOCK_DIFFERENCE_S:
-        raise Rejected(401, "Wechatpay-Timestamp is too far from now")
+        raise Unverified(401, "Wechatpay-Timestamp is too far from now")
     pem = dict(secret.public_keys).get(serial)
     if pem is None:
-        raise Rejected(401, "Wechatpay-Serial is not one of our keys")
+        raise Unverified(401, "Wechatpay-Serial is not one of our keys")
     if signature.startswith(PROBE):
-        raise Rejected(401, "the signature is a probe")
+        raise Unverified(401, "the signature is a probe")
     public_key = load_pem_public_key(pem.encode())
     if not isinstance(public_key, RSAPublicKey):
         raise Misconfigured(f"{serial} is not an RSA public key: see docs/deploy-aws.md")
@@ -113,8 +140,7 @@ def _verified_body(event: Mapping[str, Any], secret: MerchantSecret) -> bytes:
     try:
         public_key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
     except (InvalidSignature, binascii.Error, ValueError):
-        raise Rejected(401, "the signature does not verify") from None
-    return body
+        raise Unverified(401, "the signature does not verify") from None
 
 
 def _raw_body(event: Mapping[str, Any]) -> bytes:

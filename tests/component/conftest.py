@@ -7,33 +7,40 @@ import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import cfnlint.decode
 import httpx
 import pytest
+import time_machine
 from moto import mock_aws
 
 from functions.authorizer import app as authorizer
 from functions.create_prepay import app as create_prepay
+from functions.execute_refund import app as execute_refund
 from functions.login import app as login
+from functions.merchant import app as merchant
 from functions.notify_user import app as notify_user
 from functions.order_update import app as order_update
 from functions.orders import app as orders
 from functions.publish_events import app as publish_events
 from functions.status_poll import app as status_poll
+from functions.sweep import app as sweep
 from functions.wx_callback import app as wx_callback
-from payments import mini_program, settings, wechat_pay
+from payments import mini_program, settings, topic, wechat_pay
 from payments.dynamodb import unwire
 from payments.table import Collection, Table
 from payments.times import beijing_day, utc_now
-from simulator import notification
+from payments.tokens import Identity, Role, issue
+from simulator import notification, refunds
 from simulator.credentials import Credentials
+from simulator.faults import parse
 from simulator.testing import running
-from simulator.world import World
+from simulator.world import Fault, World
 from tests.examples import HOME
+from tests.money import assert_no_fen_missing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -45,9 +52,17 @@ ROUTES = {
     "POST /orders": orders,
     "GET /orders": orders,
     "GET /orders/{order_sn}": orders,
+    "POST /orders/{order_sn}/cancel": orders,
     "POST /orders/{order_sn}/prepay": create_prepay,
     "GET /orders/{order_sn}/payment": status_poll,
     "POST /wxpay/notify": wx_callback,
+    "POST /merchant/redemptions": merchant,
+    "GET /merchant/orders/{order_sn}": merchant,
+    "POST /merchant/orders/{order_sn}/refunds": merchant,
+    "GET /merchant/cases": merchant,
+    "GET /merchant/cases/{case_id}": merchant,
+    "POST /merchant/cases/{case_id}/close": merchant,
+    "POST /merchant/cases/{case_id}/refund": merchant,
 }
 
 
@@ -60,8 +75,10 @@ class Context:
     invoked_function_arn: str = "arn:aws:lambda:us-east-1:123456789012:function:function"
     aws_request_id: str = "11111111-2222-3333-4444-555555555555"
 
+    remaining_ms: int = 30_000
+
     def get_remaining_time_in_millis(self) -> int:
-        return 10_000
+        return self.remaining_ms
 
 
 @dataclass
@@ -96,7 +113,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "AWS_ENDPOINT_URL": "",
     }.items():
         monkeypatch.setenv(name, value)
-    for cached in (settings.table, settings._provider, wechat_pay._built, mini_program._built, publish_events._topic):
+    for cached in (settings.table, settings._provider, wechat_pay._built, mini_program._built, topic.topic):
         cached.cache_clear()
     with mock_aws():
         yield
@@ -152,12 +169,21 @@ def shop(
         "MINIPROGRAM_STATE": "formal",
         "ORDER_CONFIRMED_TEMPLATE_ID": "template-confirmed",
         "CHECK_IN_CODE_TEMPLATE_ID": "template-code",
+        "REFUND_TEMPLATE_ID": "template-refund",
         "WECHAT_PAY_SECRET_ARN": client.create_secret(Name="pay", SecretString=json.dumps(secret))["ARN"],
         "MINI_PROGRAM_SECRET_ARN": client.create_secret(Name="app", SecretString=json.dumps(app_secret))["ARN"],
     }.items():
         monkeypatch.setenv(name, value)
     table.put_homestay(HOME)
     return Shop(table, world, wechat_url)
+
+
+@pytest.fixture
+def clock(shop: "Shop") -> Iterator[None]:
+    """`shop.later(minutes=2)` moves the one clock of functions, table and WeChat."""
+    with time_machine.travel(utc_now()) as shop.clock:
+        yield
+    shop.clock = None
 
 
 class Shop:
@@ -168,7 +194,10 @@ class Shop:
         self.world = world
         self.wechat_url = wechat_url
         self.context: Any = Context()
+        self.clock: time_machine.Traveller | None = None
         self._seen: dict[str, dict[str, Any]] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._queue = all_events()
 
     # --- the phone
 
@@ -179,6 +208,9 @@ class Shop:
         event = http_event(method, path.replace("{order_sn}", order_sn), text)
         event["routeKey"] = route
         event["headers"] |= changes.pop("headers", {})
+        if "case" in changes:
+            event["rawPath"] = event["rawPath"].replace("{case_id}", changes.pop("case"))
+            event["requestContext"]["http"]["path"] = event["rawPath"]
         if route not in ("POST /login", "POST /wxpay/notify"):
             verdict = authorizer.handler({"headers": {"authorization": f"Bearer {token}"}}, self.context)
             if not verdict["isAuthorized"]:
@@ -219,7 +251,49 @@ class Shop:
         assert self.cashier(self.prepay(token, order_sn)) == "requestPayment:ok"
         return token, order_sn
 
+    def staff(self, business_id: str = HOME.business_id, user_id: str = "staff-1") -> str:
+        """A token of a member of staff."""
+        return issue(Identity(user_id, Role.STAFF, business_id), settings.app_secret().token_keys, utc_now())
+
+    def cancel(self, token: str, order_sn: str) -> dict[str, Any]:
+        reply = self.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
+        assert reply.status == 200, reply
+        return dict(reply.json)
+
+    def refund(self, order_sn: str, amount_fen: int | None = None, key: str = "refund-1") -> Answer:
+        """Staff ask for a refund."""
+        body = {"reason": "客人改期"} | ({"amount_fen": amount_fen} if amount_fen else {})
+        headers = {"idempotency-key": key}
+        route = "POST /merchant/orders/{order_sn}/refunds"
+        return self.call(route, body, token=self.staff(), order_sn=order_sn, headers=headers)
+
+    def redeem(self, code: str, **body: str) -> Answer:
+        return self.call("POST /merchant/redemptions", {"code": code, **body}, token=self.staff())
+
     # --- WeChat
+
+    def fault(self, call: str, answer: str, **scope: Any) -> Fault:
+        fault = parse({"call": call, "answer": answer, **scope})
+        self.world.faults.append(fault)
+        return fault
+
+    def driver(self, path: str, **body: Any) -> Any:
+        reply = httpx.post(f"{self.wechat_url}/_sim/{path}", json=body)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    def refund_notice(self, out_refund_no: str, **changes: Any) -> notification.Signed:
+        return notification.build(self.world, self.world.refunds[out_refund_no], **changes)
+
+    def refunds_end(self) -> None:
+        """WeChat brings what it has accepted to its end, and tells of it."""
+        for made in list(self.world.refunds.values()):
+            made.due_at = min(made.due_at, self.world.clock.now())
+            refunds.progress(self.world, made)
+            told = (made.out_refund_no, made.status)
+            if made.status != "PROCESSING" and told not in self._told:
+                assert self.notify(self.refund_notice(made.out_refund_no)).status == 204
+                self._told.add(told)
 
     def notice(self, out_trade_no: str, **changes: Any) -> notification.Signed:
         return notification.build(self.world, self.world.trades[out_trade_no], **changes)
@@ -254,19 +328,15 @@ class Shop:
 
     def events(self) -> list[dict[str, Any]]:
         """Publishes what the stream holds, and gives what reached the topic, as a queue's messages."""
-        sqs, sns = boto3.client("sqs"), boto3.client("sns")
-        queue = sqs.create_queue(QueueName="all-events")["QueueUrl"]
-        arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-        topic = sns.list_topics()["Topics"][0]["TopicArn"]
-        sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+        sqs = boto3.client("sqs")
         records = self.records()
         if records:
             publish_events.handler({"Records": records}, self.context)
         messages = []
-        while batch := sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10).get("Messages", []):
+        while batch := sqs.receive_message(QueueUrl=self._queue, MaxNumberOfMessages=10).get("Messages", []):
             messages += [json.loads(message["Body"]) for message in batch]
             for message in batch:
-                sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+                sqs.delete_message(QueueUrl=self._queue, ReceiptHandle=message["ReceiptHandle"])
         return messages
 
     def deliver(self, consumer: Any, *events: Any) -> list[str]:
@@ -282,12 +352,50 @@ class Shop:
             for event in events:
                 if event["type"].startswith(("payment.", "refund.")):
                     failed += self.deliver(order_update, event)
-                if event["type"] == "order.paid":
+                if event["type"] == "refund.requested":
+                    failed += self.deliver(execute_refund, event)
+                if event["type"] in ("order.paid", "refund.succeeded"):
                     failed += self.deliver(notify_user, event)
         return failed
 
     def settle_events(self) -> None:
         assert self.deliver_all() == []
+
+    def lose_events(self) -> None:
+        """What the stream holds now never reaches anyone."""
+        self.records()
+
+    # --- the janitor
+
+    def sweep(self) -> dict[str, int]:
+        told: dict[str, int] = sweep.handler({}, self.context)
+        return told
+
+    def later(self, **by: float) -> None:
+        """Time passes, for the functions and for WeChat."""
+        assert self.clock is not None, "take the fixture `clock`"
+        self.clock.shift(timedelta(**by))
+        self.world.clock.advance(0)
+
+    def come_to_rest(self, within: timedelta = timedelta(hours=1)) -> None:
+        """The janitor comes whenever something is due: lost events are published again, WeChat is asked."""
+        until = utc_now() + within
+        self.settle_events()
+        while (due := min(self.promises(), default=until)) < until:
+            self.later(seconds=max((due - utc_now()).total_seconds(), 0) + 0.001)
+            assert self.sweep()["failed"] == 0
+            self.settle_events()
+            self.refunds_end()
+            self.settle_events()
+
+    def promises(self) -> list[datetime]:
+        """When the janitor has promised to look."""
+        return [datetime.fromisoformat(item["due_at"]["S"]) for item in self.items() if "due_at" in item]
+
+    def check(self, poison: int = 0) -> None:
+        """No fen goes missing."""
+        state = httpx.get(f"{self.wechat_url}/_sim/state").json()
+        assert_no_fen_missing(state, map(unwire, self.items()), dead=poison, poison=poison)
 
     # --- the table
 
@@ -311,6 +419,16 @@ class Shop:
         """Its last payment as some other function left it."""
         payment = replace(self.collection(order_sn).payments[-1], **attributes)
         self.table._put({"pk": f"ORDER#{order_sn}", "sk": f"PAYMENT#{payment.n}"}, payment)
+
+
+def all_events() -> str:
+    """A queue that hears every event."""
+    sqs, sns = boto3.client("sqs"), boto3.client("sns")
+    queue = sqs.create_queue(QueueName="all-events")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    topic_arn = sns.list_topics()["Topics"][0]["TopicArn"]
+    sns.subscribe(TopicArn=topic_arn, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    return queue
 
 
 def new_order(**changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from payments.order import OrderStatus
 from payments.payment import (
     Call,
-    MalformedTrade,
+    Malformed,
     Open,
     PaymentStatus,
     Refuse,
@@ -158,7 +158,7 @@ def test_an_unpaid_trade_has_neither_sums_nor_times() -> None:
     ],
 )
 def test_a_malformed_word_is_refused_and_not_guessed_at(broken: dict[str, Any]) -> None:
-    with pytest.raises(MalformedTrade):
+    with pytest.raises(Malformed):
         Trade.from_wechat(PAID | broken)
 
 
@@ -173,7 +173,7 @@ json_values = st.recursive(
 def test_whatever_wechat_sends_it_is_read_or_malformed(field: str, value: Any) -> None:
     try:
         read = Trade.from_wechat(PAID | {field: value})
-    except MalformedTrade:
+    except Malformed:
         return
     assert read.total_fen >= 0
 

@@ -5,6 +5,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,15 @@ import cfnlint.decode
 import pytest
 
 from payments.business.homestay import MAX_REMARK, MAX_TITLE, Homestay, Stay
-from payments.case import Case
+from payments.case import Case, Resolution
 from payments.dynamodb import plain
 from payments.events import TYPES
 from payments.notice import Delivery, Message, Notice
-from payments.order import OrderStatus
+from payments.order import MAX_HINTS, OrderStatus
 from payments.payment import PaymentStatus
-from payments.refund import RefundOrigin, automatic_refund
+from payments.refund import MAX_REASON, RefundOrigin, automatic_refund
 from payments.table import Table, User
+from payments.times import millis
 from tests.examples import NOW, ORDER_SN, order, payment, trade
 
 TEMPLATE: dict[str, Any] = json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0]))
@@ -113,8 +115,27 @@ NEEDS: dict[str, set[str]] = {
     "claim_query": {"UpdateItem"},
     "record_success": {"UpdateItem"},
     "record_mispaid": {"UpdateItem", "PutItem"},
+    "mark_closing": {"UpdateItem"},
+    "cancel_order": {"UpdateItem"},
+    "expire_order": {"UpdateItem"},
+    "orders_by_code": {"Query index/code", "GetItem"},
+    "redeem": {"UpdateItem"},
+    "save_sums": {"UpdateItem"},
+    "hint": {"UpdateItem"},
+    "refund": {"GetItem"},
     "put_refund": {"PutItem"},
+    "request_refund": {"UpdateItem", "PutItem"},
+    "record_refund": {"UpdateItem"},
+    "refuse_refund": {"UpdateItem"},
     "put_case": {"PutItem"},
+    "case": {"GetItem"},
+    "open_cases": {"Query index/open_cases", "GetItem"},
+    "count_open_cases": {"Query index/open_cases"},
+    "close_case": {"UpdateItem"},
+    "due": {"Query index/due"},
+    "move_due": {"UpdateItem"},
+    "count_guess": {"UpdateItem"},
+    "forgive_guess": {"UpdateItem"},
     "save_notice": {"PutItem"},
 }
 
@@ -123,10 +144,18 @@ def test_every_operation_of_the_table_is_known_here() -> None:
     assert set(NEEDS) == {name for name in vars(Table) if not name.startswith("_")}
 
 
-def names_and_operations(path: Path) -> tuple[set[str], set[str]]:
-    """All names in a file, and what it calls on `table` or `table()`."""
+def functions_of(path: Path) -> dict[str, tuple[set[str], set[str]]]:
+    """Of each function in a file: all names in it, and what it calls on `table` or `table()`."""
+    return {
+        node.name: names_and_operations(node)
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef)
+    }
+
+
+def names_and_operations(tree: ast.AST) -> tuple[set[str], set[str]]:
     names, operations = set(), set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             names.add(node.id)
         if isinstance(node, ast.Attribute):
@@ -137,11 +166,18 @@ def names_and_operations(path: Path) -> tuple[set[str], set[str]]:
     return names, operations
 
 
+SHARED = functions_of(PAYMENTS / "settlement.py") | functions_of(PAYMENTS / "closing.py")
+
+
 def operations_of(folder: Path) -> set[str]:
-    """The table's operations that a function reaches, by itself or through `settle` and the access token."""
-    names, operations = names_and_operations(folder / "app.py")
-    if "settle" in names:
-        operations |= names_and_operations(PAYMENTS / "settlement.py")[1]
+    """The table's operations that a function reaches by itself, or through what it calls in the layer."""
+    names, operations = names_and_operations(ast.parse((folder / "app.py").read_text()))
+    reached: set[str] = set()
+    while more := (names & set(SHARED)) - reached:
+        reached |= more
+        for name in more:
+            names = names | SHARED[name][0]
+            operations = operations | SHARED[name][1]
     if "send_message" in names:
         operations |= {"access_token", "replace_access_token"}
     return operations
@@ -168,10 +204,11 @@ def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(
         "merchant_secret()": {"WECHAT_PAY_SECRET_ARN"},
         "app_secret()": {"MINI_PROGRAM_SECRET_ARN"},
         "table()": {"TABLE_NAME"},
+        "publish(": {"TOPIC_ARN"},
     }.items():
         read |= names if helper in app else set()
     if '_TEMPLATE_ID"' in app:
-        read |= {"ORDER_CONFIRMED_TEMPLATE_ID", "CHECK_IN_CODE_TEMPLATE_ID"}
+        read |= {"ORDER_CONFIRMED_TEMPLATE_ID", "CHECK_IN_CODE_TEMPLATE_ID", "REFUND_TEMPLATE_ID"}
     declared = set(FUNCTIONS[function]["Environment"]["Variables"]) - {"POWERTOOLS_SERVICE_NAME"}
     assert declared == read
     secrets = {name for name in declared if re.search("KEY|TOKEN|SECRET|PASSWORD", name)}
@@ -252,7 +289,7 @@ def test_the_stream_filter_lets_through_what_makes_an_event_and_no_more() -> Non
     assert rule == [{"anything-but": sorted(silent, reverse=True)}]
 
 
-CONSUMERS = {"OrderUpdate": "order_update", "NotifyUser": "notify_user"}
+CONSUMERS = {"OrderUpdate": "order_update", "NotifyUser": "notify_user", "ExecuteRefund": "execute_refund"}
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
@@ -324,7 +361,7 @@ def size(item: dict[str, Any]) -> int:
 
 
 FEN = 10**9
-OPENID = "o" * 64
+OPENID = "o" * 40
 NOTIFY_URL = "https://" + "x" * (100 - len("https://")) + "/wxpay/notify"
 STAY = Stay(
     homestay_id="h" * 40,
@@ -348,7 +385,12 @@ FULL_ORDER = order(
     paid_by=99,
     paid_at=NOW,
     refundable_fen=FEN,
+    refunded_fen=FEN,
+    used_by="u" * 27,
     redeem_code="X" * 10,
+    hints=MAX_HINTS,
+    entered=99,
+    at=dict.fromkeys(("closing", "WAIT_USE", "EXPIRED", "REFUNDED"), millis(NOW)),
 )
 FULL_PAYMENT = payment(
     99,
@@ -362,7 +404,10 @@ FULL_PAYMENT = payment(
     prepay_id="p" * 64,
     prepay_expires_at=NOW,
     asked_at=NOW,
+    learned_by="reconcile-bill",
     due_at=NOW,
+    entered=99,
+    at=dict.fromkeys(("CLOSED", "SUCCESS"), millis(NOW)),
 )
 SETTLED = {
     "transaction_id": "4" * 32,
@@ -372,10 +417,20 @@ SETTLED = {
     "out_trade_no": "x" * 32,
     "due_shard": "1",
 }
+FULL_REFUND = replace(
+    automatic_refund(FULL_PAYMENT, RefundOrigin.SECOND, NOW),
+    reason="长" * MAX_REASON,
+    requested_by="u" * 27,
+    out_refund_no="r" * 64,
+    body_hash="b" * 16,
+    refund_id="5" * 32,
+    accepted_at=NOW,
+    at=dict.fromkeys(("PROCESSING", "ABNORMAL", "CLOSED", "SUCCESS"), millis(NOW)),
+)
 ITEMS = {
     "ORDER": plain(FULL_ORDER) | {"list_user": "u" * 27, "due_shard": "1"},
     "PAYMENT#99": plain(FULL_PAYMENT) | SETTLED,
-    "REFUND#" + "r" * 34: plain(automatic_refund(FULL_PAYMENT, RefundOrigin.SECOND, NOW)) | {"due_shard": "1"},
+    "REFUND#" + "r" * 64: plain(FULL_REFUND) | {"due_shard": "1", "settled_on": "2026-11-23"},
     "NOTICE#order.paid": plain(
         Notice(
             order_sn=ORDER_SN,
@@ -383,7 +438,9 @@ ITEMS = {
             version=9,
             attempt="a" * 12,
             at=NOW,
-            messages=dict.fromkeys(("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * 60)),
+            messages=dict.fromkeys(
+                ("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * 60, at=millis(NOW))
+            ),
         )
     ),
     "CASE#second_transaction#" + "4" * 32: plain(
@@ -396,6 +453,10 @@ ITEMS = {
             transaction_id="4" * 32,
             detail="d" * 160,
             opened_at=NOW,
+            resolution=Resolution.REFUNDED,
+            reference="r" * 128,
+            closed_by="u" * 27,
+            closed_at=NOW,
         )
     ),
     "USER": plain(User(user_id="u" * 27, openid=OPENID, unionid="u" * 64, created_at=NOW)),

@@ -6,7 +6,7 @@ repeat fails its own condition (R11).
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -88,29 +88,90 @@ class Attribute(str):
     __slots__ = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Plus:
+    """In an update: what the attribute has, and this."""
+
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class IfMissing:
+    """In an update: this, unless the attribute has a value already."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """In an update: the attribute goes away, and the item leaves the indexes that it keys."""
+
+
 def put_arguments(item: Mapping[str, object], when: ConditionBase | None) -> dict[str, Any]:
     """PutItem's arguments, also good as a transaction's Put."""
     return {"Item": wire(item), **_condition(when)}
 
 
-def update_arguments(key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase) -> dict[str, Any]:
-    """UpdateItem's arguments: sets what changes (None: leaves it alone), adds one to `version`."""
+def update_arguments(
+    key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase, *, at: int
+) -> dict[str, Any]:
+    """UpdateItem's arguments: sets what changes (None: leaves it alone), adds one to `version`.
+
+    A new `status` is written down in the item: `entered` is its version, `at` holds when (the argument `at`, in
+    milliseconds since 1970). So an item tells its own life.
+    """
     names, values, sets = {"#version": "version"}, {":one": {"N": "1"}}, ["#version = #version + :one"]
+    removes: list[str] = []
     for number, (name, value) in enumerate(changes.items()):
-        if isinstance(value, Attribute):
-            names |= {f"#s{number}": name, f"#a{number}": str(value)}
-            sets.append(f"#s{number} = #a{number}")
-        elif value is not None:
-            names[f"#s{number}"] = name
-            values |= wire({f":s{number}": value})
-            sets.append(f"#s{number} = :s{number}")
-    condition = _condition(when)
+        if value is None:
+            continue
+        names[f"#s{number}"] = name
+        match value:
+            case Attribute():
+                names[f"#a{number}"] = str(value)
+                sets.append(f"#s{number} = #a{number}")
+            case Plus(by):
+                values |= wire({f":s{number}": by})
+                sets.append(f"#s{number} = #s{number} + :s{number}")
+            case IfMissing(first):
+                values |= wire({f":s{number}": first})
+                sets.append(f"#s{number} = if_not_exists(#s{number}, :s{number})")
+            case Removed():
+                removes.append(f"#s{number}")
+            case _:
+                values |= wire({f":s{number}": value})
+                sets.append(f"#s{number} = :s{number}")
+    status = changes.get("status")
+    if status is not None:
+        names["#entered"] = "entered"
+        sets.append("#entered = #version + :one")
+    if status is not None or "closing" in changes:
+        names |= {"#at": "at", "#entry": "closing" if status is None else plain(status)}
+        values |= wire({":at": at})
+        sets.append("#at.#entry = :at")
     return {
         "Key": wire(key),
-        "UpdateExpression": "SET " + ", ".join(sets),
+        "UpdateExpression": "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else ""),
+        **_merged(_condition(when), names, values),
+    }
+
+
+def add_arguments(key: Mapping[str, str], name: str, by: int, when: ConditionBase, ttl: int) -> dict[str, Any]:
+    """UpdateItem's arguments for a counter that comes into being when it is first counted, and goes away at `ttl`."""
+    names, values = {"#counter": name, "#ttl": "ttl"}, wire({":by": by, ":ttl": ttl})
+    return {
+        "Key": wire(key),
+        "UpdateExpression": "SET #ttl = :ttl ADD #counter :by",
+        **_merged(_condition(when), names, values),
+    }
+
+
+def _merged(condition: dict[str, Any], names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition's arguments with those of the expression beside it."""
+    return {
         "ConditionExpression": condition["ConditionExpression"],
-        "ExpressionAttributeNames": names | condition["ExpressionAttributeNames"],
-        "ExpressionAttributeValues": values | condition.get("ExpressionAttributeValues", {}),
+        "ExpressionAttributeNames": {**names, **condition["ExpressionAttributeNames"]},
+        "ExpressionAttributeValues": {**values, **condition.get("ExpressionAttributeValues", {})},
     }
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from payments.dynamodb import plain
+
 TYPES = {
     "ORDER": {
         "WAIT_USE": "order.paid",
@@ -71,6 +73,12 @@ def parse(body: str) -> Event:
     except ValidationError as error:
         fields = ", ".join(sorted({".".join(map(str, item["loc"])) for item in error.errors()}))
         raise UnreadableEvent(f"not an event: {fields or 'JSON'}") from None
+
+
+def again(sk: str, item: object, time: datetime) -> Event | None:
+    """The event of the status that an item has now, with the id that it had at the first time (R10)."""
+    image = plain(item)
+    return derive(None, image | {"pk": f"ORDER#{image['order_sn']}", "sk": sk, "version": image["entered"]}, time)
 
 
 def derive(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, time: datetime) -> Event | None:

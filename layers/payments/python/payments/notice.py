@@ -12,6 +12,14 @@ LEASE = timedelta(seconds=60)
 """After this an attempt that was `sending` is dead: longer than the function's timeout."""
 
 
+ORDER_PAID = "order.paid"
+
+
+def refund_notice(out_refund_no: str) -> str:
+    """The name of the notice of one refund: an order may have several."""
+    return f"refund.succeeded#{out_refund_no}"
+
+
 class Delivery(StrEnum):
     SENDING = "sending"
     SENT = "sent"
@@ -29,6 +37,7 @@ class Delivery(StrEnum):
 class Message:
     state: Delivery
     why: str = ""
+    at: int | None = None  # when it got there, in milliseconds since 1970
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,11 @@ def count(name: str) -> None:
     _metrics.add_metric(name=name, unit=MetricUnit.Count, value=1)
 
 
+def gauge(name: str, value: int) -> None:
+    """How many there are now."""
+    _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
 def instrumented(handler: Handler) -> Handler:
     """A Lambda entry point whose log lines carry the request's id, and whose metrics are written at its end."""
 

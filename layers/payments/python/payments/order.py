@@ -1,21 +1,33 @@
 """An order: what was bought, what it costs, where it stands. Pure."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from payments.business.homestay import Stay
-from payments.times import BEIJING
+from payments.times import BEIJING, end_of_day, of_millis
 
 LIFE = timedelta(minutes=30)
 """How long an unpaid order is kept; its WeChat trade cannot be paid after that either (time_expire)."""
 
-FIRST_LOOK = timedelta(minutes=2)
-"""When the janitor looks first at an order that has not been paid (R10)."""
+LOOKS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 10, 20))
+"""How old an unpaid order is when the janitor looks at it, before it looks at its expiry (R10)."""
 
 ORDER_SN = re.compile(r"HSO\d{22}")
 """`HSO`, the Beijing time of creation as yyyyMMddHHmmss, 8 random digits."""
+
+REDEEM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+"""32 characters without look-alikes."""
+
+REDEEM_LENGTH = 10
+
+_LOOK_ALIKES = str.maketrans("01IO", "QLLQ")
+"""What is not in the alphabet but looks like something that is."""
+
+
+MAX_HINTS = 5
 
 
 class OrderStatus(StrEnum):
@@ -49,7 +61,8 @@ ENTERED_FROM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One order. Sums in fen, instants in UTC; `version` grows by one with every change of state."""
+    """One order. Sums in fen, instants in UTC; `version` grows by one with every change, `entered` is the version at
+    which it got its status, `at` when it got each (milliseconds since 1970)."""
 
     order_sn: str
     service_type: str
@@ -66,9 +79,24 @@ class Order:
     closing: bool = False
     paid_by: int | None = None  # n of the PAYMENT that pays it (R5)
     paid_at: datetime | None = None
-    refundable_fen: int | None = None
+    refundable_fen: int | None = None  # what may still be asked back (R7)
+    refunded_fen: int = 0  # what the guest has back
+    used_by: str | None = None
     redeem_code: str | None = None
+    hints: int = 0  # unverified notices that made the janitor look (R13)
     due_at: datetime | None = None
+    entered: int = 1
+    at: Mapping[str, int] = field(default_factory=dict)
+
+    def entered_at(self, status: OrderStatus) -> datetime | None:
+        """When it got a status; None: it never had it."""
+        moment = self.at.get(status)
+        return None if moment is None else of_millis(moment)
+
+    @property
+    def stay_over_at(self) -> datetime:
+        """The end of the day of departure."""
+        return end_of_day(self.stay.end_date)
 
     @property
     def open_to_pay(self) -> bool:
@@ -79,6 +107,12 @@ class Order:
 def new_order_sn(now: datetime, random_digits: str) -> str:
     """The order number for this instant; `random_digits` are 8 from `secrets`."""
     return f"HSO{now.astimezone(BEIJING):%Y%m%d%H%M%S}{random_digits}"
+
+
+def read_code(text: str) -> str | None:
+    """The redeem code that a person typed or scanned: spaces, dashes, small letters and look-alikes do not matter."""
+    code = re.sub(r"[\s-]", "", text).upper().translate(_LOOK_ALIKES)
+    return code if len(code) == REDEEM_LENGTH and set(code) <= set(REDEEM_ALPHABET) else None
 
 
 def place(
@@ -98,5 +132,5 @@ def place(
         created_at=now,
         expires_at=now + LIFE,
         attempt=attempt,
-        due_at=now + FIRST_LOOK,
+        due_at=now + LOOKS[0],
     )

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from payments.order import Order
+from payments.order import ORDER_SN, Order
 
 CURRENCY = "CNY"
 
@@ -17,7 +17,7 @@ PREPAY_ID_LIFE = timedelta(hours=2)
 LEAST_TIME_TO_PAY = timedelta(seconds=90)
 """WeChat moves a time_expire less than a minute ahead to one minute: the order would be over before its trade."""
 
-OUT_TRADE_NO = re.compile(r"(HSO\d{22})_([1-9]\d{0,2})")
+OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9]\d{{0,2}})")
 
 
 class PaymentStatus(StrEnum):
@@ -58,15 +58,18 @@ class Payment:
     transaction_id: str | None = None
     payer_total_fen: int | None = None
     success_time: datetime | None = None
+    learned_by: str | None = None  # which function learned that it was paid
     due_at: datetime | None = None
+    entered: int = 1
+    at: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def out_trade_no(self) -> str:
         return f"{self.order_sn}_{self.n}"
 
 
-class MalformedTrade(Exception):
-    """WeChat's word on a trade lacks what every paid trade has, or is of another type."""
+class Malformed(Exception):
+    """WeChat's word on a trade or a refund lacks what each of them has, or is of another type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,14 +100,14 @@ class Trade:
     def from_wechat(cls, body: Mapping[str, Any]) -> "Trade":
         """Reads WeChat's JSON; unknown fields are ignored, an unpaid trade has neither sums nor times.
 
-        Raises MalformedTrade.
+        Raises Malformed.
         """
         try:
             trade = cls(
-                out_trade_no=_text(body["out_trade_no"]),
-                trade_state=_text(body["trade_state"]),
-                appid=_text(body["appid"]),
-                mchid=_text(body["mchid"]),
+                out_trade_no=text(body["out_trade_no"]),
+                trade_state=text(body["trade_state"]),
+                appid=text(body["appid"]),
+                mchid=text(body["mchid"]),
             )
             if not trade.paid:
                 return trade
@@ -114,23 +117,23 @@ class Trade:
                 trade_state=trade.trade_state,
                 appid=trade.appid,
                 mchid=trade.mchid,
-                transaction_id=_text(body["transaction_id"]),
-                total_fen=_fen(amount["total"]),
-                payer_total_fen=_fen(amount.get("payer_total", amount["total"])),
-                currency=_text(amount.get("currency", CURRENCY)),
-                success_time=datetime.fromisoformat(_text(body["success_time"])),
+                transaction_id=text(body["transaction_id"]),
+                total_fen=fen(amount["total"]),
+                payer_total_fen=fen(amount.get("payer_total", amount["total"])),
+                currency=text(amount.get("currency", CURRENCY)),
+                success_time=datetime.fromisoformat(text(body["success_time"])),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MalformedTrade(f"{type(error).__name__} in WeChat's trade") from error
+            raise Malformed(f"{type(error).__name__} in WeChat's trade") from error
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("text expected")
     return value
 
 
-def _fen(value: object) -> int:
+def fen(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise TypeError("whole fen expected")
     return value

@@ -40,7 +40,7 @@ def optional(name: str) -> str:
 
 @cache
 def table() -> Table:
-    return Table(boto3.client("dynamodb", config=AWS_CALLS), setting("TABLE_NAME"))
+    return Table(boto3.client("dynamodb", config=AWS_CALLS), setting("TABLE_NAME"), optional("POWERTOOLS_SERVICE_NAME"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,41 @@
 """The one table: the only file that knows item shapes, keys and conditions.
 
 All that happens to one order shares a partition. Every change of state is one conditional write that checks the state
-it leaves and adds one to `version`; the allowed changes stand in `order` and `payment`.
+it leaves and adds one to `version`; the allowed changes stand in `order`, `payment` and `refund`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.business.homestay import Homestay
-from payments.case import Case
-from payments.dynamodb import Attribute, plain, put_arguments, transact, typed, unwire, update_arguments, wire, write
+from payments.case import Case, Resolution
+from payments.dynamodb import (
+    Attribute,
+    IfMissing,
+    Plus,
+    Removed,
+    add_arguments,
+    plain,
+    put_arguments,
+    transact,
+    typed,
+    unwire,
+    update_arguments,
+    wire,
+    write,
+)
 from payments.notice import Notice
 from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
-from payments.order import Order, OrderStatus
+from payments.order import MAX_HINTS, Order, OrderStatus
 from payments.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
 from payments.payment import Payment, PaymentStatus, Trade, parse_out_trade_no
-from payments.refund import Refund
-from payments.times import beijing_day, iso
+from payments.refund import ENTERED_FROM as REFUND_ENTERED_FROM
+from payments.refund import FIRST_LOOK, Refund, RefundStatus, RefundWord
+from payments.times import beijing_day, iso, millis, utc_now
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -55,10 +70,26 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One order's partition, as far as decisions need it."""
+    """One order's partition: all that happened to it. Payments by number, refunds by age, notices by event."""
 
     order: Order
     payments: Sequence[Payment]
+    refunds: Sequence[Refund] = ()
+    notices: Mapping[str, Notice] = field(default_factory=dict)
+    cases: Sequence[Case] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An entry of the `due` index: the janitor promised to look at this item (R10)."""
+
+    pk: str
+    sk: str
+    due_at: datetime
+
+    @property
+    def order_sn(self) -> str:
+        return self.pk.removeprefix("ORDER#")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +102,11 @@ class Obstacle:
 class Table:
     """The table's operations. Those that can lose a race say so in what they return; other errors are botocore's."""
 
-    def __init__(self, client: "DynamoDBClient", name: str) -> None:
+    def __init__(self, client: "DynamoDBClient", name: str, author: str = "") -> None:
+        """`author`: the function that writes, for those who read an order's life."""
         self._client = client
         self._name = name
+        self._author = author
 
     # --- catalogue
 
@@ -86,13 +119,12 @@ class Table:
         return self._get(Homestay, {"pk": f"HOMESTAY#{homestay_id}", "sk": "HOMESTAY"}, consistent=False)
 
     def homestays_on_sale(self) -> list[Homestay]:
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
+        items = self._query_all(
             IndexName="catalogue",
             KeyConditionExpression="catalogue = :on_sale",
             ExpressionAttributeValues=wire({":on_sale": ON_SALE}),
         )
-        return [typed(Homestay, unwire(item)) for page in pages for item in page["Items"]]
+        return [typed(Homestay, item) for item in items]
 
     # --- users and tokens
 
@@ -159,19 +191,36 @@ class Table:
         return (standing["body_hash"], standing["order_sn"]) if standing else (body_hash, order_sn)
 
     def collection(self, order_sn: str, *, consistent: bool) -> Collection | None:
-        """The order with its payments, from one Query."""
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._name,
+        """The order with all that belongs to it, from one Query."""
+        items = self._query_all(
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues=wire({":pk": order_key(order_sn)["pk"]}),
             ConsistentRead=consistent,
         )
-        items = [unwire(item) for page in pages for item in page["Items"]]
         order = next((typed(Order, item) for item in items if item["sk"] == "ORDER"), None)
         if order is None:
             return None
-        payments = [typed(Payment, item) for item in items if item["sk"].startswith("PAYMENT#")]
-        return Collection(order, payments)
+
+        def of(cls: type[T], kind: str) -> list[T]:
+            return [typed(cls, item) for item in items if item["sk"].startswith(f"{kind}#")]
+
+        return Collection(
+            order,
+            sorted(of(Payment, "PAYMENT"), key=lambda payment: payment.n),
+            sorted(of(Refund, "REFUND"), key=lambda refund: refund.created_at),
+            {notice.event: notice for notice in of(Notice, "NOTICE")},
+            sorted(of(Case, "CASE"), key=lambda case: case.opened_at),
+        )
+
+    def orders_by_code(self, redeem_code: str) -> list[Order]:
+        """The orders that have this code: one, as good as always."""
+        keys = self._query_all(
+            IndexName="code",
+            KeyConditionExpression="redeem_code = :code",
+            ExpressionAttributeValues=wire({":code": redeem_code}),
+        )
+        orders = (self.order(key["pk"].removeprefix("ORDER#")) for key in keys)
+        return [order for order in orders if order is not None and order.redeem_code == redeem_code]
 
     def mark_order_paid(self, order_sn: str, n: int, redeem_code: str, paid_at: datetime) -> Order | None:
         """WAIT_PAY → WAIT_USE, paid by trade n (R5). None when it is written; else the order as it stands.
@@ -189,11 +238,50 @@ class Table:
             },
             _status_in(ORDER_ENTERED_FROM[OrderStatus.WAIT_USE]),
         )
-        if standing is None:
+        return self._existing(order_sn, standing)
+
+    def mark_closing(self, order_sn: str) -> Order | None:
+        """WAIT_PAY stays WAIT_PAY, but is on its way to CANCELLED (R8). None when it is marked now or was before; else
+        the order as it stands. Raises LookupError when there is no such order."""
+        when = _status_in({OrderStatus.WAIT_PAY}) & (Attr("closing").eq(False))
+        standing = self._existing(order_sn, self._update(order_key(order_sn), {"closing": True}, when))
+        return None if standing is None or (standing.closing and standing.status is OrderStatus.WAIT_PAY) else standing
+
+    def cancel_order(self, order_sn: str) -> bool:
+        """WAIT_PAY → CANCELLED, only after it was marked `closing` and its trades are closed (R8)."""
+        when = _status_in(ORDER_ENTERED_FROM[OrderStatus.CANCELLED]) & Attr("closing").eq(True)
+        return self._update(order_key(order_sn), {"status": OrderStatus.CANCELLED}, when) is None
+
+    def expire_order(self, order_sn: str) -> bool:
+        """WAIT_USE → EXPIRED: the stay is over and nobody came."""
+        when = _status_in(ORDER_ENTERED_FROM[OrderStatus.EXPIRED])
+        return self._update(order_key(order_sn), {"status": OrderStatus.EXPIRED}, when) is None
+
+    def redeem(self, order_sn: str, staff: str, attempt: str) -> Order | None:
+        """WAIT_USE → USED by a member of staff, once, and not while all of it is on its way back (R7).
+
+        None when this attempt has redeemed it; else the order as it stands. Raises LookupError.
+        """
+        when = _status_in(ORDER_ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0)
+        changes = {"status": OrderStatus.USED, "used_by": staff, "attempt": attempt}
+        standing = self._existing(order_sn, self._update(order_key(order_sn), changes, when))
+        if standing and standing.status is OrderStatus.USED and standing.attempt == attempt:
             return None
-        if not standing:
-            raise LookupError(f"no order {order_sn}")
-        return typed(Order, standing)
+        return standing
+
+    def save_sums(self, order: Order, refunded_fen: int, refundable_fen: int, status: OrderStatus | None) -> bool:
+        """The order's sums as drawn from its refunds, and REFUNDED when all of it is back; False when the order has
+        changed since it was read (R7)."""
+        changes = {"refunded_fen": refunded_fen, "refundable_fen": refundable_fen, "status": status}  # None: as it is
+        when: ConditionBase = Attr("version").eq(order.version)
+        if status is not None:
+            when = when & _status_in(ORDER_ENTERED_FROM[status])
+        return self._update(order_key(order.order_sn), changes, when) is None
+
+    def hint(self, order_sn: str, now: datetime) -> bool:
+        """An unpaid order is looked at now, at most five times (R13): an unverified notice is no more than a hint."""
+        when = _status_in({OrderStatus.WAIT_PAY}) & Attr("hints").lt(MAX_HINTS) & Attr("due_at").gt(iso(now))
+        return self._update(order_key(order_sn), {"due_at": now, "hints": Plus(1)}, when) is None
 
     # --- payments
 
@@ -228,7 +316,7 @@ class Table:
         if every event is lost. Raises ValueError for a number that is not of our form.
         """
         order_sn, n = _ours(trade)
-        changes = {"status": PaymentStatus.SUCCESS, **_settled(trade)}
+        changes = {"status": PaymentStatus.SUCCESS, "learned_by": self._author or None, **_settled(trade)}
         if leaves is PaymentStatus.CLOSED:
             changes |= _due(order_sn, now)
         when: ConditionBase = Attr("status").eq(leaves.value)
@@ -245,6 +333,7 @@ class Table:
             payment_key(payment.order_sn, payment.n),
             {"status": PaymentStatus.MISPAID, **_settled(trade)},
             _status_in(PAYMENT_ENTERED_FROM[PaymentStatus.MISPAID]) & Attr("version").eq(payment.version),
+            at=millis(utc_now()),
         )
         return transact(
             self._client,
@@ -252,16 +341,136 @@ class Table:
             {"Put": {"TableName": self._name, **put_arguments(_case_item(case), None)}},
         )
 
-    # --- refunds, cases, notices
+    # --- refunds
+
+    def refund(self, order_sn: str, out_refund_no: str) -> Refund | None:
+        return self._get(Refund, refund_key(order_sn, out_refund_no), consistent=True)
 
     def put_refund(self, refund: Refund) -> bool:
-        """Puts a refund request; False when it exists: its number can exist only once (R6)."""
-        key = {"pk": order_key(refund.order_sn)["pk"], "sk": f"REFUND#{refund.out_refund_no}"}
-        return self._put(key, refund, _due(refund.order_sn, refund.due_at), when=NEW) is None
+        """Puts a refund of money that does not pay the order; False when it exists: its number can exist only once."""
+        return write(self._client, self._name, **put_arguments(_refund_item(refund), NEW)) is None
+
+    def request_refund(self, order: Order, refund: Refund) -> bool:
+        """Puts a refund of the order's own payment and takes its sum from what may be refunded, both or neither (R7).
+
+        False when the order does not allow it, the refund exists, or another transaction was in the way: read again.
+        """
+        reserve = update_arguments(
+            order_key(order.order_sn),
+            {"refundable_fen": Plus(-refund.amount_fen)},
+            _status_in(ORDER_ENTERED_FROM[OrderStatus.REFUNDED])
+            & Attr("paid_by").eq(order.paid_by)
+            & Attr("refundable_fen").gte(refund.amount_fen),
+            at=millis(utc_now()),
+        )
+        return transact(
+            self._client,
+            {"Update": {"TableName": self._name, **reserve}},
+            {"Put": {"TableName": self._name, **put_arguments(_refund_item(refund), NEW)}},
+        )
+
+    def record_refund(self, order_sn: str, word: RefundWord, now: datetime) -> Refund | None:
+        """WeChat's word on a refund that is ours, if its sum is the one that was asked for. None when it is written;
+        else the refund as it stands. One that was at rest is due again: its new state has consequences of its own.
+
+        Raises LookupError when there is none.
+        """
+        changes = {
+            "status": word.status,
+            "refund_id": word.refund_id,
+            "accepted_at": IfMissing(word.accepted_at or now),
+            "settled_on": IfMissing(beijing_day(word.accepted_at or now)),
+            **{name: IfMissing(value) for name, value in _due(order_sn, now + FIRST_LOOK).items()},
+        }
+        when = _status_in(REFUND_ENTERED_FROM[word.status]) & Attr("amount_fen").eq(word.amount_fen)
+        standing = self._update(refund_key(order_sn, word.out_refund_no), changes, when)
+        if standing is None:
+            return None
+        if not standing:
+            raise LookupError(f"no refund {word.out_refund_no}")
+        return typed(Refund, standing)
+
+    def refuse_refund(self, refund: Refund) -> bool:
+        """REQUESTED → REFUSED: WeChat said a final no, and does not know the number."""
+        when = _status_in(REFUND_ENTERED_FROM[RefundStatus.REFUSED])
+        key = refund_key(refund.order_sn, refund.out_refund_no)
+        return self._update(key, {"status": RefundStatus.REFUSED}, when) is None
+
+    # --- cases
 
     def put_case(self, case: Case) -> bool:
         """Opens a case; False when it exists, open or closed."""
         return write(self._client, self._name, **put_arguments(_case_item(case), NEW)) is None
+
+    def case(self, out_trade_no: str, kind: str, case_id: str) -> Case | None:
+        return self._get(Case, case_key(out_trade_no, kind, case_id), consistent=True)
+
+    def open_cases(self) -> list[Case]:
+        """All that wait for a person, the oldest first."""
+        keys = self._query_all(
+            IndexName="open_cases",
+            KeyConditionExpression="case_open = :open",
+            ExpressionAttributeValues=wire({":open": OPEN}),
+        )
+        cases = (self._get(Case, {"pk": key["pk"], "sk": key["sk"]}, consistent=True) for key in keys)
+        return [case for case in cases if case is not None and case.resolution is None]
+
+    def count_open_cases(self) -> int:
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._name,
+            IndexName="open_cases",
+            KeyConditionExpression="case_open = :open",
+            ExpressionAttributeValues=wire({":open": OPEN}),
+            Select="COUNT",
+        )
+        return sum(page["Count"] for page in pages)
+
+    def close_case(self, case: Case, resolution: Resolution, reference: str, staff: str, now: datetime) -> bool:
+        """Writes what became of it; False when it is closed already."""
+        changes = {
+            "resolution": resolution,
+            "reference": reference,
+            "closed_by": staff,
+            "closed_at": now,
+            "case_open": Removed(),
+        }
+        key = case_key(case.out_trade_no, case.kind, case.case_id)
+        return self._update(key, changes, Attr("case_open").eq(OPEN)) is None
+
+    # --- the janitor's promises (R10)
+
+    def due(self, shard: str, now: datetime, limit: int) -> list[Due]:
+        """What is due in a shard (`0` to `9`), the longest overdue first."""
+        page = self._client.query(
+            TableName=self._name,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+            ExpressionAttributeValues=wire({":shard": shard, ":now": iso(now)}),
+            Limit=limit,
+        )
+        items = map(unwire, page["Items"])
+        return [Due(item["pk"], item["sk"], datetime.fromisoformat(item["due_at"])) for item in items]
+
+    def move_due(self, due: Due, to: datetime | None) -> bool:
+        """A later look, or none (None); False when someone has set an earlier one since `due` was seen."""
+        changes = {"due_at": to or Removed(), "due_shard": None if to else Removed()}
+        return self._update({"pk": due.pk, "sk": due.sk}, changes, Attr("due_at").eq(iso(due.due_at))) is None
+
+    # --- guesses at redeem codes
+
+    def count_guess(self, staff: str, window: int, limit: int, ttl: int) -> bool:
+        """Counts one more code that a member of staff tries in this window of time; False when there were too many."""
+        return self._guess(staff, window, 1, Attr("guesses").not_exists() | Attr("guesses").lt(limit), ttl)
+
+    def forgive_guess(self, staff: str, window: int, ttl: int) -> bool:
+        """The code was right: it was no guess."""
+        return self._guess(staff, window, -1, Attr("guesses").gt(0), ttl)
+
+    def _guess(self, staff: str, window: int, by: int, when: ConditionBase, ttl: int) -> bool:
+        key = {"pk": f"GUESSES#{staff}", "sk": str(window)}
+        return write(self._client, self._name, **add_arguments(key, "guesses", by, when, ttl)) is None
+
+    # --- notices
 
     def save_notice(self, notice: Notice) -> Notice | None:
         """Writes the notice over its version less one. None when it is written; else the notice as it stands."""
@@ -272,6 +481,18 @@ class Table:
         return typed(Notice, standing)
 
     # --- the wire
+
+    def _query_all(self, **arguments: Any) -> list[dict[str, Any]]:
+        pages = self._client.get_paginator("query").paginate(TableName=self._name, **arguments)
+        return [unwire(item) for page in pages for item in page["Items"]]
+
+    def _existing(self, order_sn: str, standing: dict[str, Any] | None) -> Order | None:
+        """The order that stood in the way of an update, if any. Raises LookupError when there is no such order."""
+        if standing is None:
+            return None
+        if not standing:
+            raise LookupError(f"no order {order_sn}")
+        return typed(Order, standing)
 
     def _get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
         reply = self._client.get_item(TableName=self._name, Key=wire(key), ConsistentRead=consistent)
@@ -290,7 +511,7 @@ class Table:
     def _update(
         self, key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase
     ) -> dict[str, Any] | None:
-        return write(self._client, self._name, **update_arguments(key, changes, when))
+        return write(self._client, self._name, **update_arguments(key, changes, when, at=millis(utc_now())))
 
     def _update_payment(self, payment: Payment, changes: Mapping[str, object], when: ConditionBase) -> bool:
         return self._update(payment_key(payment.order_sn, payment.n), changes, when) is None
@@ -302,6 +523,17 @@ def order_key(order_sn: str) -> dict[str, str]:
 
 def payment_key(order_sn: str, n: int) -> dict[str, str]:
     return {"pk": f"ORDER#{order_sn}", "sk": f"PAYMENT#{n}"}
+
+
+def refund_key(order_sn: str, out_refund_no: str) -> dict[str, str]:
+    return {"pk": f"ORDER#{order_sn}", "sk": f"REFUND#{out_refund_no}"}
+
+
+def case_key(out_trade_no: str, kind: str, case_id: str) -> dict[str, str]:
+    """Beside its order; under the trade's own number when that is not of our form."""
+    numbers = parse_out_trade_no(out_trade_no)
+    pk = order_key(numbers[0])["pk"] if numbers else f"TRADE#{out_trade_no}"
+    return {"pk": pk, "sk": f"CASE#{kind}#{case_id}"}
 
 
 def _due(order_sn: str, due_at: datetime | None) -> dict[str, object]:
@@ -319,7 +551,7 @@ def _settled(trade: Trade) -> dict[str, object]:
     }
 
 
-def _status_in(statuses: Iterable[OrderStatus | PaymentStatus]) -> ConditionBase:
+def _status_in(statuses: Iterable[OrderStatus | PaymentStatus | RefundStatus]) -> ConditionBase:
     return Attr("status").is_in(sorted(status.value for status in statuses))
 
 
@@ -331,7 +563,11 @@ def _ours(trade: Trade) -> tuple[str, int]:
 
 
 def _case_item(case: Case) -> dict[str, object]:
-    """Beside its order; under the trade's own number when that is not of our form."""
-    numbers = parse_out_trade_no(case.out_trade_no)
-    pk = order_key(numbers[0])["pk"] if numbers else f"TRADE#{case.out_trade_no}"
-    return {"pk": pk, "sk": f"CASE#{case.kind}#{case.case_id}", **plain(case), "case_open": OPEN}
+    key = case_key(case.out_trade_no, case.kind, case.case_id)
+    return {**key, **plain(case), "case_open": OPEN, "version": 1}
+
+
+def _refund_item(refund: Refund) -> dict[str, object]:
+    key = refund_key(refund.order_sn, refund.out_refund_no)
+    settled = {"settled_on": beijing_day(refund.accepted_at)} if refund.accepted_at else {}
+    return {**key, **plain(refund), **settled, **_due(refund.order_sn, refund.due_at)}

@@ -1,6 +1,6 @@
 """Instants and days: UTC everywhere inside, Beijing time where WeChat or a guest reads it."""
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
 
 BEIJING = timezone(timedelta(hours=8), "UTC+08:00")
 
@@ -14,6 +14,21 @@ def utc_now() -> datetime:
 def iso(instant: datetime) -> str:
     """`2026-11-23T04:00:00.123Z`: one width for all, so that text order is time order."""
     return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def millis(instant: datetime) -> int:
+    """Milliseconds since 1970: an instant in a third of the bytes."""
+    return round(instant.timestamp() * 1000)
+
+
+def of_millis(milliseconds: int) -> datetime:
+    """The instant of `millis`."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def end_of_day(day: date) -> datetime:
+    """Midnight in Beijing after that day."""
+    return datetime.combine(day + timedelta(days=1), time(), BEIJING).astimezone(UTC)
 
 
 def beijing_day(instant: datetime) -> date:

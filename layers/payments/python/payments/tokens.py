@@ -11,6 +11,9 @@ LIFE = timedelta(hours=2)
 ISSUER = "wxpay-serverless"
 ALGORITHM = "HS256"
 
+EVERY_BUSINESS = "*"
+"""The business_id of those who see all of them."""
+
 
 class Role(StrEnum):
     USER = "user"

@@ -20,7 +20,8 @@ from wechatpayv3.core import Core
 from wechatpayv3.type import RequestType
 from wechatpayv3.utils import build_authorization, load_public_key, rsa_verify
 
-from payments.payment import MalformedTrade, Payment, Trade
+from payments.payment import CURRENCY, Malformed, Payment, Trade
+from payments.refund import Refund, RefundWord
 from payments.settings import MerchantSecret, merchant_secret, setting
 from payments.times import BEIJING
 
@@ -46,10 +47,14 @@ _ASK = {
     *("INVALID_REQUEST", "OUT_TRADE_NO_USED", "TRADE_ERROR"),
     *("ORDER_PAID", "ORDERPAID", "ORDER_CLOSED", "ORDERCLOSED"),
 }
+NOT_ENOUGH = ("NOT_ENOUGH", "NOTENOUGH")
+"""The merchant's balance is too low for the refund: someone has to fill it."""
+
 _LATER = {
     *("SIGN_ERROR", "NO_AUTH", "NOAUTH", "ACCOUNT_ERROR", "ACCOUNTERROR", "REQUEST_BLOCKED"),
     *("FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "RATE_LIMITED", "RULE_LIMIT", "RULELIMIT"),
     *("USER_PAYING", "USERPAYING"),
+    *NOT_ENOUGH,
 }
 _FINAL_IN_SPITE_OF_500 = {"OPENID_MISMATCH", "INVALID_TRANSACTIONID"}
 
@@ -206,18 +211,46 @@ class WechatPay:
             if refused.status == 404:
                 return None
             raise
-        except MalformedTrade as error:
+        except Malformed as error:
             raise OutcomeUnknown(str(error)) from error
 
     def close(self, payment: Payment) -> None:
         """Closes the trade; closing twice is fine."""
         _accepted(*self._library.close(out_trade_no=payment.out_trade_no, mchid=payment.mchid))
 
+    def refund(self, refund: Refund) -> RefundWord:
+        """Asks for a refund. The body is built from the refund alone and its number refunds once: repeat it freely."""
+        return _word(
+            *self._library.refund(
+                out_refund_no=refund.out_refund_no,
+                out_trade_no=refund.out_trade_no,
+                amount={"refund": refund.amount_fen, "total": refund.total_fen, "currency": CURRENCY},
+                reason=refund.reason or None,
+                notify_url=refund.notify_url,
+            )
+        )
+
+    def query_refund(self, out_refund_no: str) -> RefundWord | None:
+        """What WeChat knows of a refund; None when it does not know it."""
+        try:
+            return _word(*self._library.query_refund(out_refund_no=out_refund_no))
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise
+
     def payment_request(self, payment: Payment, prepay_id: str, now: datetime, nonce: str) -> PaymentRequest:
         """What the phone hands to wx.requestPayment; appid is signed but not passed."""
         timestamp, package = str(int(now.timestamp())), f"prepay_id={prepay_id}"
         signature = self._library.sign([payment.appid, timestamp, nonce, package])
         return PaymentRequest(timestamp, nonce, package, "RSA", signature)
+
+
+def _word(status: int, text: str) -> RefundWord:
+    try:
+        return RefundWord.from_wechat(_accepted(status, text))
+    except Malformed as error:
+        raise OutcomeUnknown(str(error)) from error
 
 
 def _accepted(status: int, text: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 MAX_NIGHTS = 90
 MAX_DAYS_AHEAD = 365
 MAX_TITLE = 32
-MAX_REMARK = 50
+MAX_REMARK = 40
 
 
 class StayRefused(Exception):

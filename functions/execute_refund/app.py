@@ -1,0 +1,72 @@
+"""execute_refund: a refund was asked for, so WeChat is asked to do it, under the same number for ever.
+
+The number refunds once whatever happens, so every doubt ends in the same call again. A lost answer is looked up at
+once; what WeChat will not do now (frequency, an empty balance) the janitor brings here again, for seven days; a final
+no that a query confirms is REFUSED, and a person gets a case.
+"""
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from payments.events import Event
+from payments.observability import count, instrumented, logger
+from payments.queues import consume
+from payments.refund import Refund, RefundStatus, RefundWord
+from payments.settings import table
+from payments.settlement import settle_refund
+from payments.times import utc_now
+from payments.wechat_pay import NOT_ENOUGH, Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
+
+
+@instrumented
+def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+    """Takes a batch of queue messages; those that failed come again, and at last to the dead-letter queue."""
+    return consume(event, context, _handle)
+
+
+def _handle(event: Event) -> None:
+    if event.type != "refund.requested":
+        return
+    refund = table().refund(event.order_sn, event.state.out_refund_no or "")
+    if refund is None:
+        raise LookupError(f"{event.id} is of no refund")
+    if refund.status is not RefundStatus.REQUESTED:
+        return
+    try:
+        word = _asked(wechat_pay(), refund)
+    except Refused as refused:
+        logger.warning("refund.waits", out_refund_no=refund.out_refund_no, code=refused.code, status=refused.status)
+        count("RefundNotEnough" if refused.code in NOT_ENOUGH else "RefundWaits")
+        return  # its due_at is the promise that it comes again
+    if word is None:
+        table().refuse_refund(refund)
+        logger.error("refund.refused", out_refund_no=refund.out_refund_no)
+        count("RefundRefused")
+        return
+    settle_refund(table(), word, utc_now())
+
+
+def _asked(client: WechatPay, refund: Refund) -> RefundWord | None:
+    """WeChat's word on the refund; None: it will not do it, and does not know its number.
+
+    Raises Refused when it may do it later, OutcomeUnknown when nothing is known: both must come again (R1).
+    """
+    try:
+        return client.refund(refund)
+    except OutcomeUnknown as unknown:
+        logger.warning("refund.unknown", out_refund_no=refund.out_refund_no, why=str(unknown))
+        count("RefundUnknown")
+        word = client.query_refund(refund.out_refund_no)
+        if word is None:
+            raise  # it has not arrived, or not yet: the same call again
+        return word
+    except Refused as refused:
+        # WeChat's documents differ on whether a refund that met 429 was accepted: ask before anything else.
+        word = client.query_refund(refund.out_refund_no)
+        if word is None and refused.advice is Advice.LATER:
+            raise
+        if word is None:
+            logger.error("refund.final_no", out_refund_no=refund.out_refund_no, code=refused.code)
+        return word

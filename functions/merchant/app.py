@@ -1,0 +1,399 @@
+"""merchant: what staff do. Redeem a check-in code, refund, look at an order, close a case.
+
+Staff see the orders of their own business, and nothing of others: 404. A token for `*` is the shop owner's: it sees
+all, and the cases that belong to no order.
+"""
+
+import base64
+import binascii
+import hashlib
+import secrets
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel, Field
+
+from payments.case import Case, Resolution
+from payments.observability import count, instrumented, logger
+from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
+from payments.payment import parse_out_trade_no
+from payments.problems import Api, Body, OrderSn, Problem, invalid, not_found
+from payments.refund import GIVEN_UP, MAX_REASON, Refund, RefundOrigin, automatic_refund, merchant_refund
+from payments.settings import table
+from payments.table import Collection
+from payments.times import utc_now
+from payments.tokens import EVERY_BUSINESS, Role
+
+GUESSES = 10
+"""Wrong codes that a member of staff may try in a window."""
+
+WINDOW_S = 600
+TRIES = 4
+
+app = Api()
+
+IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
+CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,300}$")]
+
+
+class StayOut(BaseModel):
+    title: str
+    start_date: str
+    end_date: str
+    nights: int
+    people: int
+    need_food: bool
+    remark: str
+
+
+class OrderOut(BaseModel):
+    """An order as staff see it: no code, no openid. Sums in fen."""
+
+    order_sn: str
+    status: str
+    status_code: int
+    total_fen: int
+    refundable_fen: int
+    refunded_fen: int
+    created_at: datetime
+    paid_at: datetime | None
+    used_at: datetime | None
+    used_by: str | None
+    stay: StayOut
+
+
+class PaymentOut(BaseModel):
+    out_trade_no: str
+    status: str
+    transaction_id: str | None
+    success_time: datetime | None
+
+
+class RefundOut(BaseModel):
+    """A refund and how far it is: SUCCESS, ABNORMAL, CLOSED and REFUSED are ends."""
+
+    out_refund_no: str
+    out_trade_no: str
+    status: str
+    amount_fen: int
+    reason: str
+    origin: str
+    requested_by: str
+    created_at: datetime
+
+
+class CaseOut(BaseModel):
+    """Money, or a word of WeChat's, that a person has to look at. `case` names it in paths."""
+
+    case: str
+    kind: str
+    out_trade_no: str
+    amount_fen: int
+    transaction_id: str
+    detail: str
+    opened_at: datetime
+    resolution: str | None
+    reference: str | None
+    closed_by: str | None
+    closed_at: datetime | None
+
+
+class OrderDetails(OrderOut):
+    payments: list[PaymentOut]
+    refunds: list[RefundOut]
+    cases: list[CaseOut]
+
+
+class Redemption(Body):
+    """`order_sn` only where two orders have the same code."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    order_sn: str | None = None
+
+
+class NewRefund(Body):
+    """`amount_fen` left out: all that may still be refunded."""
+
+    amount_fen: Annotated[int, Field(ge=1)] | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
+
+
+class Closing(Body):
+    """`reference`: of refunded the out_refund_no or refund_id, of booked the order_sn, of kept the reason."""
+
+    resolution: Annotated[Resolution, Field(strict=False)]
+    reference: Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class CaseList(BaseModel):
+    cases: list[CaseOut]
+
+
+# --- who
+
+
+def _staff() -> Mapping[str, str]:
+    """The caller, who is staff. 403 for everybody else."""
+    caller = app.caller()
+    if caller.get("role") != Role.STAFF or not caller.get("business_id"):
+        raise Problem(403, "staff-only", "This is for staff.", "Sign in with a staff token.")
+    return caller
+
+
+def _sees(staff: Mapping[str, str], order: Order | None) -> bool:
+    if staff["business_id"] == EVERY_BUSINESS:
+        return True
+    return order is not None and order.business_id == staff["business_id"]
+
+
+def _collection(order_sn: str, staff: Mapping[str, str]) -> Collection:
+    collection = table().collection(order_sn, consistent=True)
+    if collection is None or not _sees(staff, collection.order):
+        raise not_found()
+    return collection
+
+
+# --- orders
+
+
+@app.get("/merchant/orders/<order_sn>")
+def get_order(order_sn: OrderSn) -> OrderDetails:
+    """An order with its payments, refunds and cases."""
+    collection = _collection(order_sn, _staff())
+    return OrderDetails(
+        **_order_out(collection.order).model_dump(),
+        payments=[PaymentOut.model_validate(payment, from_attributes=True) for payment in collection.payments],
+        refunds=[RefundOut.model_validate(refund, from_attributes=True) for refund in collection.refunds],
+        cases=[_case_out(case) for case in collection.cases],
+    )
+
+
+# --- redemption
+
+
+@app.post("/merchant/redemptions")
+def redeem(body: Redemption) -> OrderOut:
+    """Redeems a check-in code, once. 404: unknown. 409: used, expired, refunded. 429: too many wrong codes."""
+    staff = _staff()
+    if ORDER_SN.fullmatch(body.code.strip()):
+        raise _order_number(body.code.strip(), staff)
+    code = read_code(body.code)
+    if code is None:
+        raise invalid("body.code", "a code has ten letters and digits; it stands in the guest's message")
+    orders = _found(code, staff)
+    if body.order_sn:
+        orders = [order for order in orders if order.order_sn == body.order_sn]
+    if len(orders) > 1:
+        numbers = [order.order_sn for order in orders]
+        raise Problem(409, "code-twice", "Two orders have this code.", "Send the order_sn with it.", orders=numbers)
+    if not orders:
+        raise not_found()
+    order = orders[0]
+    attempt = secrets.token_urlsafe(9)
+    standing = table().redeem(order.order_sn, staff["user_id"], attempt)
+    if standing is not None:
+        raise _not_redeemed(standing)
+    logger.info("order.redeemed", order_sn=order.order_sn, staff=staff["user_id"])
+    count("OrderRedeemed")
+    return _order_out(table().order(order.order_sn) or order)
+
+
+def _found(code: str, staff: Mapping[str, str]) -> list[Order]:
+    """The orders of the caller's business with this code; one more wrong guess if there are none."""
+    now = int(utc_now().timestamp())
+    window, ttl = now // WINDOW_S, now + 2 * WINDOW_S
+    if not table().count_guess(staff["user_id"], window, GUESSES, ttl):
+        count("RedeemThrottled")
+        wait = WINDOW_S - now % WINDOW_S
+        raise Problem(429, "too-many-guesses", "Too many wrong codes.", "Try again later.", retry_after_s=wait)
+    orders = [order for order in table().orders_by_code(code) if _sees(staff, order)]
+    if orders:
+        table().forgive_guess(staff["user_id"], window, ttl)
+    return orders
+
+
+def _order_number(order_sn: str, staff: Mapping[str, str]) -> Problem:
+    """Someone typed the number of an order where its code belongs."""
+    order = _collection(order_sn, staff).order
+    if order.status is OrderStatus.WAIT_PAY:
+        detail = "It gets its code when it is."
+        return Problem(409, "order-not-paid", "This order is not paid yet.", detail, order_status=order.status)
+    return invalid("body.code", "this is the order's number; the code stands in the guest's message")
+
+
+def _not_redeemed(order: Order) -> Problem:
+    """Why a code is not good, from the order as it stood in the way."""
+    told: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
+    match order.status:
+        case OrderStatus.USED:
+            detail = f"{order.entered_at(OrderStatus.USED)}, by {order.used_by}."
+            return Problem(409, "code-used", "This code has been redeemed.", detail, **told)
+        case OrderStatus.EXPIRED:
+            return Problem(409, "code-expired", "The stay is over; the code has expired.", **told)
+        case OrderStatus.REFUNDED:
+            return Problem(409, "code-refunded", "The order is refunded.", **told)
+    return Problem(409, "refund-in-flight", "All of this order is being refunded.", **told)
+
+
+# --- refunds
+
+
+@app.post("/merchant/orders/<order_sn>/refunds")
+def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey = None) -> tuple[RefundOut, int]:
+    """Asks for a refund, in full or in part. Idempotency-Key is required: the same key is the same refund, for ever."""
+    staff, now = _staff(), utc_now()
+    if not idempotency_key:
+        raise Problem(
+            400, "idempotency-key-required", "Send an Idempotency-Key.", "One per refund, 8 to 64 characters."
+        )
+    body_hash = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]
+    for _ in range(TRIES):
+        collection = _collection(order_sn, staff)
+        order = collection.order
+        payment = next((payment for payment in collection.payments if payment.n == order.paid_by), None)
+        if payment is None:
+            raise Problem(409, "order-state", "This order is not paid.", order_status=order.status)
+        wanted = merchant_refund(
+            payment,
+            amount_fen=body.amount_fen or order.refundable_fen or 0,
+            reason=body.reason,
+            staff=staff["user_id"],
+            key=idempotency_key,
+            body_hash=body_hash,
+            now=now,
+        )
+        earlier = next((one for one in collection.refunds if one.out_refund_no == wanted.out_refund_no), None)
+        if earlier is not None:
+            if earlier.body_hash != body_hash:
+                raise Problem(
+                    422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
+                )
+            return _refund_out(earlier), 201
+        _check_refundable(order, wanted)
+        if table().request_refund(order, wanted):
+            logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
+            count("RefundRequested")
+            return _refund_out(wanted), 201
+    raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
+
+
+def _check_refundable(order: Order, wanted: Refund) -> None:
+    """The reasons in words; what decides is the condition of the write."""
+    left = order.refundable_fen or 0
+    if order.status not in ENTERED_FROM[OrderStatus.REFUNDED]:
+        raise Problem(409, "order-state", "This order cannot be refunded.", order_status=order.status)
+    if not 1 <= wanted.amount_fen <= left:
+        detail = f"At most {left} fen may still be refunded."
+        raise Problem(409, "refund-exceeds", "That is more than was paid.", detail, refundable_fen=left)
+
+
+# --- cases
+
+
+@app.get("/merchant/cases")
+def list_cases() -> CaseList:
+    """The open cases, the oldest first."""
+    staff = _staff()
+    return CaseList(cases=[_case_out(case) for case in table().open_cases() if _sees(staff, _order_of(case))])
+
+
+@app.get("/merchant/cases/<case_id>")
+def get_case(case_id: CaseId) -> CaseOut:
+    """One case, open or closed."""
+    return _case_out(_case(case_id))
+
+
+@app.post("/merchant/cases/<case_id>/close")
+def close_case(case_id: CaseId, body: Closing) -> CaseOut:
+    """Closes a case with what became of its money. 409: it is closed already."""
+    staff, case = _staff(), _case(case_id)
+    if not table().close_case(case, body.resolution, body.reference, staff["user_id"], utc_now()):
+        raise Problem(409, "case-closed", "This case is closed.")
+    logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=body.resolution)
+    count("CaseClosed")
+    return _case_out(_case(case_id))
+
+
+@app.post("/merchant/cases/<case_id>/refund")
+def refund_again(case_id: CaseId) -> tuple[RefundOut, int]:
+    """Refunds late or second money once more, after its refund has ended in vain; twice is the same as once."""
+    case = _case(case_id)
+    order = _order_of(case)
+    refunds = table().collection(order.order_sn, consistent=True) if order else None
+    failed = next((one for one in refunds.refunds if one.out_refund_no == case.case_id), None) if refunds else None
+    if refunds is None or failed is None or failed.origin not in {RefundOrigin.LATE, RefundOrigin.SECOND}:
+        raise Problem(409, "not-refundable", "This case is not about late or second money.")
+    if failed.status not in GIVEN_UP:
+        raise Problem(409, "refund-state", "Its refund has not ended in vain.", refund_status=failed.status)
+    payment = next(one for one in refunds.payments if one.out_trade_no == failed.out_trade_no)
+    attempt = int(failed.out_refund_no.rpartition("_R")[2]) + 1
+    again = automatic_refund(payment, failed.origin, utc_now(), attempt=attempt)
+    table().put_refund(again)
+    logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
+    return _refund_out(table().refund(again.order_sn, again.out_refund_no) or again), 201
+
+
+def _case(case_id: str) -> Case:
+    """The case that a path names, if the caller may see it."""
+    staff = _staff()
+    try:
+        out_trade_no, kind, name = base64.urlsafe_b64decode(case_id + "=" * (-len(case_id) % 4)).decode().split("\n")
+    except (binascii.Error, ValueError):
+        raise not_found() from None
+    case = table().case(out_trade_no, kind, name)
+    if case is None or not _sees(staff, _order_of(case)):
+        raise not_found()
+    return case
+
+
+def _order_of(case: Case) -> Order | None:
+    numbers = parse_out_trade_no(case.out_trade_no)
+    return table().order(numbers[0]) if numbers else None
+
+
+# --- answers
+
+
+def _order_out(order: Order) -> OrderOut:
+    stay = order.stay
+    return OrderOut(
+        order_sn=order.order_sn,
+        status=order.status,
+        status_code=STATUS_CODE[order.status],
+        total_fen=order.total_fen,
+        refundable_fen=order.refundable_fen or 0,
+        refunded_fen=order.refunded_fen,
+        created_at=order.created_at,
+        paid_at=order.paid_at,
+        used_at=order.entered_at(OrderStatus.USED),
+        used_by=order.used_by,
+        stay=StayOut(
+            title=stay.title,
+            start_date=stay.start_date.isoformat(),
+            end_date=stay.end_date.isoformat(),
+            nights=stay.nights,
+            people=stay.people,
+            need_food=stay.need_food,
+            remark=stay.remark,
+        ),
+    )
+
+
+def _refund_out(one: Refund) -> RefundOut:
+    return RefundOut.model_validate(one, from_attributes=True)
+
+
+def _case_out(case: Case) -> CaseOut:
+    name = f"{case.out_trade_no}\n{case.kind}\n{case.case_id}"
+    return CaseOut(
+        case=base64.urlsafe_b64encode(name.encode()).decode().rstrip("="),
+        **{field: getattr(case, field) for field in CaseOut.model_fields if field != "case"},
+    )
+
+
+@instrumented
+def handler(event: dict[str, Any], context: LambdaContext) -> Any:
+    return app.resolve(event, context)

@@ -1,0 +1,127 @@
+"""sweep: the janitor. Every minute it looks at what is due and brings it to its end (R10).
+
+Any event, callback or answer may be lost at any time; an item's `due_at` is the promise to look again, and only the
+janitor takes it away, after a consistent read in which nothing is left to do. What to do is decided in
+`payments.janitor`; here it is done: WeChat is asked, an order's time ends, a lost event is published again with the
+same id.
+
+Before anything is done for an item its due_at moves on by two minutes, under the condition that it is still the one
+that was seen: so two janitors never work on one, and one that dies has promised to come back.
+"""
+
+from datetime import datetime, timedelta
+from itertools import chain
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from payments.closing import close_order, close_trade
+from payments.events import again
+from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, Step, next_look, next_step
+from payments.observability import count, gauge, instrumented, logger
+from payments.payment import Payment
+from payments.settings import table
+from payments.settlement import settle_refund, take_in
+from payments.table import Collection, Due
+from payments.times import utc_now
+from payments.topic import publish
+from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
+
+SHARDS = "0123456789"
+AT_ONCE = 25
+"""Items per shard and run; those that are left are the longest overdue of the next run."""
+
+LEASE = timedelta(minutes=2)
+LAST_MS = 15_000
+"""With less time left than one order may take at worst, the next one is left to the next run."""
+
+
+@instrumented
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001
+    """Takes a schedule's event; gives how many orders were looked at, failed, and left to the next run."""
+    now = utc_now()
+    due = sorted(chain(*(table().due(shard, now, AT_ONCE) for shard in SHARDS)), key=lambda one: one.due_at)
+    orders: dict[str, list[Due]] = {}
+    for one in due:
+        orders.setdefault(one.order_sn, []).append(one)
+    told = {"orders": 0, "failed": 0, "left": 0}
+    for order_sn, items in orders.items():
+        if context.get_remaining_time_in_millis() < LAST_MS:
+            told["left"] = len(orders) - told["orders"] - told["failed"]
+            break
+        try:
+            _bring_to_rest(order_sn, items, utc_now())
+            told["orders"] += 1
+        except Exception:  # noqa: BLE001  # one order must not keep the others waiting
+            logger.exception("sweep.failed", order_sn=order_sn)
+            count("SweepFailed")
+            told["failed"] += 1
+            for one in items:
+                table().move_due(one, now + LEASE)
+    gauge("OpenCases", table().count_open_cases())
+    logger.info("sweep.done", told=told)
+    return told
+
+
+def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
+    """Does what is left to do for one order, then promises the next look, or none."""
+    collection = table().collection(order_sn, consistent=True)
+    if collection is None:
+        raise LookupError(f"no order {order_sn}")
+    due, tried = {one.sk for one in items}, set[Step]()
+    while (step := next_step(collection, now, due, tried)) is not None:
+        if not tried:
+            items = [Due(one.pk, one.sk, now + LEASE) for one in items if table().move_due(one, now + LEASE)]
+            if not items:
+                return  # another janitor has them, or they are due anew
+        tried.add(step)
+        _do(step, collection, now)
+        collection = table().collection(order_sn, consistent=True) or collection
+    for one in items:
+        table().move_due(one, next_look(collection, one.sk, now))
+
+
+def _do(step: Step, collection: Collection, now: datetime) -> None:
+    """One step. Where WeChat cannot be asked nothing changes: the next look is planned, and asks again."""
+    order_sn = collection.order.order_sn
+    logger.info("sweep.step", order_sn=order_sn, step=type(step).__name__)
+    count(f"Sweep{type(step).__name__}")
+    try:
+        match step:
+            case Announce(sk):
+                event = again(sk, _item(collection, sk), now)
+                if event is not None:
+                    publish(event)
+            case Ask(n):
+                payment = _payment(collection, n)
+                trade = wechat_pay().query(payment)
+                if trade is not None:
+                    take_in(table(), payment, trade, now)
+            case Close(n):
+                close_trade(table(), wechat_pay(), _payment(collection, n), now)
+            case End():
+                close_order(table(), wechat_pay(), order_sn, now)
+            case Expire():
+                table().expire_order(order_sn)
+            case AskRefund(out_refund_no):
+                word = wechat_pay().query_refund(out_refund_no)
+                if word is not None:
+                    settle_refund(table(), word, now)
+            case Open(case):
+                table().put_case(case)
+                count("CaseOpened")
+    except (OutcomeUnknown, Refused) as error:
+        logger.warning("sweep.unknown", order_sn=order_sn, step=type(step).__name__, why=str(error))
+
+
+def _payment(collection: Collection, n: int) -> Payment:
+    return next(payment for payment in collection.payments if payment.n == n)
+
+
+def _item(collection: Collection, sk: str) -> object:
+    kind, _, name = sk.partition("#")
+    if kind == "PAYMENT":
+        return _payment(collection, int(name))
+    if kind == "REFUND":
+        return next(refund for refund in collection.refunds if refund.out_refund_no == name)
+    return collection.order

@@ -1,0 +1,68 @@
+"""Mark, close, cancel (R8): how an unpaid order ends, by its guest's wish or because its time is over.
+
+An order is cancelled only when none of its trades can be paid any more, as WeChat says. What cannot be closed now stays
+marked `closing`, and the janitor finishes it.
+"""
+
+from datetime import datetime
+
+from payments.observability import count, logger
+from payments.order import Order
+from payments.payment import Payment, PaymentStatus
+from payments.settlement import settle
+from payments.table import Table
+from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay
+
+
+def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime) -> Order:
+    """Brings an unpaid order to CANCELLED, or as near to it as WeChat allows now; the order as it stands afterwards.
+
+    Raises LookupError when there is no such order.
+    """
+    standing = table.mark_closing(order_sn)
+    if standing is not None:
+        return standing
+    collection = table.collection(order_sn, consistent=True)
+    if collection is None:
+        raise LookupError(f"no order {order_sn}")
+    if any(payment.status is PaymentStatus.SUCCESS for payment in collection.payments):
+        return collection.order  # its event is on the way to the order
+    still_open = [payment for payment in collection.payments if payment.status is PaymentStatus.NOTPAY]
+    if all(close_trade(table, client, payment, now) for payment in still_open) and table.cancel_order(order_sn):
+        logger.info("order.cancelled", order_sn=order_sn)
+        count("OrderCancelled")
+    return table.order(order_sn) or collection.order
+
+
+def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime) -> bool:
+    """Closes an open trade, here and at WeChat; False when it was paid instead, or when that is not known yet."""
+    try:
+        trade = client.query(payment)
+        closed = trade is not None and trade.over
+        if trade is not None and not trade.paid and not closed:
+            closed = _closed(client, payment)
+            if not closed:  # it has come to its end between the two calls
+                trade = client.query(payment)
+                closed = trade is not None and trade.over
+    except (OutcomeUnknown, Refused) as error:
+        # 429 among them: someone is typing the password. Ask again later, never cancel.
+        logger.warning("close.unknown", out_trade_no=payment.out_trade_no, why=str(error))
+        return False
+    if trade is None:
+        # While no prepay_id is stored none can reach a phone any more: the trade was never opened.
+        return table.close_payment(payment, unused=True)
+    if trade.paid:
+        settle(table, trade, now)
+        return False
+    return closed and table.close_payment(payment, unused=False)
+
+
+def _closed(client: WechatPay, payment: Payment) -> bool:
+    """Closes the trade at WeChat; False when WeChat says that it has another state than we know of."""
+    try:
+        client.close(payment)
+    except Refused as refused:
+        if refused.advice is Advice.ASK:
+            return False
+        raise
+    return True

@@ -1,0 +1,181 @@
+"""What is left to do for an order, and when to look again (R10). Pure: the decisions of `sweep`.
+
+Any event may be lost at any time. An order is at rest when the consequences of all its states exist; what is missing is
+done, or its event is published again with the same id.
+"""
+
+from collections.abc import Collection as Known
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from payments.case import Case, refund_case
+from payments.notice import ORDER_PAID, refund_notice
+from payments.order import LOOKS, Order, OrderStatus
+from payments.payment import Payment, PaymentStatus
+from payments.refund import FAILED, ON_ITS_WAY, PATIENCE, Refund, RefundOrigin, RefundStatus, sums
+from payments.table import Collection
+from payments.times import of_millis
+
+SOON = timedelta(minutes=1)
+"""The shortest time between two looks: how often the janitor comes."""
+
+SELDOM = timedelta(days=1)
+
+STALLED = "refund_stalled"
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Publish the event of an item's state again: its consequence is not there."""
+
+    sk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask WeChat about a trade that is open here."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close a trade that is open although its order does not need it any more."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Mark, close, cancel: the order's time is over, or its guest wants it so (R8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The stay is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskRefund:
+    """Ask WeChat about a refund that is on its way."""
+
+    out_refund_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A person has to look at it."""
+
+    case: Case
+
+
+Step = Announce | Ask | Close | End | Expire | AskRefund | Open
+
+
+def next_step(collection: Collection, now: datetime, due: Known[str] = (), tried: Known[Step] = ()) -> Step | None:
+    """The first thing left to do that was not tried yet; None: nothing.
+
+    WeChat is asked only about the items (sort keys) that are `due`.
+    """
+    return next((step for step in _steps(collection, now, due) if step not in tried), None)
+
+
+def _steps(collection: Collection, now: datetime, due: Known[str] = ()) -> Iterator[Step]:
+    order = collection.order
+    for payment in collection.payments:
+        if payment.status is PaymentStatus.SUCCESS and not _spent(collection, payment):
+            yield Announce(f"PAYMENT#{payment.n}")
+    open_trades = [payment.n for payment in collection.payments if payment.status is PaymentStatus.NOTPAY]
+    if order.status is not OrderStatus.WAIT_PAY:
+        yield from map(Close, open_trades)
+    elif any(payment.status is PaymentStatus.SUCCESS for payment in collection.payments):
+        pass  # announced above
+    elif order.closing or order.expires_at <= now:
+        yield End()
+    elif "ORDER" in due:
+        yield from map(Ask, open_trades)
+    if order.status is OrderStatus.WAIT_USE:
+        if not _told(collection, ORDER_PAID):
+            yield Announce("ORDER")
+        if order.stay_over_at <= now:
+            yield Expire()
+    for refund in collection.refunds:
+        yield from _refund_steps(collection, refund, now, due)
+
+
+def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Known[str]) -> Iterator[Step]:
+    if _at_rest(collection, refund):
+        return
+    event = Announce(f"REFUND#{refund.out_refund_no}")
+    if refund.status not in ON_ITS_WAY:
+        yield event
+    elif now - refund.created_at >= PATIENCE:
+        yield Open(refund_case(refund, now, STALLED))
+    elif event.sk in due:
+        yield event if refund.status is RefundStatus.REQUESTED else AskRefund(refund.out_refund_no)
+
+
+def _at_rest(collection: Collection, refund: Refund) -> bool:
+    """It has come to its end, the order's sums count it, and the guest or a person knows; or it does not end, and a
+    person knows."""
+    order = collection.order
+    if refund.status in ON_ITS_WAY:
+        return _has_case(collection, refund, STALLED)
+    if order.paid_by is not None and (order.refunded_fen, order.refundable_fen) != sums(order, collection.refunds):
+        return False
+    if refund.status in FAILED:
+        return _has_case(collection, refund, f"refund_{refund.status.lower()}")
+    return refund.origin is RefundOrigin.CONSOLE or _told(collection, refund_notice(refund.out_refund_no))
+
+
+def _spent(collection: Collection, payment: Payment) -> bool:
+    """The money of a paid trade has found its way: into the order, or into a refund of its own (R5, R6)."""
+    return collection.order.paid_by == payment.n or any(
+        refund.out_trade_no == payment.out_trade_no and refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}
+        for refund in collection.refunds
+    )
+
+
+def _told(collection: Collection, event: str) -> bool:
+    """Every message of the event is final."""
+    notice = collection.notices.get(event)
+    return notice is not None and all(message.state.final for message in notice.messages.values())
+
+
+def _has_case(collection: Collection, refund: Refund, kind: str) -> bool:
+    return any(case.kind == kind and case.case_id == refund.out_refund_no for case in collection.cases)
+
+
+# --- when to look again
+
+
+def next_look(collection: Collection, sk: str, now: datetime) -> datetime | None:
+    """When to look again at an item that is due, after all was done that could be; None: never by itself."""
+    kind, _, name = sk.partition("#")
+    if kind == "PAYMENT":
+        payment = next(payment for payment in collection.payments if payment.n == int(name))
+        return None if _spent(collection, payment) else _again(payment, now)
+    if kind == "REFUND":
+        refund = next(refund for refund in collection.refunds if refund.out_refund_no == name)
+        return None if _at_rest(collection, refund) else _again(refund, now)
+    return _next_look_at_order(collection, now)
+
+
+def _next_look_at_order(collection: Collection, now: datetime) -> datetime | None:
+    order, left = collection.order, set(_steps(collection, now))
+    if order.status is OrderStatus.WAIT_PAY:
+        if order.closing or order.expires_at <= now or any(isinstance(step, Announce) for step in left):
+            return now + SOON
+        looks = (order.created_at + look for look in LOOKS)
+        return next((look for look in looks if look > now), order.expires_at)
+    if any(isinstance(step, Close) or (isinstance(step, Announce) and "REFUND#" not in step.sk) for step in left):
+        return _again(order, now)
+    return order.stay_over_at if order.status is OrderStatus.WAIT_USE else None
+
+
+def _again(item: Order | Payment | Refund, now: datetime) -> datetime:
+    """After as long again as it has been in its state: 1, 2, 4 ... minutes, at last once a day."""
+    entered = item.at.get(item.status)
+    since = item.created_at if entered is None else of_millis(entered)
+    return now + min(max(now - since, SOON), SELDOM)

@@ -1,0 +1,253 @@
+"""The money rules under every interleaving: prepay, cancel, poll, callback, order update, refund, redeem, in any order,
+with a crash, a lost reply, a lost or repeated event and a late payment (R1 to R10)."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import boto3
+import pytest
+import time_machine
+
+from functions.create_prepay import app as create_prepay
+from functions.execute_refund import app as execute_refund
+from functions.merchant import app as merchant
+from functions.order_update import app as order_update
+from functions.orders import app as orders
+from functions.status_poll import app as status_poll
+from functions.sweep import app as sweep
+from payments import observability, settings
+from payments.events import parse
+from payments.settlement import settle, settle_refund
+from payments.table import Due, Table
+from tests.examples import APPID, MCHID, NOW, ORDER_SN, order
+from tests.model import TOTAL, Calls, Dynamo, Model, Process, Wechat, World, trade, word
+from tests.money import assert_no_fen_missing
+
+LOOKED_AT = NOW + timedelta(minutes=1)
+EXPIRED = NOW + timedelta(minutes=40)
+CODE = "ABCDEFGHJK"
+
+
+def prepay(_: str) -> int:
+    """Which trade the phone holds now."""
+    return int(create_prepay.prepay(ORDER_SN, create_prepay.Prepay()).out_trade_no.rpartition("_")[2])
+
+
+def merchant_refund(argument: str) -> Any:
+    key, amount = argument.split()
+    return merchant.refund(ORDER_SN, merchant.NewRefund(amount_fen=int(amount), reason="x"), key)[0].status
+
+
+def swept(argument: str) -> None:
+    now, *due = json.loads(argument)
+    items = [Due(f"ORDER#{ORDER_SN}", sk, datetime.fromisoformat(due_at)) for sk, due_at in due]
+    sweep._bring_to_rest(ORDER_SN, items, datetime.fromisoformat(now))
+
+
+@pytest.fixture
+def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    calls = Calls()
+    real = boto3.client("dynamodb")
+    monkeypatch.setattr("payments.settings.boto3.client", lambda *_, **__: Dynamo(calls))
+    for name, value in {"TABLE_NAME": "table", "APPID": APPID, "MCHID": MCHID}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PUBLIC_BASE_URL", "https://pay.example.com")
+    settings.table.cache_clear()
+    for module in (create_prepay, orders, status_poll, execute_refund, sweep):
+        monkeypatch.setattr(module, "wechat_pay", lambda: Wechat(calls))
+    guest = {"user_id": "u1", "role": "user"}
+    staff = {"user_id": "staff-1", "role": "staff", "business_id": "b-hangzhou"}
+    for module, caller in ((create_prepay, guest), (orders, guest), (status_poll, guest), (merchant, staff)):
+        monkeypatch.setattr(module.app, "caller", lambda who=caller: who)
+    for module in (create_prepay, order_update, merchant):
+        monkeypatch.setattr(module.secrets, "token_hex", lambda _: "n")
+        monkeypatch.setattr(module.secrets, "choice", lambda _: "A")
+        monkeypatch.setattr(module.secrets, "token_urlsafe", lambda _: "attempt")
+    monkeypatch.setattr(sweep, "publish", lambda event: calls("sns", "publish", {"event": event.model_dump_json()}))
+    monkeypatch.setattr(observability._metrics, "add_metric", lambda **_: None)
+    monkeypatch.setattr(observability.logger._logger, "disabled", True)
+    with time_machine.travel(LOOKED_AT, tick=False):
+        yield Model(
+            {
+                "prepay": prepay,
+                "cancel": lambda _: orders.cancel_order(ORDER_SN).status,
+                "poll": lambda _: status_poll.poll(ORDER_SN).order_status,
+                "callback": lambda n: settle(settings.table(), trade(int(n), "SUCCESS"), LOOKED_AT),
+                "order_update": lambda event: order_update._handle(parse(event)),
+                "execute_refund": lambda event: execute_refund._handle(parse(event)),
+                "refund_callback": lambda told: settle_refund(settings.table(), word(*json.loads(told)), LOOKED_AT),
+                "refund": merchant_refund,
+                "redeem": lambda _: _redeem(),
+                "sweep": swept,
+            },
+            calls,
+            real,
+        )
+
+
+def _redeem() -> str | None:
+    """The redemption's one write; finding the order by its code changes nothing."""
+    standing = settings.table().redeem(ORDER_SN, "staff-1", "attempt")
+    if standing is not None:
+        raise merchant._not_redeemed(standing)
+    return "redeemed"
+
+
+def new_world(model: Model, **trouble: int) -> World:
+    """An order that waits for its payment."""
+    world = World(items=(), budget=tuple(sorted(trouble.items())))
+    model.functions = {**model.functions, "order": lambda _: settings.table().put_order(order())}
+    return model.run(world, "order")[1]
+
+
+def paid_world(model: Model, **trouble: int) -> World:
+    """An order that is paid."""
+    n, world = model.run(new_world(model, **trouble), "prepay")
+    world = replace(world, handed=(n,), trades=((n, "SUCCESS"),), processes=(Process("callback", str(n)),))
+    world = model.drain(world)
+    assert world.item("ORDER")["status"] == "WAIT_USE"
+    return world
+
+
+def going(world: World, *processes: tuple[str, str]) -> World:
+    made = [Process(kind, argument) for kind, argument in processes]
+    return replace(world, processes=tuple(sorted(made, key=repr)))
+
+
+# --- what must hold
+
+
+def check(before: World, after: World) -> None:
+    """In every state, whatever happens next."""
+    payable = [n for n in after.handed if after.trade(n) == "NOTPAY"]
+    assert len(payable) <= 1, f"two trades can be paid: {payable}"
+    was, now = before.item("ORDER"), after.item("ORDER")
+    if now["status"] == "CANCELLED":
+        assert not payable, f"cancelled, and a phone can pay {payable}"
+    if (was["status"], now["status"]) == ("WAIT_USE", "USED"):
+        assert was["refundable_fen"] > 0, "redeemed although all of it goes back"
+    for n in {refund[1] for refund in after.refunds}:
+        assert sum(refund[2] for refund in after.refunds if refund[1] == n) <= TOTAL, "more back than was paid"
+    assert now.get("refundable_fen", 0) >= 0
+
+
+def healed(model: Model, world: World) -> World:
+    """What the janitor makes of a world in which nothing happens any more, after the order's time is over."""
+    now = EXPIRED
+    for _ in range(8):
+        ended = tuple((number, n, amount, "SUCCESS") for number, n, amount, _ in world.refunds)
+        world = replace(world, refunds=ended)
+        due = [(item["sk"], item["due_at"]) for item in world.plain() if "due_at" in item]
+        due = [one for one in due if datetime.fromisoformat(one[1]) <= now]
+        if due:
+            _, world = model.run(world, "sweep", json.dumps([now.isoformat(), *due]))
+        world = model.drain(world)
+        now += timedelta(minutes=20)
+    return world
+
+
+def at_rest(model: Model) -> Any:
+    def check_money(world: World) -> None:
+        end = healed(model, world)
+        trades = [
+            {
+                "out_trade_no": f"{ORDER_SN}_{n}",
+                "trade_state": state,
+                "transaction_id": f"42{n}",
+                "amount": {"total": TOTAL},
+            }
+            for n, state in end.trades
+        ]
+        refunds = [
+            {
+                "out_refund_no": number,
+                "out_trade_no": f"{ORDER_SN}_{n}",
+                "status": status,
+                "amount": {"refund": amount},
+            }
+            for number, n, amount, status in end.refunds
+        ]
+        assert_no_fen_missing({"trades": trades, "refunds": refunds, "messages": []}, end.plain())
+        assert end.item("ORDER")["status"] != "WAIT_PAY", "it does not come to rest"
+        assert not [n for n in end.handed if end.trade(n) == "NOTPAY"], "a trade stays open"
+
+    return check_money
+
+
+# --- the scenarios; how many worlds each has is told on standard output
+
+
+SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
+    "two phones prepay, one cancels": (
+        new_world,
+        [("prepay", "a"), ("prepay", "b"), ("cancel", "")],
+        {},
+    ),
+    "prepay, cancel twice, a crash": (
+        new_world,
+        [("prepay", "a"), ("cancel", "a"), ("cancel", "b")],
+        {"crash": 1},
+    ),
+    "prepay and cancel, a lost reply": (
+        new_world,
+        [("prepay", "a"), ("cancel", "")],
+        {"lost_reply": 1, "crash": 1, "lost_event": 1},
+    ),
+    "prepay paused, a poll meets 404, a second phone": (
+        new_world,
+        [("prepay", "a"), ("prepay", "b"), ("poll", "")],
+        {},
+    ),
+    "the trade is closed in the console, and paid late": (
+        new_world,
+        [("prepay", "a"), ("prepay", "b")],
+        {"console_close": 1, "late": 1},
+    ),
+    "late money, events twice and lost": (
+        new_world,
+        [("prepay", "a"), ("cancel", "")],
+        {"late": 1, "duplicate": 1, "lost_event": 1},
+    ),
+    "two refunds of 60 of 100, a lost reply": (
+        paid_world,
+        [("refund", "key-a-00 53760"), ("refund", "key-b-00 53760")],
+        {"lost_reply": 1, "duplicate": 1, "retry": 1},
+    ),
+    "prepay and cancel, a crash": (
+        new_world,
+        [("prepay", "a"), ("cancel", "")],
+        {"crash": 1, "duplicate": 1},
+    ),
+    "two partial refunds, an event twice": (
+        paid_world,
+        [("refund", "key-a-00 100"), ("refund", "key-b-00 89500")],
+        {"duplicate": 1},
+    ),
+    "a full refund against redemption": (
+        paid_world,
+        [("refund", "key-a-00 89600"), ("redeem", "")],
+        {"crash": 1, "lost_event": 1, "duplicate": 1},
+    ),
+    "two partial refunds, replies lost": (
+        paid_world,
+        [("refund", "key-a-00 100"), ("refund", "key-b-00 89500")],
+        {"lost_reply": 1, "retry": 1},
+    ),
+}
+LONG = {"prepay, cancel twice, a crash", "two partial refunds, replies lost"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] if name in LONG else []) for name in SCENARIOS]
+)
+def test_no_interleaving_loses_a_fen(model: Model, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    start, processes, trouble = SCENARIOS[name]
+    world = going(start(model, **trouble), *processes)
+    worlds = model.walk(world, check, at_rest(model))
+    with capsys.disabled():
+        sys.stderr.write(f"\n{name}: {worlds} worlds ")
+    assert worlds > 50
