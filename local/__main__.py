@@ -7,17 +7,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from local import checks, sam_local
+from local import checks, operate, sam_local
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
 from local.life import Watcher
 from local.shopper import Purchase, ShopFailed, Shopper
+from local.stack import running
 
 app = typer.Typer(
     help="wxpay-serverless on this machine.",
@@ -26,7 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
-errors = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
 
@@ -41,7 +41,7 @@ def up(
     """Start the laptop cloud, make one payment and show its life."""
     home = Home()
     if home.running():
-        _fail(f"a laptop cloud runs already from {home.folder}; ./dev down stops it, ./dev status shows it")
+        operate.fail(f"a laptop cloud runs already from {home.folder}; ./dev down stops it, ./dev status shows it")
     home.folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "local.supervisor", str(port), str(wechat_port), str(aws_port)]
     with home.log.open("w") as log:
@@ -65,7 +65,7 @@ def up(
         if not detach:
             console.print("Running. Ctrl-C stops everything.")
             supervisor.wait()
-            _fail(f"the laptop cloud ended by itself; see {home.log} and the other logs beside it")
+            operate.fail(f"the laptop cloud ended by itself; see {home.log} and the other logs beside it")
     except KeyboardInterrupt:
         console.print("Stopping.")
         home.stop()
@@ -104,7 +104,7 @@ def status(as_json: Json = False) -> None:
     grid.add_row("WeChat simulator", state.wechat_url)
     grid.add_row("AWS emulator", state.aws_endpoint_url)
     grid.add_row("table", state.table)
-    for name, waiting in _waiting(state).items():
+    for name, waiting in _waiting().items():
         grid.add_row(name, f"{waiting} waiting")
     grid.add_row("logs", f"{home.folder}/*.log")
     console.print(grid)
@@ -125,7 +125,7 @@ def pay(
         if as_json:
             print(json.dumps({"error": str(error)}, ensure_ascii=False))
             raise typer.Exit(1) from None
-        _fail(str(error))
+        operate.fail(str(error))
     if as_json:
         print(json.dumps(purchase.report(), ensure_ascii=False))
     else:
@@ -134,15 +134,23 @@ def pay(
         raise typer.Exit(1)
 
 
+app.command()(operate.trace)
+app.command()(operate.sweep)
+app.command()(operate.token)
+app.add_typer(operate.cases, name="cases")
+app.add_typer(operate.dlq, name="dlq")
+
+
 @app.command("test")
 def run_tests(
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(checks.PARTS)}; may repeat.")] = None,
+    long: Annotated[bool, typer.Option("--long", help="Also the interleavings that take minutes.")] = False,
 ) -> None:
     """Lint, types, template lint, unit, component and local tests, as CI runs them."""
     unknown = set(only or []) - set(checks.PARTS)
     if unknown:
-        _fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
-    raise typer.Exit(checks.run(console, only or list(checks.PARTS)))
+        operate.fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
+    raise typer.Exit(checks.run(console, only or list(checks.PARTS), long=long))
 
 
 @app.command()
@@ -168,7 +176,8 @@ def sam_local_command(
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
     except OSError as error:
-        _fail(f"{host} cannot be used: {error.strerror}; it must be this machine's address on the containers' bridge")
+        why = f"{host} cannot be used: {error.strerror}"
+        operate.fail(f"{why}; it must be this machine's address on the containers' bridge")
 
 
 def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:
@@ -176,12 +185,12 @@ def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:
     with console.status("starting the emulator and the simulated WeChat ...") as line:
         for told in _lines(supervisor):
             if "error" in told:
-                _fail(told["error"])
+                operate.fail(told["error"])
             if told.get("ready"):
                 return
             console.print(f"  [dim]{told['seconds']:5.1f} s[/]  {told['step']}")
             line.update("...")
-    _fail(f"the laptop cloud did not start; see {home.log}")
+    operate.fail(f"the laptop cloud did not start; see {home.log}")
 
 
 def _lines(supervisor: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
@@ -202,12 +211,12 @@ def _first_payment(state: State) -> None:
         ):
             purchase = shopper.buy(watcher=watcher)
     except ShopFailed as error:
-        _fail(f"the first payment failed at {error}; see {Home().folder}/emulator.log")
+        operate.fail(f"the first payment failed at {error}; see {Home().folder}/emulator.log")
     for step in sorted(watcher.steps, key=lambda step: step.at_ms):
         grid.add_row(step.step, step.function, step.change, f"{step.at_ms:.0f}")
     console.print(grid)
     if not purchase.complete:
-        _fail(f"the first payment is not complete: {purchase.report()}")
+        operate.fail(f"the first payment is not complete: {purchase.report()}")
 
 
 def _show_purchase(purchase: Purchase) -> None:
@@ -220,27 +229,18 @@ def _show_purchase(purchase: Purchase) -> None:
     console.print(grid)
 
 
-def _waiting(state: State) -> dict[str, int]:
-    sqs = client("sqs", state.aws_endpoint_url)
-    urls = {f"queue {name}": url for name, url in state.queues.items()}
-    urls |= {f"dead letters {name}": url for name, url in state.dlqs.items()}
-    name = "ApproximateNumberOfMessages"
-    return {
-        what: int(sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
-        for what, url in urls.items()
-    }
+def _waiting() -> dict[str, int]:
+    stack = running()
+    urls = {f"queue {name}": url for name, url in stack.queues.items()}
+    urls |= {f"dead letters {name}": url for name, url in stack.dlqs.items()}
+    return {what: operate.waiting(stack, url) for what, url in urls.items()}
 
 
 def _state() -> State:
     try:
         return Home().state()
     except NotRunning as error:
-        _fail(str(error))
-
-
-def _fail(text: str) -> NoReturn:
-    errors.print(text, style="red", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+        operate.fail(str(error))
 
 
 if __name__ == "__main__":

@@ -20,37 +20,37 @@ COVERAGE_AT_LEAST = 95
 Commands = list[list[str]]
 
 
-def _pytest(*folders: str, workers: int, cover: bool = False) -> list[str]:
-    command = [str(BIN / "python"), "-m", "pytest", "-q", *folders]
+def _pytest(*folders: str, workers: int, cover: bool = False, long: bool = False) -> list[str]:
+    command = [str(BIN / "python"), "-m", "pytest", "-q", *([] if long else ["-m", "not long"]), *folders]
     if workers > 1:
-        command += ["-n", str(workers), "--dist", "loadfile"]
+        command += ["-n", str(workers), "--dist", "worksteal"]
     if cover:
         command += ["--cov", "--cov-report", "term", "--cov-fail-under", str(COVERAGE_AT_LEAST)]
     return command
 
 
-PARTS: Mapping[str, Callable[[], Commands]] = {
-    "lint": lambda: [[str(BIN / "ruff"), "check", *CODE], [str(BIN / "ruff"), "format", "--check", *CODE]],
-    "types": lambda: [[str(BIN / "mypy")]],
-    "template": lambda: [
+PARTS: Mapping[str, Callable[[bool], Commands]] = {
+    "lint": lambda _: [[str(BIN / "ruff"), "check", *CODE], [str(BIN / "ruff"), "format", "--check", *CODE]],
+    "types": lambda _: [[str(BIN / "mypy")]],
+    "template": lambda _: [
         [str(BIN / "cfn-lint"), "--regions", *REGIONS, "--", "template.yaml"],
         [str(SAM), "validate", "--lint", "--region", "cn-north-1"],
         [str(SAM), "build"],
     ],
-    "unit": lambda: [_pytest("tests/unit", "tests/component", workers=2, cover=True)],
-    "local": lambda: [_pytest("tests/local", workers=1)],
+    "unit": lambda long: [_pytest("tests/unit", "tests/component", workers=2, cover=True, long=long)],
+    "local": lambda long: [_pytest("tests/local", workers=1, long=long)],
 }
 """The parts by name; `unit` holds the component tests too, because the coverage is theirs together."""
 
 
-def run(console: Console, parts: list[str]) -> int:
-    """Runs the parts, stops at none; 0 when all passed."""
+def run(console: Console, parts: list[str], *, long: bool = False) -> int:
+    """Runs the parts, stops at none; 0 when all passed. `long`: the tests too that take minutes."""
     grid = Grid("part", "", "s", title="./dev test")
     grid.columns[2].justify = "right"
     failed = 0
     for part in parts:
         started, codes = time.monotonic(), []
-        for command in PARTS[part]():
+        for command in PARTS[part](long):
             console.rule(f"{part}: {_shown(command)}", align="left")
             codes.append(_run(command))
         failed += any(codes)

@@ -88,9 +88,11 @@ def upload(endpoint_url: str, packages: dict[str, bytes]) -> None:
 def deploy(endpoint_url: str, template: str, parameters: dict[str, str]) -> dict[str, str]:
     """Creates the stack; gives its outputs. Raises StartFailed with the resource that failed and why."""
     cloudformation: CloudFormationClient = client("cloudformation", endpoint_url)
+    # By way of S3: in the request itself a template may have 51,200 characters.
+    client("s3", endpoint_url).put_object(Bucket=BUCKET, Key="template.json", Body=template.encode())
     cloudformation.create_stack(
         StackName=STACK,
-        TemplateBody=template,
+        TemplateURL=f"{endpoint_url}/{BUCKET}/template.json",
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
     )

@@ -1,0 +1,80 @@
+"""A stack to operate on: the running laptop cloud, or one on AWS by its name and a profile."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local import deploy
+from local.home import Home
+from payments.table import Table
+
+QUEUES = {
+    "order_update": ("OrderUpdateQueueUrl", "OrderUpdateDlqUrl"),
+    "execute_refund": ("ExecuteRefundQueueUrl", "ExecuteRefundDlqUrl"),
+    "notify_user": ("NotifyUserQueueUrl", "NotifyUserDlqUrl"),
+    "publish_events": ("", "StreamDlqUrl"),
+}
+"""The outputs of template.yaml, by function: its queue and its dead letters."""
+
+
+class NoStack(Exception):
+    """There is no such stack, or it cannot be asked; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What commands need of a stack. `queues` and `dlqs` are URLs by function."""
+
+    client: Callable[[str], Any]
+    table_name: str
+    queues: Mapping[str, str]
+    dlqs: Mapping[str, str]
+    app_secret: str
+    sweep_function: str
+
+    @property
+    def table(self) -> Table:
+        return Table(self.client("dynamodb"), self.table_name, "operator")
+
+    def token_keys(self) -> list[str]:
+        """The keys of our own tokens, from the app's secret."""
+        secret = self.client("secretsmanager").get_secret_value(SecretId=self.app_secret)
+        return list(json.loads(secret["SecretString"])["token_keys"])
+
+
+def running() -> Stack:
+    """The laptop cloud. Raises NotRunning."""
+    state = Home().state()
+    return Stack(
+        client=lambda name: deploy.client(name, state.aws_endpoint_url),
+        table_name=state.table,
+        queues=state.queues,
+        dlqs=state.dlqs,
+        app_secret=state.secrets["mini_program"],
+        sweep_function=state.sweep_function,
+    )
+
+
+def deployed(name: str, profile: str | None, region: str | None) -> Stack:
+    """A stack on AWS, as its outputs tell. Raises NoStack."""
+    try:
+        session = boto3.Session(profile_name=profile, region_name=region)
+        stacks = session.client("cloudformation", config=deploy.CALLS).describe_stacks(StackName=name)["Stacks"]
+    except (BotoCoreError, ClientError) as error:
+        raise NoStack(f"stack {name} cannot be read: {error}") from None
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+    try:
+        return Stack(
+            client=lambda service: session.client(service, config=deploy.CALLS),  # type: ignore[call-overload]
+            table_name=outputs["TableName"],
+            queues={function: outputs[queue] for function, (queue, _) in QUEUES.items() if queue},
+            dlqs={function: outputs[dlq] for function, (_, dlq) in QUEUES.items()},
+            app_secret=outputs["MiniProgramSecretArn"],
+            sweep_function=outputs["SweepFunctionName"],
+        )
+    except KeyError as error:
+        raise NoStack(f"stack {name} has no output {error}: deploy this version of template.yaml") from None
