@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as Grid
 
@@ -82,14 +83,14 @@ def trace(
         looks = [{"at": at.isoformat(), "what": sk} for at, sk in promises(items)]
         print(json.dumps({"life": told, "janitor": looks}, ensure_ascii=False))
         return
-    grid = Grid("Beijing time", "+ s", "item", "what happened", "by", title=f"Order {order_sn}")
-    grid.columns[1].justify = "right"
-    for column in grid.columns[:3]:
-        column.no_wrap = True
+    day = moments[0].at.astimezone(BEIJING).date()
+    grid = Grid("time", "item", "what happened", "by", title=f"Order {order_sn}, {day} in Beijing", box=SIMPLE)
+    for column in (0, 1, 3):
+        grid.columns[column].no_wrap = True
     for moment in moments:
-        since = (moment.at - moments[0].at).total_seconds()
-        at = f"{moment.at.astimezone(BEIJING):%m-%d %H:%M:%S.%f}"[:-3]
-        grid.add_row(at, f"{since:.3f}", _short(moment.what), moment.happened, moment.by)
+        here = moment.at.astimezone(BEIJING)
+        clock = f"{here:%H:%M:%S.%f}"[:-3] if here.date() == day else f"{here:%m-%d %H:%M:%S}"
+        grid.add_row(clock, _short(moment.what), moment.happened, moment.by)
     console.print(grid)
     for due_at, sk in promises(items):
         at = f"{due_at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
@@ -97,9 +98,9 @@ def trace(
 
 
 def _short(sk: str) -> str:
-    """A sort key without the order's number, which stands in the title."""
+    """A sort key without what stands beside it."""
     kind, _, name = sk.partition("#")
-    return f"REFUND {name.split('_', 1)[-1][:12]}" if kind == "REFUND" else sk.split("#HSO")[0]
+    return {"REFUND": f"REFUND {name.split('_', 1)[-1][:10]}", "NOTICE": kind, "CASE": kind}.get(kind, sk)
 
 
 def sweep(stack: StackName = None, profile: Profile = None, region: Region = None) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from payments.payment import PREPAY_ID_LIFE
 from payments.times import of_millis
 
+MILLISECOND = timedelta(milliseconds=1)
 Item = Mapping[str, Any]
 
 
@@ -59,7 +60,7 @@ def _payment(item: Item) -> Iterator[Moment]:
         yield Moment(_at(item["asked_at"]), sk, "WeChat asked", "status-poll")
     if "success_time" in item:
         # WeChat tells whole seconds: it was not before the prepay_id of the same second.
-        paid = max(_at(item["success_time"]), _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE)
+        paid = max(_at(item["success_time"]), _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE + MILLISECOND)
         yield Moment(paid, sk, f"paid, transaction {item['transaction_id']}", "WeChat")
     for entry, moment in item["at"].items():
         yield Moment(of_millis(int(moment)), sk, entry, item.get("learned_by", "") if entry == "SUCCESS" else "")

@@ -163,6 +163,16 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
         courier.follow(made)
         return JSONResponse(refunds.describe(made))
 
+    async def elsewhere(request: Request) -> Response:
+        """The merchant sends an abnormal refund to another account, in WeChat's console."""
+        try:
+            made = refunds.apply_abnormal(world, request.path_params["refund_id"], await body_of(request))
+        except pay.WechatError as error:
+            raise BadRequest(f"{error.body}") from None
+        made.due_at = world.clock.now()
+        courier.follow(made)
+        return JSONResponse(refunds.describe(made))
+
     async def faults(request: Request) -> Response:
         if request.method == "POST":
             world.faults.append(parse(await body_of(request)))
@@ -210,6 +220,7 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
         Route("/_sim/trades/{out_trade_no}", trade),
         Route("/_sim/trades/{out_trade_no}/close", close, methods=["POST"]),
         Route("/_sim/trades/{out_trade_no}/refund", refund, methods=["POST"]),
+        Route("/_sim/refunds/{refund_id}/elsewhere", elsewhere, methods=["POST"]),
         Route("/_sim/faults", faults, methods=["GET", "POST", "DELETE"]),
         Route("/_sim/faults/known", known_faults),
         Route("/_sim/clock", clock, methods=["GET", "POST"]),

@@ -191,9 +191,11 @@ FIRST = {scene.__name__: SHARDS for scene in SCENES if scene.__name__.startswith
 LEAST = {"prepay": 6, "callback": 1, "paid_event": 1, "refund_event": 4, "sweep_ends_an_order": 6}
 
 
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_killed_at_any_call(shop: Shop, gun: Gun, scene: Scene) -> None:
-    for call in count():
+def test_killed_at_any_call(shop: Shop, gun: Gun, scene: Scene, every: int) -> None:
+    """Every third call, or with --long every one."""
+    for call in count(0, every):
         if 0 < call < FIRST.get(scene.__name__, 0):
             continue
         act, again = scene(shop)

@@ -296,6 +296,22 @@ def test_a_trade_can_be_paid_just_before_it_is_closed(wechat: Wechat, shop: Shop
 # --- refunds and their notices
 
 
+def test_an_abnormal_refund_can_be_sent_elsewhere(wechat: Wechat, shop: Shop) -> None:
+    shop.pay()
+    wechat.fault("refund_end", "ABNORMAL")
+    made = httpx.post(f"{wechat.base_url}/_sim/trades/TEST0001/refund", json={"amount": 40}).json()
+    path = f"{wechat.base_url}/_sim/refunds/{made['refund_id']}/elsewhere"
+    body = {"out_refund_no": made["out_refund_no"], "type": "MERCHANT_BANK_CARD"}
+    assert httpx.post(path, json=body).status_code == 400  # not abnormal yet
+    refund = wechat.world.refunds[made["out_refund_no"]]
+    refund.ends_as = "ABNORMAL"
+    wechat.world.clock.advance(5)
+    shop.awaits(2)
+    assert httpx.post(path, json=body).json()["status"] == "PROCESSING"
+    shop.awaits(3)
+    assert shop.plaintext(2)["refund_status"] == "SUCCESS"
+
+
 def test_the_merchant_can_refund_in_the_console(wechat: Wechat, shop: Shop) -> None:
     shop.pay()
     shop.awaits(1)

@@ -16,6 +16,9 @@ from local.deploy import client
 from local.home import PROJECT, State
 from local.shopper import Shopper
 from payments.dynamodb import unwire, wire
+from payments.times import utc_now
+from payments.tokens import Identity, Role, issue
+from tests.money import assert_no_fen_missing
 
 T = TypeVar("T")
 WITHIN_S = 20
@@ -43,13 +46,29 @@ def ports_arguments(ports: list[int]) -> list[str]:
     return ["--port", str(ports[0]), "--wechat-port", str(ports[1]), "--aws-port", str(ports[2])]
 
 
+def _passes(look: Callable[[], bool]) -> bool:
+    try:
+        return look()
+    except AssertionError as error:
+        Cloud.last = str(error)
+        return False
+
+
 class Cloud:
     """The running stack, from outside."""
+
+    poison = 0
+    """Dead letters that tests have put there on purpose."""
+
+    last = ""
+    """What `check` missed last."""
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.dynamodb: Any = client("dynamodb", state.aws_endpoint_url)
         self.sqs: Any = client("sqs", state.aws_endpoint_url)
+        self.secrets: Any = client("secretsmanager", state.aws_endpoint_url)
+        self.functions: Any = client("lambda", state.aws_endpoint_url)
         self.api = httpx.Client(base_url=state.api_url, timeout=30, trust_env=False)
         self.wechat = httpx.Client(base_url=state.wechat_url, timeout=60, trust_env=False)
 
@@ -58,6 +77,8 @@ class Cloud:
         self.wechat.close()
         self.dynamodb.close()
         self.sqs.close()
+        self.secrets.close()
+        self.functions.close()
 
     def shopper(self, user: str) -> Shopper:
         return Shopper(self.state.api_url, self.state.wechat_url, self.state.appid, user)
@@ -81,6 +102,45 @@ class Cloud:
     def messages(self, user: str) -> list[dict[str, Any]]:
         return [message for message in self.wechat.get("/_sim/messages").json() if message["user"] == user]
 
+    def staff(self, business: str = "b-hangzhou") -> dict[str, str]:
+        """The headers of a member of staff."""
+        identity = Identity("staff-1", Role.STAFF, business)
+        return {"Authorization": f"Bearer {issue(identity, self.token_keys(), utc_now())}"}
+
+    def token_keys(self) -> list[str]:
+        secret = self.secrets.get_secret_value(SecretId=self.state.secrets["mini_program"])["SecretString"]
+        return list(json.loads(secret)["token_keys"])
+
+    def set_due(self, order_sn: str, **attributes: Any) -> None:
+        """The order is due now; with `expires_at` its time is over."""
+        values = {"due_at": utc_now(), **attributes}
+        self.dynamodb.update_item(
+            TableName=self.state.table,
+            Key=wire({"pk": f"ORDER#{order_sn}", "sk": "ORDER"}),
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+            ExpressionAttributeValues=wire({f":{name}": value for name, value in values.items()}),
+        )
+
+    def sweep(self) -> dict[str, int]:
+        """The janitor comes now."""
+        reply = self.functions.invoke(FunctionName=self.state.sweep_function, Payload=b"{}")
+        assert "FunctionError" not in reply
+        return dict(json.loads(reply["Payload"].read()))
+
+    def check(self) -> None:
+        """No fen goes missing, as soon as all is done that is under way."""
+        table = self.dynamodb.get_paginator("scan")
+
+        def looked() -> bool:
+            items = [unwire(i) for page in table.paginate(TableName=self.state.table) for i in page["Items"]]
+            waiting = sum(map(self.waiting, self.state.queues.values()))
+            dead = sum(map(self.waiting, self.state.dlqs.values()))
+            wechat = self.wechat.get("/_sim/state").json()
+            assert_no_fen_missing(wechat, items, waiting=waiting, dead=dead, poison=Cloud.poison)
+            return True
+
+        eventually(lambda: _passes(looked))
+
     def waiting(self, queue_url: str) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=names)["Attributes"]
@@ -91,7 +151,7 @@ def eventually(look: Callable[[], T], within_s: float = WITHIN_S) -> T:
     """The first true thing that `look` gives; fails when none came in time."""
     until = time.monotonic() + within_s
     while not (seen := look()):
-        assert time.monotonic() < until, f"not within {within_s} s; last seen: {seen!r}"
+        assert time.monotonic() < until, f"not within {within_s} s; last seen: {seen!r} {Cloud.last}"
         time.sleep(0.02)
     return seen
 

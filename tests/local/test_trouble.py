@@ -1,0 +1,258 @@
+"""Trouble through the running stack: races that need several processes, and what operators do. Every test ends with the
+check that no fen is missing."""
+
+import concurrent.futures
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from local.shopper import Shopper
+from payments.times import iso, utc_now
+from tests.local.conftest import Cloud, dev, eventually
+
+
+def waiting(cloud: Cloud, user: str) -> tuple[Shopper, str, dict[str, str]]:
+    """A guest whose cashier is open: (shopper, order_sn, the five fields)."""
+    shopper = cloud.shopper(user)
+    shopper.login()
+    order_sn = shopper.order("lake-house")["order_sn"]
+    fields = shopper.prepay(order_sn)
+    fields.pop("out_trade_no")
+    return shopper, order_sn, fields
+
+
+def paid(cloud: Cloud, user: str) -> tuple[str, str]:
+    """(order_sn, redeem code)."""
+    with cloud.shopper(user) as shopper:
+        purchase = shopper.buy()
+    assert purchase.complete, purchase.report()
+    return purchase.order_sn, purchase.redeem_code
+
+
+def status(cloud: Cloud, order_sn: str) -> str:
+    return str(cloud.order(order_sn)["ORDER"]["status"])
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+        return [done.result() for done in [pool.submit(call) for call in calls]]
+
+
+def test_the_callback_comes_before_our_prepay_write(cloud: Cloud) -> None:
+    with cloud.shopper("guest-early") as shopper:
+        shopper.login()
+        order_sn = shopper.order("lake-house")["order_sn"]
+        cloud.fault(call="prepay", answer="paid_first")
+        reply = shopper._api.post(f"/orders/{order_sn}/prepay", json={})
+        assert reply.status_code in {409, 502, 503}, reply.text
+        eventually(lambda: status(cloud, order_sn) == "WAIT_USE")
+    cloud.check()
+
+
+def test_callback_poll_and_janitor_at_the_same_moment(cloud: Cloud) -> None:
+    shopper, order_sn, fields = waiting(cloud, "guest-moment")
+    with shopper:
+        cloud.fault(call="callback", answer="drop")
+        shopper.pay(fields)
+        cloud.set_due(order_sn)
+        copies = {"times": 3, "parallel": True}
+        told = at_once(
+            lambda: cloud.wechat.post(f"/_sim/notifications/{order_sn}_1/send", json=copies).json()["statuses"],
+            lambda: shopper.poll(order_sn)["order_status"],
+            cloud.sweep,
+            cloud.sweep,
+        )
+        assert told[0] == [204] * 3
+        eventually(lambda: status(cloud, order_sn) == "WAIT_USE")
+    life = cloud.order(order_sn)
+    assert life["ORDER"]["paid_by"] == 1
+    assert [sk for sk in life if sk.startswith(("CASE#", "REFUND#"))] == []
+    cloud.check()
+
+
+def test_ten_parallel_prepays_from_two_phones_open_one_trade(cloud: Cloud) -> None:
+    with cloud.shopper("guest-phones") as one, cloud.shopper("guest-phones") as two:
+        one.login()
+        two.login()
+        order_sn = one.order("lake-house")["order_sn"]
+        path = f"/orders/{order_sn}/prepay"
+        calls = [lambda phone=phone: phone._api.post(path, json={}) for phone in (one, two) * 5]
+        replies = at_once(*calls)
+        assert {reply.status_code for reply in replies} == {200}
+        assert {reply.json()["out_trade_no"] for reply in replies} == {f"{order_sn}_1"}
+        fields = replies[-1].json()
+        fields.pop("out_trade_no")
+        two.pay(fields)
+        eventually(lambda: status(cloud, order_sn) == "WAIT_USE")
+    assert [sk for sk in cloud.order(order_sn) if sk.startswith("PAYMENT#")] == ["PAYMENT#1"]
+    cloud.check()
+
+
+def test_the_janitor_books_what_no_callback_told_and_ends_what_nobody_paid(cloud: Cloud) -> None:
+    shopper, order_sn, fields = waiting(cloud, "guest-janitor")
+    other, unpaid, _ = waiting(cloud, "guest-forgets")
+    with shopper, other:
+        cloud.fault(call="callback", answer="drop", times=2, out_trade_no=f"{order_sn}_1")
+        shopper.pay(fields)
+        cloud.set_due(order_sn)
+        cloud.set_due(unpaid, expires_at=utc_now())
+        cloud.sweep()
+        eventually(lambda: status(cloud, order_sn) == "WAIT_USE")
+        eventually(lambda: status(cloud, unpaid) == "CANCELLED")
+    life = cloud.order(order_sn)
+    assert life["PAYMENT#1"]["learned_by"] == "sweep"
+    assert cloud.wechat.get(f"/_sim/trades/{unpaid}_1").json()["trade_state"] == "CLOSED"
+    cloud.check()
+
+
+def test_cancel_and_pay_at_the_same_moment(cloud: Cloud) -> None:
+    shopper, order_sn, fields = waiting(cloud, "guest-torn")
+    with shopper:
+        request = fields | {"appid": cloud.state.appid, "user": "guest-torn"}
+        told, answer = at_once(
+            lambda: shopper._api.post(f"/orders/{order_sn}/cancel"),
+            lambda: cloud.wechat.post("/_sim/cashier/pay", json=request).json()["errMsg"],
+        )
+        assert told.status_code in {200, 409}
+        wanted = "WAIT_USE" if answer == "requestPayment:ok" else "CANCELLED"
+        eventually(lambda: cloud.sweep() and status(cloud, order_sn) == wanted)
+    cloud.check()
+
+
+def test_late_money_goes_back_by_itself_and_the_guest_is_told(cloud: Cloud) -> None:
+    shopper, order_sn, fields = waiting(cloud, "guest-late")
+    with shopper:
+        assert shopper._api.post(f"/orders/{order_sn}/cancel").json()["status"] == "CANCELLED"
+        cloud.fault(call="cashier", answer="after_close")
+        shopper.pay(fields)
+        eventually(lambda: cloud.order(order_sn).get(f"REFUND#{order_sn}_1_R1", {}).get("status") == "PROCESSING")
+        cloud.wechat.post("/_sim/clock", json={"advance_s": 5})
+        eventually(lambda: len(cloud.messages("guest-late")) == 1)
+    assert cloud.messages("guest-late")[0]["data"]["amount2"] == {"value": "¥896.00"}
+    cloud.check()
+
+
+def test_a_code_is_redeemed_once_by_two_at_the_counter_while_a_third_refunds(cloud: Cloud) -> None:
+    order_sn, code = paid(cloud, "guest-counter")
+    headers = cloud.staff()
+    asking, body = headers | {"Idempotency-Key": "counter-1"}, {"reason": "客人改期"}
+    first, second, refunded = at_once(
+        lambda: cloud.api.post("/merchant/redemptions", json={"code": code.lower()}, headers=headers),
+        lambda: cloud.api.post("/merchant/redemptions", json={"code": code}, headers=headers),
+        lambda: cloud.api.post(f"/merchant/orders/{order_sn}/refunds", json=body, headers=asking),
+    )
+    assert sorted([first.status_code, second.status_code])[1] == 409
+    assert refunded.status_code == 201
+    eventually(lambda: cloud.order(order_sn)[f"REFUND#{refunded.json()['out_refund_no']}"]["status"] == "PROCESSING")
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 5})
+    eventually(lambda: status(cloud, order_sn) == "REFUNDED")
+    cloud.check()
+
+
+def test_the_stream_stands_still_for_a_while(cloud: Cloud) -> None:
+    mappings = cloud.functions.list_event_source_mappings()["EventSourceMappings"]
+    (stream,) = [m["UUID"] for m in mappings if "PublishEvents" in m["FunctionArn"]]
+    shopper, order_sn, fields = waiting(cloud, "guest-patient")
+    with shopper:
+        cloud.functions.update_event_source_mapping(UUID=stream, Enabled=False)
+        try:
+            shopper.pay(fields)
+            eventually(lambda: cloud.order(order_sn)["PAYMENT#1"]["status"] == "SUCCESS")
+            cloud.set_due(order_sn)
+            cloud.sweep()  # it publishes what the stream does not
+            eventually(lambda: status(cloud, order_sn) == "WAIT_USE")
+        finally:
+            cloud.functions.update_event_source_mapping(UUID=stream, Enabled=True)
+        eventually(lambda: len(cloud.messages("guest-patient")) == 2)
+    cloud.check()
+
+
+# --- what operators do
+
+
+def test_a_dead_letter_is_shown_sent_back_and_poison_thrown_away(cloud: Cloud, folder: Path) -> None:
+    shopper, order_sn, _ = waiting(cloud, "guest-dead")
+    shopper.__exit__()
+    event = {
+        "id": f"ORDER#{order_sn}/REFUND#none@1",
+        "type": "refund.requested",
+        "time": iso(utc_now()),
+        "order_sn": order_sn,
+        "state": {"status": "REQUESTED", "out_refund_no": "none"},
+    }
+    queue = cloud.state.queues["execute_refund"]
+    before = cloud.waiting(cloud.state.dlqs["execute_refund"])
+    cloud.sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(event))
+    eventually(lambda: cloud.waiting(cloud.state.dlqs["execute_refund"]) == before + 1, within_s=30)
+    assert dev(folder, "dlq", "list").returncode == 1
+    letters = json.loads(dev(folder, "dlq", "show", "execute_refund", "--json").stdout)
+    (letter,) = [one for one in letters if one["order_sn"] == order_sn]
+    assert (letter["type"], letter["tried"] >= 3) == ("refund.requested", True)
+    dry = dev(folder, "dlq", "redrive", "execute_refund", "--dry-run")
+    assert f"would go back: {letter['id']}" in dry.stdout
+    assert cloud.waiting(cloud.state.dlqs["execute_refund"]) == before + 1
+    assert "1 went back" in dev(folder, "dlq", "redrive", "execute_refund", "--id", letter["id"]).stdout
+    eventually(lambda: cloud.waiting(cloud.state.dlqs["execute_refund"]) == before + 1, within_s=30)
+    (again,) = [
+        one
+        for one in json.loads(dev(folder, "dlq", "show", "execute_refund", "--json").stdout)
+        if one["order_sn"] == order_sn
+    ]
+    assert "1 deleted" in dev(folder, "dlq", "delete", "execute_refund", "--id", again["id"]).stdout
+    assert "no such function" in dev(folder, "dlq", "show", "nobody").stderr
+    assert "pointers into the stream" in dev(folder, "dlq", "redrive", "publish_events").stderr
+    cloud.check()
+
+
+def test_a_case_is_listed_shown_and_closed(cloud: Cloud, folder: Path) -> None:
+    shopper, order_sn, fields = waiting(cloud, "guest-case")
+    with shopper:
+        shopper._api.post(f"/orders/{order_sn}/cancel")
+        cloud.fault(call="refund_end", answer="ABNORMAL")
+        cloud.fault(call="cashier", answer="after_close")
+        shopper.pay(fields)
+        eventually(lambda: cloud.order(order_sn).get(f"REFUND#{order_sn}_1_R1", {}).get("status") == "PROCESSING")
+        cloud.wechat.post("/_sim/clock", json={"advance_s": 5})
+        eventually(lambda: any(sk.startswith("CASE#refund_abnormal") for sk in cloud.order(order_sn)))
+    cloud.check()
+    trade = f"{order_sn}_1"
+    listed = json.loads(dev(folder, "cases", "list", "--json").stdout)
+    assert [case["kind"] for case in listed if case["out_trade_no"] == trade] == ["refund_abnormal"]
+    assert "send it to another one" in dev(folder, "cases", "show", trade).stdout
+    closing = ["cases", "close", trade, "--resolution", "refunded", "--reference", "bank transfer 4711"]
+    assert "Closed: refund_abnormal" in dev(folder, *closing).stdout
+    assert "no open case" in dev(folder, *closing).stderr
+    life = json.loads(dev(folder, "trace", order_sn, "--json").stdout)["life"]
+    told = [moment["happened"] for moment in life]
+    for expected in ("WAIT_PAY, 89600 fen", "CANCELLED", "ABNORMAL", "case closed: refunded, bank transfer 4711"):
+        assert expected in told
+    # A person sent the money elsewhere: WeChat tells of it when it has arrived.
+    refund = cloud.wechat.get("/_sim/state").json()["refunds"][-1]
+    body = {"out_refund_no": refund["out_refund_no"], "type": "MERCHANT_BANK_CARD"}
+    assert cloud.wechat.post(f"/_sim/refunds/{refund['refund_id']}/elsewhere", json=body).status_code == 200
+    eventually(lambda: cloud.order(order_sn)[f"REFUND#{order_sn}_1_R1"]["status"] == "SUCCESS")
+    cloud.check()
+
+
+def test_trace_tells_the_whole_life_of_an_order(cloud: Cloud, folder: Path) -> None:
+    order_sn, code = paid(cloud, "guest-traced")
+    cloud.api.post("/merchant/redemptions", json={"code": code}, headers=cloud.staff())
+    done = dev(folder, "trace", f"{order_sn}_1")
+    assert done.returncode == 0
+    for expected in ("WAIT_PAY", "prepay_id", "wx-callback", "WAIT_USE", "check_in_code sent", "redeemed by staff-1"):
+        assert expected in done.stdout, expected
+    assert code not in done.stdout
+    assert "there is no order" in dev(folder, "trace", "HSO0").stderr
+    assert "--stack" in dev(folder, "trace", order_sn, "--profile", "x").stderr
+    cloud.check()
+
+
+def test_a_staff_token_opens_the_counter(cloud: Cloud, folder: Path) -> None:
+    order_sn, _ = paid(cloud, "guest-token")
+    token = dev(folder, "token", "--business", "b-hangzhou", "--user", "anna").stdout.strip()
+    reply = cloud.api.get(f"/merchant/orders/{order_sn}", headers={"Authorization": f"Bearer {token}"})
+    assert (reply.status_code, reply.json()["status"]) == (200, "WAIT_USE")
+    guest = dev(folder, "token", "--role", "user").stdout.strip()
+    reply = cloud.api.get(f"/merchant/orders/{order_sn}", headers={"Authorization": f"Bearer {guest}"})
+    assert (reply.status_code, reply.json()["type"]) == (403, "urn:wxpay:staff-only")
