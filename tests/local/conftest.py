@@ -24,9 +24,9 @@ T = TypeVar("T")
 WITHIN_S = 20
 
 
-def dev(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def dev(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """./dev, with its state in the folder."""
-    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(folder), "COLUMNS": "200"}
+    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(folder), "COLUMNS": "200", **environment}
     return subprocess.run(
         [str(PROJECT / "dev"), *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False
     )

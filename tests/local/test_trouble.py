@@ -248,6 +248,28 @@ def test_trace_tells_the_whole_life_of_an_order(cloud: Cloud, folder: Path) -> N
     cloud.check()
 
 
+def test_the_same_commands_work_on_a_deployed_stack(cloud: Cloud, folder: Path, tmp_path: Path) -> None:
+    """The emulator stands in for AWS: nothing is known of it but its address, a region and the stack's name."""
+    order_sn, _ = paid(cloud, "guest-abroad")
+    aws = {
+        "AWS_ENDPOINT_URL": cloud.state.aws_endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
+    there = ["--stack", cloud.state.stack, "--region", cloud.state.region]
+    assert "WAIT_USE" in dev(tmp_path, "trace", order_sn, *there, **aws).stdout
+    assert json.loads(dev(tmp_path, "cases", "list", "--json", *there, **aws).stdout) is not None
+    assert set(json.loads(dev(tmp_path, "dlq", "list", "--json", *there, **aws).stdout)) == set(cloud.state.dlqs)
+    assert "orders looked at" in dev(tmp_path, "sweep", *there, **aws).stdout
+    token = dev(tmp_path, "token", "--business", "b-hangzhou", *there, **aws).stdout.strip()
+    reply = cloud.api.get(f"/merchant/orders/{order_sn}", headers={"Authorization": f"Bearer {token}"})
+    assert reply.status_code == 200
+    missing = dev(tmp_path, "trace", order_sn, "--stack", "wxpay-nowhere", "--region", "us-east-1", **aws)
+    assert missing.returncode == 1
+    assert "wxpay-nowhere cannot be read" in missing.stderr
+    cloud.check()
+
+
 def test_a_staff_token_opens_the_counter(cloud: Cloud, folder: Path) -> None:
     order_sn, _ = paid(cloud, "guest-token")
     token = dev(folder, "token", "--business", "b-hangzhou", "--user", "anna").stdout.strip()

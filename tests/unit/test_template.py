@@ -325,6 +325,34 @@ def test_a_consumer_is_sent_the_events_that_it_handles(consumer: str) -> None:
         )
 
 
+def test_every_alarm_on_our_own_metrics_is_on_one_that_its_function_counts() -> None:
+    alarms = {name: a for name, a in of_type("AWS::CloudWatch::Alarm").items() if a["Namespace"] == "WxPay"}
+    assert set(alarms) == {"OpenCasesAlarm", "RefundNotEnoughAlarm", "RefundWaitsAlarm", "SweepFailedAlarm"}
+    for name, alarm in alarms.items():
+        (dimension,) = alarm["Dimensions"]
+        assert dimension["Name"] == "service"
+        code = (Path("functions") / dimension["Value"].replace("-", "_") / "app.py").read_text()
+        assert f'"{alarm["MetricName"]}"' in code, name
+
+
+def test_dead_letters_and_a_silent_or_failing_janitor_ring() -> None:
+    alarms = of_type("AWS::CloudWatch::Alarm")
+    for dlq in (name for name in of_type("AWS::SQS::Queue") if name.endswith("Dlq")):
+        alarm = alarms[f"{dlq}Alarm"]
+        assert alarm["Dimensions"][0]["Value"] == {"Fn::GetAtt": [dlq, "QueueName"]}
+        assert (alarm["Threshold"], alarm["ComparisonOperator"]) == (0, "GreaterThanThreshold")
+    assert alarms["SweepSilentAlarm"]["TreatMissingData"] == "breaching"
+    assert alarms["SweepErrorAlarm"]["MetricName"] == "Errors"
+    for alarm in alarms.values():
+        assert alarm["AlarmActions"]["Fn::If"][0] == "HasAlarmTopic"
+
+
+def test_the_janitor_comes_every_minute_and_ends_before_the_next_one() -> None:
+    sweep = FUNCTIONS["SweepFunction"]
+    assert sweep["Events"]["EveryMinute"]["Properties"]["Schedule"] == "rate(1 minute)"
+    assert sweep["Timeout"] < 60
+
+
 # --- the table
 
 

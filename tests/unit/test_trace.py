@@ -1,0 +1,91 @@
+"""The life of an order from its items."""
+
+from datetime import timedelta
+
+from local.trace import life, promises
+from payments.case import Case, Resolution
+from payments.dynamodb import plain
+from payments.notice import Delivery, Message, Notice
+from payments.order import OrderStatus
+from payments.payment import PREPAY_ID_LIFE, PaymentStatus
+from payments.refund import RefundOrigin, RefundStatus, automatic_refund
+from payments.times import millis
+from tests.examples import NOW, ORDER_SN, order, payment, trade
+
+
+def later(seconds: float) -> int:
+    return millis(NOW + timedelta(seconds=seconds))
+
+
+def test_everything_that_happened_stands_in_its_order() -> None:
+    paid = order(
+        status=OrderStatus.REFUNDED,
+        paid_by=1,
+        used_by="anna",
+        refunded_fen=89600,
+        redeem_code="SECRETCODE",
+        at={"closing": later(1.2), "WAIT_USE": later(3), "USED": later(4), "REFUNDED": later(9)},
+    )
+    settled = payment(
+        status=PaymentStatus.SUCCESS,
+        prepay_id="wx",
+        prepay_expires_at=NOW + timedelta(seconds=0.5) + PREPAY_ID_LIFE,
+        asked_at=NOW + timedelta(seconds=1.5),
+        transaction_id="4200",
+        success_time=NOW,
+        learned_by="wx-callback",
+        at={"SUCCESS": later(2)},
+    )
+    refund = automatic_refund(settled, RefundOrigin.SECOND, NOW + timedelta(seconds=5))
+    refund_item = plain(refund) | {"status": RefundStatus.SUCCESS, "at": {"PROCESSING": later(6), "SUCCESS": later(8)}}
+    notice = Notice(
+        order_sn=ORDER_SN,
+        event="order.paid",
+        version=3,
+        attempt="a",
+        at=NOW,
+        messages={"order_confirmed": Message(state=Delivery.REFUSED, why="errcode 43101", at=later(3.5))},
+    )
+    case = Case(
+        kind="mispaid",
+        case_id="4200",
+        out_trade_no=trade().out_trade_no,
+        amount_fen=1,
+        currency="CNY",
+        transaction_id="4200",
+        detail="total_fen",
+        opened_at=NOW + timedelta(seconds=10),
+        resolution=Resolution.KEPT,
+        reference="a tip",
+        closed_by="anna",
+        closed_at=NOW + timedelta(seconds=11),
+    )
+    items = [
+        {"sk": "REFUND#x", **refund_item},
+        {"sk": "ORDER", **plain(paid)},
+        {"sk": "PAYMENT#1", **plain(settled)},
+        {"sk": "NOTICE#order.paid", **plain(notice)},
+        {"sk": "CASE#mispaid#4200", **plain(case)},
+        {"sk": "SOMETHING#new"},
+    ]
+    moments = life(items)
+    assert [(moment.happened.split(",")[0].split(":")[0], moment.by) for moment in moments] == [
+        ("WAIT_PAY", "orders"),
+        ("NOTPAY", "create-prepay"),
+        ("prepay_id", "create-prepay"),
+        ("paid", "WeChat"),
+        ("is being cancelled", ""),
+        ("WeChat asked", "status-poll"),
+        ("SUCCESS", "wx-callback"),
+        ("WAIT_USE", "order-update"),
+        ("message order_confirmed refused", "notify-user"),
+        ("USED", "merchant"),
+        ("REQUESTED", "order-update"),
+        ("PROCESSING", "WeChat"),
+        ("SUCCESS", "WeChat"),
+        ("REFUNDED", "order-update"),
+        ("case opened", ""),
+        ("case closed", "anna"),
+    ]
+    assert not any("SECRETCODE" in moment.happened for moment in moments)
+    assert [sk for _, sk in promises(items)] == ["REFUND#x", "ORDER"]
