@@ -115,8 +115,21 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, value)
     for cached in (settings.table, settings._provider, wechat_pay._built, mini_program._built, topic.topic):
         cached.cache_clear()
+    monkeypatch.setattr(boto3, "client", one_client)
     with mock_aws():
         yield
+
+
+_MAKE_CLIENT = boto3.client
+_CLIENTS: dict[tuple[str, int], Any] = {}
+
+
+def one_client(name: str, **arguments: Any) -> Any:
+    """The same client for all tests: to make one takes longer than most calls do."""
+    key = (name, id(arguments.get("config")))
+    if key not in _CLIENTS:
+        _CLIENTS[key] = _MAKE_CLIENT(name, **arguments)  # type: ignore[call-overload]
+    return _CLIENTS[key]
 
 
 @pytest.fixture

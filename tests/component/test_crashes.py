@@ -206,4 +206,4 @@ def test_killed_at_any_call(shop: Shop, gun: Gun, scene: Scene, every: int) -> N
         shop.check()
         if not hit:
             break
-    assert call > LEAST.get(scene.__name__, 1), "it made fewer calls than it must"
+    assert call >= LEAST.get(scene.__name__, 1), "it made fewer calls than it must"
