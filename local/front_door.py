@@ -1,22 +1,22 @@
-"""One fixed address for phones and for WeChat: /api/... goes to the deployed API, byte for byte."""
+"""One fixed address for phones and for WeChat: /api/... goes to the deployed API, byte for byte; the rest are the pages
+of `local/web`."""
 
 import contextlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te"}
 TIMEOUT_S = 29  # the gateway's own is 30
 
-HERE = """wxpay-serverless, the laptop cloud
-
-  /api/...   the HTTP API, as the gateway serves it (README.md has the routes)
-"""
+WEB = Path(__file__).parent / "web"
 
 
 def create_app(upstream: str) -> Starlette:
@@ -49,7 +49,5 @@ def create_app(upstream: str) -> Starlette:
         except (aiohttp.ClientError, TimeoutError) as error:
             return PlainTextResponse(f"the deployed API does not answer: {type(error).__name__}\n", 502)
 
-    async def here(_: Request) -> Response:
-        return PlainTextResponse(HERE)
-
-    return Starlette(routes=[Route("/api/{path:path}", forward, methods=METHODS), Route("/", here)], lifespan=lifespan)
+    api = Route("/api/{path:path}", forward, methods=METHODS)
+    return Starlette(routes=[api, Mount("/", StaticFiles(directory=WEB, html=True))], lifespan=lifespan)
