@@ -10,6 +10,7 @@ from payments import settings
 from payments.order import OrderStatus
 from payments.payment import PaymentStatus
 from payments.refund import RefundStatus
+from payments.table import Collection, Table
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -382,6 +383,30 @@ def test_the_same_idempotency_key_is_the_same_refund_for_ever(shop: Shop, paid: 
     body = {"amount_fen": 100, "reason": "x"}
     route = "POST /merchant/orders/{order_sn}/refunds"
     assert shop.call(route, body, token=shop.staff(), order_sn=paid).status == 400
+    shop.check()
+
+
+def test_sums_drawn_from_an_old_read_are_not_written(shop: Shop, paid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest is asked back between order_update's read and its write: its money must not be free once more."""
+    total_fen = shop.collection(paid).order.total_fen
+    assert shop.refund(paid, 1_00, key="refund-of-1").status == 201
+    shop.settle_events()
+    shop.refunds_end()
+    event = next(event for event in shop.events() if event["type"] == "refund.succeeded")
+    read = Table.collection
+
+    def then_refund_the_rest(self: Table, order_sn: str, *, consistent: bool = False) -> Collection | None:
+        seen = read(self, order_sn, consistent=consistent)
+        monkeypatch.setattr(Table, "collection", read)
+        assert shop.refund(paid, total_fen - 1_00, key="refund-of-the-rest").status == 201
+        return seen
+
+    monkeypatch.setattr(Table, "collection", then_refund_the_rest)
+    shop.deliver(order_update, event)
+    assert Table.collection is read
+    assert shop.collection(paid).order.refundable_fen == 0
+    assert shop.refund(paid, 1, key="refund-beyond").status == 409
+    shop.come_to_rest()
     shop.check()
 
 
