@@ -8,9 +8,10 @@ from functions.execute_refund import app as execute_refund
 from functions.order_update import app as order_update
 from payments import settings
 from payments.order import OrderStatus
-from payments.payment import PaymentStatus
+from payments.payment import Payment, PaymentStatus, Trade
 from payments.refund import RefundStatus
 from payments.table import Collection, Table
+from payments.wechat_pay import WechatPay
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -672,6 +673,26 @@ def test_two_janitors_never_work_on_one_order(shop: Shop) -> None:
     assert shop.table.move_due(due, shop.collection(order_sn).order.expires_at)
     assert not shop.table.move_due(due, None)
     assert shop.collection(order_sn).order.due_at == shop.collection(order_sn).order.expires_at
+
+
+def test_a_second_janitor_leaves_alone_what_the_first_one_has_begun(
+    shop: Shop, waiting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, order_sn, _ = waiting
+    shop.later(minutes=2)
+    asked: list[str] = []
+    query = WechatPay.query
+
+    def meanwhile_another_sweeps(self: WechatPay, payment: Payment) -> Trade | None:
+        asked.append(payment.out_trade_no)
+        if len(asked) == 1:
+            assert shop.sweep() == {"orders": 0, "failed": 0, "left": 0}
+        return query(self, payment)
+
+    monkeypatch.setattr(WechatPay, "query", meanwhile_another_sweeps)
+    assert shop.sweep()["orders"] == 1
+    assert asked == [f"{order_sn}_1"]
+    shop.check()
 
 
 def test_a_stay_that_is_over_expires(shop: Shop, paid: str) -> None:
