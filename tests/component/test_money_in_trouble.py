@@ -202,6 +202,12 @@ def test_cancel_of_an_order_that_is_paid_already_books_it(shop: Shop) -> None:
     shop.check()
 
 
+def test_an_order_that_was_paid_a_moment_ago_is_not_marked(shop: Shop, paid: str) -> None:
+    before = shop.collection(paid).order
+    assert shop.table.mark_closing(paid) == before
+    assert shop.collection(paid).order == before
+
+
 def test_a_stranger_cannot_cancel(shop: Shop, waiting: Any) -> None:
     other = shop.login("guest-2")
     assert shop.call("POST /orders/{order_sn}/cancel", token=other, order_sn=waiting[1]).status == 404
