@@ -325,6 +325,21 @@ def test_late_money_that_cannot_go_back_is_a_case_and_a_person_may_try_again(sho
     shop.check()
 
 
+def test_late_money_whose_refund_may_still_arrive_is_not_refunded_a_second_time(shop: Shop, waiting: Any) -> None:
+    token, order_sn, fields = waiting
+    shop.cancel(token, order_sn)
+    shop.fault("cashier", "after_close")
+    shop.cashier(fields)
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.fault("refund_end", "ABNORMAL")
+    shop.come_to_rest()
+    (case,) = shop.call("GET /merchant/cases", token=shop.staff()).json["cases"]
+    reply = shop.call("POST /merchant/cases/{case_id}/refund", {}, token=shop.staff(), case=case["case"])
+    assert (reply.status, reply.json["type"]) == (409, "urn:wxpay:refund-state")
+    assert refunds(shop, order_sn) == {f"{order_sn}_1_R1": RefundStatus.ABNORMAL}
+    shop.check()
+
+
 @pytest.mark.parametrize("asked", [{"total_fen": 1}, {"mchid": "1900009999"}, {"appid": "wx0"}, {"currency": "USD"}])
 def test_money_that_is_not_what_we_asked_for_is_a_case(shop: Shop, waiting: Any, asked: dict[str, Any]) -> None:
     _, order_sn, fields = waiting
