@@ -2,14 +2,14 @@
 of `local/web`."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiohttp
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
@@ -19,15 +19,14 @@ TIMEOUT_S = 29  # the gateway's own is 30
 WEB = Path(__file__).parent / "web"
 
 
-def create_app(upstream: str) -> Starlette:
-    """The ASGI app; `upstream` is the deployed API's address without a slash at the end."""
-    client: aiohttp.ClientSession
+def create_app(upstream: str, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The ASGI app; `upstream` is the deployed API's address without a slash at the end, `pages` what the pages ask
+    for besides their files. `app.state.http` is the client for all of it."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        nonlocal client
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as client:
+        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as app.state.http:
             yield
 
     async def forward(request: Request) -> Response:
@@ -35,7 +34,7 @@ def create_app(upstream: str) -> Starlette:
         query = request.scope["query_string"].decode("latin-1")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
-            async with client.request(
+            async with request.app.state.http.request(
                 request.method,
                 upstream + path + (f"?{query}" if query else ""),
                 headers=headers,
@@ -50,4 +49,4 @@ def create_app(upstream: str) -> Starlette:
             return PlainTextResponse(f"the deployed API does not answer: {type(error).__name__}\n", 502)
 
     api = Route("/api/{path:path}", forward, methods=METHODS)
-    return Starlette(routes=[api, Mount("/", StaticFiles(directory=WEB, html=True))], lifespan=lifespan)
+    return Starlette(routes=[api, *pages, Mount("/", StaticFiles(directory=WEB, html=True))], lifespan=lifespan)

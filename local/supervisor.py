@@ -12,12 +12,13 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import uvicorn
+from starlette.routing import BaseRoute
 
-from local import deploy
+from local import deploy, phone
 from local.emulator import Child, StartFailed, check_port, install_dependencies, start_emulator, start_wechat
 from local.front_door import create_app
 from local.home import AlreadyRunning, Home
@@ -93,7 +94,9 @@ class Supervisor:
         self._step("template.yaml deployed")
         await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
         await asyncio.to_thread(deploy.seed, aws_url, outputs["TableName"])
-        front_door = await self._open_front_door(f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default")
+        templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
+        pages = phone.routes(wechat_url, credentials.appid, templates)
+        front_door = await self._open_front_door(f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default", pages)
         self._home.publish(deploy.state(outputs, credentials, api=public_url, wechat=wechat_url, aws=aws_url))
         self._step("secrets filled, catalogue seeded, front door open")
         return front_door
@@ -103,8 +106,8 @@ class Supervisor:
         self._children.append(child)  # before it is ready: whatever happens now, it will be stopped
         await child.ready()
 
-    async def _open_front_door(self, upstream: str) -> "asyncio.Task[None]":
-        app = create_app(upstream)
+    async def _open_front_door(self, upstream: str, pages: Sequence[BaseRoute]) -> "asyncio.Task[None]":
+        app = create_app(upstream, pages)
         self._server = _Server(uvicorn.Config(app, host="127.0.0.1", port=self._ports.front_door, log_level="warning"))
         task = asyncio.create_task(self._server.serve())
         while not self._server.started:

@@ -320,6 +320,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
   const outcome = (name, told) => Object.assign({}, told, { outcome: name, text: texts[name] })
 
   return {
+    texts,
     homes: () => surely('GET', '/homestays'),
     orders: (before) => surely('GET', `/orders${before ? `?before=${encodeURIComponent(before)}` : ''}`),
     order: (order_sn) => surely('GET', `/orders/${order_sn}`),

@@ -75,6 +75,15 @@ def _phone_routes(world: World, courier: Courier) -> list[Route]:
         courier.notify(trade)
         return JSONResponse({"errMsg": cashier.OK})
 
+    async def cashier_open(request: Request) -> Response:
+        """What the app shows above the password pad, or why it shows none."""
+        try:
+            trade = cashier.open_cashier(world, await body_of(request))
+        except cashier.Refused as refused:
+            return JSONResponse({"errMsg": str(refused)})
+        told = {"out_trade_no": trade.out_trade_no, "description": trade.request["description"], "total": trade.total}
+        return JSONResponse(told)
+
     async def cashier_cancel(request: Request) -> Response:
         try:
             cashier.open_cashier(world, await body_of(request))
@@ -103,6 +112,7 @@ def _phone_routes(world: World, courier: Courier) -> list[Route]:
 
     return [
         Route("/_sim/login", login, methods=["POST"]),
+        Route("/_sim/cashier/open", cashier_open, methods=["POST"]),
         Route("/_sim/cashier/pay", cashier_pay, methods=["POST"]),
         Route("/_sim/cashier/cancel", cashier_cancel, methods=["POST"]),
         Route("/_sim/users/{user}", user, methods=["POST"]),

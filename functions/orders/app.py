@@ -79,7 +79,8 @@ class StayOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order as its owner sees it; redeem_code only after payment. `closing`: it is being cancelled."""
+    """An order as its owner sees it; redeem_code only after payment. `closing`: it is being cancelled; `refunding_fen`:
+    what is on its way back."""
 
     order_sn: str
     status: str
@@ -91,6 +92,7 @@ class OrderOut(BaseModel):
     paid_at: datetime | None = None
     redeem_code: str | None = None
     refunded_fen: int = 0
+    refunding_fen: int = 0
     stay: StayOut
 
 
@@ -208,6 +210,7 @@ def _out(order: Order) -> OrderOut:
         paid_at=order.paid_at,
         redeem_code=order.redeem_code,
         refunded_fen=order.refunded_fen,
+        refunding_fen=order.refunding_fen,
         stay=StayOut(
             homestay_id=stay.homestay_id,
             title=stay.title,

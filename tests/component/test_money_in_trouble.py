@@ -370,7 +370,11 @@ def test_a_refund_in_full(shop: Shop, paid: str) -> None:
     reply = shop.refund(paid)
     assert (reply.status, reply.json["amount_fen"], reply.json["status"]) == (201, 89600, "REQUESTED")
     assert shop.collection(paid).order.refundable_fen == 0
+    told = shop.call("GET /orders/{order_sn}", token=shop.login(), order_sn=paid).json
+    assert (told["refunding_fen"], told["refunded_fen"]) == (89600, 0)
     shop.come_to_rest()
+    told = shop.call("GET /orders/{order_sn}", token=shop.login(), order_sn=paid).json
+    assert (told["refunding_fen"], told["refunded_fen"]) == (0, 89600)
     order = shop.collection(paid).order
     assert (order.status, order.refunded_fen, order.refundable_fen) == (OrderStatus.REFUNDED, 89600, 0)
     assert len(shop.world.messages) == 3

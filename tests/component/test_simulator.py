@@ -376,6 +376,16 @@ def test_a_user_may_close_the_cashier(merchant: Merchant) -> None:
     message = lines(credentials.appid, "1", "n", f"prepay_id={prepay_id}")
     fields = {"timeStamp": "1", "nonceStr": "n", "package": f"prepay_id={prepay_id}", "signType": "RSA"}
     signed = fields | {"paySign": sign(credentials.merchant_private_key, message), "appid": credentials.appid}
+    shown = httpx.post(f"{merchant.base_url}/_sim/cashier/open", json=signed).json()
+    asked = next(iter(merchant.world.trades.values()))
+    assert shown == {
+        "out_trade_no": asked.out_trade_no,
+        "description": asked.request["description"],
+        "total": asked.total,
+    }
+    assert (
+        httpx.post(f"{merchant.base_url}/_sim/cashier/open", json={}).json()["errMsg"].startswith("requestPayment:fail")
+    )
     assert httpx.post(cancel, json=signed).json() == {"errMsg": "requestPayment:fail cancel"}
 
 

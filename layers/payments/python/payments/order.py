@@ -99,6 +99,11 @@ class Order:
         return end_of_day(self.stay.end_date)
 
     @property
+    def refunding_fen(self) -> int:
+        """What was asked back and has not arrived."""
+        return 0 if self.refundable_fen is None else self.total_fen - self.refundable_fen - self.refunded_fen
+
+    @property
     def open_to_pay(self) -> bool:
         """Nothing has ended it and nothing is about to."""
         return self.status is OrderStatus.WAIT_PAY and not self.closing

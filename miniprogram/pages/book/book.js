@@ -1,0 +1,76 @@
+const { yuan, day, nightsOf } = require('../../show.js')
+const app = getApp()
+
+Page({
+  data: { t: app.t, home: null, people: 2, need_food: false, remark: '', step: '', message: '' },
+  async onLoad({ homestay_id }) {
+    wx.setNavigationBarTitle({ title: app.t.title.book })
+    const today = day(Date.now())
+    this.setData({ today, start: day(Date.now(), 1), end: day(Date.now(), 2), last: day(Date.now(), 365) })
+    try {
+      const home = (await app.pay.homes()).homestays.find((one) => one.homestay_id === homestay_id)
+      this.show({ home, people: Math.min(2, home.capacity), food: yuan(home.food_price_fen), price: yuan(home.price_fen) })
+    } catch (error) {
+      this.setData({ message: error.text || app.t.none })
+    }
+  },
+
+  // What is chosen, and what it costs: a preview, the server prices the order.
+  show(changes) {
+    const { home, start, end, people, need_food } = { ...this.data, ...changes }
+    const nights = nightsOf(start, end)
+    const room = home.price_fen * nights
+    const meals = need_food ? home.food_price_fen * people * nights : 0
+    this.setData({
+      ...changes,
+      nights,
+      room: yuan(room),
+      meals: meals ? yuan(meals) : '',
+      total: yuan(room + meals),
+      fewer: people > 1,
+      more: people < home.capacity,
+      message: '',
+    })
+  },
+  onStart(event) {
+    const start = event.detail.value
+    const end = this.data.end > start ? this.data.end : day(Date.parse(start), 1)
+    this.show({ start, end, earliest: day(Date.parse(start), 1) })
+  },
+  onEnd(event) {
+    this.show({ end: event.detail.value > this.data.start ? event.detail.value : day(Date.parse(this.data.start), 1) })
+  },
+  onFewer() {
+    if (this.data.fewer) this.show({ people: this.data.people - 1 })
+  },
+  onMore() {
+    if (this.data.more) this.show({ people: this.data.people + 1 })
+  },
+  onFood(event) {
+    this.show({ need_food: event.detail.value })
+  },
+  onRemark(event) {
+    this.setData({ remark: event.detail.value })
+  },
+
+  // pay.buy is called in the tap: messages may only be asked for there.
+  async onBuy() {
+    const { home, start, end, people, need_food, remark } = this.data
+    const stay = { homestay_id: home.homestay_id, start_date: start, end_date: end, people, need_food, remark }
+    let order_sn
+    const onStep = (step, told) => {
+      if (step === 'order') order_sn = told.order_sn
+      this.setData({ step: app.t.steps[step] || '' })
+    }
+    this.setData({ step: app.t.steps.order, message: '' })
+    try {
+      const { outcome } = await app.pay.buy(stay, onStep)
+      wx.redirectTo({ url: `/pages/result/result?order_sn=${order_sn}&outcome=${outcome}` })
+    } catch (error) {
+      this.setData({ message: error.text })
+      if (order_sn) wx.redirectTo({ url: `/pages/result/result?order_sn=${order_sn}&error=${error.kind}` })
+    } finally {
+      this.setData({ step: '' })
+    }
+  },
+})
