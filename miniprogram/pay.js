@@ -303,8 +303,8 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
     return once(`follow ${order_sn}`, async () => {
       const until = timers.now() + patienceMs
       for (;;) {
+        onStep('poll')
         const told = await look(order_sn)
-        onStep('poll', told)
         if (told.outcome !== 'waiting' || timers.now() >= until) return told
         await timers.sleep(told.poll_after_ms || LOOK_MS)
       }

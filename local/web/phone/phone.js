@@ -310,11 +310,13 @@ export async function mountPhone(element) {
   await pack.load(await (await fetch("phone/manifest.json")).json())
   const router = (phone.router = new Router(phone, pack, settings))
   phone.showTabs(settings.tabBar.list, (path) => router.tab(path))
-  const orders = new Set()
+  // Who watches beside the phone is told which order it is about.
+  let shown
   const heard = (url, data) => {
-    const order_sn = data?.order_sn ?? url.match(/\/orders\/(HSO\d+)/)?.[1]
-    if (order_sn) orders.add(order_sn)
-    if (order_sn) document.dispatchEvent(new CustomEvent("order", { detail: order_sn }))
+    const order_sn = data?.order_sn
+    if (!order_sn || order_sn === shown) return
+    shown = order_sn
+    document.dispatchEvent(new CustomEvent("order", { detail: order_sn }))
   }
   const wx = createWx({ user, lang, phone, router, heard })
   let app
