@@ -45,6 +45,7 @@ PARTS: Mapping[str, Callable[[bool], Commands]] = {
     ],
     "trouble": lambda long: [_pytest(*UNCOVERED, long=long)],
     "local": lambda long: [_pytest("tests/local", workers=1, long=long)],
+    "browser": lambda long: [_pytest("tests/browser", workers=1, long=long)],
 }
 """The parts by name; `unit` holds the component tests too, because the coverage is theirs together."""
 

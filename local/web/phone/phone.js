@@ -69,7 +69,8 @@ class Phone {
     sheet.setAttribute("role", "dialog")
     sheet.setAttribute("aria-modal", "true")
     sheet.setAttribute("aria-label", label)
-    const cover = h("div", { className: "cover", onkeydown: (key) => key.key === "Escape" && onEscape() }, sheet)
+    const cover = h("div", { className: "cover" }, sheet)
+    cover.addEventListener("keydown", (key) => key.key === "Escape" && onEscape())
     this.body.inert = true
     this.layers.append(cover)
     sheet.tabIndex = -1
