@@ -34,7 +34,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 @app.command()
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when it is ready; ./dev down stops it.")] = False,
-    port: Annotated[int, typer.Option(help="Front door: http://127.0.0.1:PORT/api/...")] = 8080,
+    port: Annotated[int, typer.Option(help="Front door: the pages, and the API under /api.")] = 8080,
     wechat_port: Annotated[int, typer.Option(help="The simulated WeChat.")] = 9080,
     aws_port: Annotated[int, typer.Option(help="The AWS emulator.")] = 4566,
 ) -> None:
@@ -60,7 +60,8 @@ def up(
         _show_progress(supervisor, home)
         state = home.state()
         _first_payment(state)
-        console.print(f"\nThe API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
+        console.print(f"\nOpen [bold]{state.web_url}[/]: a phone to book and pay with, and all that happens behind.")
+        console.print(f"The API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
         console.print("./dev pay makes one more payment; README.md has the routes.")
         if not detach:
             console.print("Running. Ctrl-C stops everything.")
@@ -100,6 +101,7 @@ def status(as_json: Json = False) -> None:
         print(json.dumps({"running": True, **json.loads((home.folder / "state.json").read_text())}))
         return
     grid = Grid("part", "where", title="The laptop cloud runs")
+    grid.add_row("pages", state.web_url)
     grid.add_row("API", state.api_url)
     grid.add_row("WeChat simulator", state.wechat_url)
     grid.add_row("AWS emulator", state.aws_endpoint_url)

@@ -153,9 +153,10 @@ def seed(endpoint_url: str, table: str) -> None:
         into.put_homestay(Homestay(**home))
 
 
-def state(outputs: dict[str, str], credentials: Credentials, *, api: str, wechat: str, aws: str) -> State:
+def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat: str, aws: str) -> State:
     return State(
-        api_url=api,
+        web_url=f"{web}/",
+        api_url=f"{web}/api",
         wechat_url=wechat,
         aws_endpoint_url=aws,
         region=REGION,

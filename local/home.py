@@ -23,6 +23,7 @@ STOP_WITHIN_S = 12
 class State:
     """What a script needs to talk to the running cloud."""
 
+    web_url: str
     api_url: str
     wechat_url: str
     aws_endpoint_url: str

@@ -77,10 +77,9 @@ class Supervisor:
 
     async def _start(self) -> "asyncio.Task[None]":
         self._ports.check()
-        aws_url, wechat_url, public_url = (
+        aws_url, wechat_url, web_url = (
             f"http://127.0.0.1:{port}" for port in (self._ports.aws, self._ports.wechat, self._ports.front_door)
         )
-        public_url += "/api"
         dependencies = install_dependencies(self._home)
         emulator, wechat = self._child(start_emulator, self._ports.aws), self._child(start_wechat, self._ports.wechat)
         packages = deploy.package(self._home.folder / "dependencies")
@@ -89,7 +88,7 @@ class Supervisor:
         self._step("emulator, simulator and dependencies are there")
         await asyncio.to_thread(deploy.upload, aws_url, packages)
         credentials = Credentials.load_or_create(self._home.folder / "simulator")
-        parameters = deploy.parameters(credentials, aws_url=aws_url, wechat_url=wechat_url, public_url=public_url)
+        parameters = deploy.parameters(credentials, aws_url=aws_url, wechat_url=wechat_url, public_url=f"{web_url}/api")
         outputs = await asyncio.to_thread(deploy.deploy, aws_url, template, parameters)
         self._step("template.yaml deployed")
         await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
@@ -97,7 +96,7 @@ class Supervisor:
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
         pages = phone.routes(wechat_url, credentials.appid, templates)
         front_door = await self._open_front_door(f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default", pages)
-        self._home.publish(deploy.state(outputs, credentials, api=public_url, wechat=wechat_url, aws=aws_url))
+        self._home.publish(deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url))
         self._step("secrets filled, catalogue seeded, front door open")
         return front_door
 

@@ -28,14 +28,15 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser, running: State) -> Iterator[BrowserContext]:
     """A browser of its own for each test; no page in it may break, complain, or ask another host for anything."""
-    front_door = running.api_url.removesuffix("/api")
-    context = browser.new_context(base_url=front_door, locale="zh-CN", viewport={"width": 1400, "height": 900})
+    context = browser.new_context(base_url=running.web_url, locale="zh-CN", viewport={"width": 1400, "height": 900})
     wrong: list[str] = []
     context.on("weberror", lambda error: wrong.append(f"broke: {error.error}"))
     context.on(
         "console", lambda told: wrong.append(told.text) if told.type == "error" and not _expected(told.text) else None
     )
-    context.on("request", lambda asked: wrong.append(f"asks {asked.url}") if not _ours(asked.url, front_door) else None)
+    context.on(
+        "request", lambda asked: wrong.append(f"asks {asked.url}") if not _ours(asked.url, running.web_url) else None
+    )
     yield context
     context.close()
     assert not wrong, wrong
@@ -46,8 +47,8 @@ def _expected(complaint: str) -> bool:
     return complaint.startswith("Failed to load resource:")
 
 
-def _ours(url: str, front_door: str) -> bool:
-    return urlsplit(url).scheme in {"data", "blob"} or url.startswith(front_door)
+def _ours(url: str, web_url: str) -> bool:
+    return urlsplit(url).scheme in {"data", "blob"} or url.startswith(web_url)
 
 
 @pytest.fixture
