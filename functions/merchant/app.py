@@ -107,6 +107,18 @@ class OrderDetails(OrderOut):
     cases: list[CaseOut]
 
 
+class OrdersFound(BaseModel):
+    """Nearly always one: two orders may have the same code, then a person has to choose."""
+
+    orders: list[OrderDetails]
+
+
+class Lookup(Body):
+    """A check-in code as it was typed or scanned, or an order's number."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+
+
 class Redemption(Body):
     """`order_sn` only where two orders have the same code."""
 
@@ -162,7 +174,20 @@ def _collection(order_sn: str, staff: Mapping[str, str]) -> Collection:
 @app.get("/merchant/orders/<order_sn>")
 def get_order(order_sn: OrderSn) -> OrderDetails:
     """An order with its payments, refunds and cases."""
-    collection = _collection(order_sn, _staff())
+    return _details(_collection(order_sn, _staff()))
+
+
+@app.post("/merchant/lookups")
+def look_up(body: Lookup) -> OrdersFound:
+    """The orders with a check-in code, or a number; nothing is redeemed. 404: unknown. 429: too many wrong codes."""
+    staff, text = _staff(), body.code.strip()
+    numbers = [text] if ORDER_SN.fullmatch(text) else [order.order_sn for order in _found(_code(text), staff)]
+    if not numbers:
+        raise not_found()
+    return OrdersFound(orders=[_details(_collection(order_sn, staff)) for order_sn in numbers])
+
+
+def _details(collection: Collection) -> OrderDetails:
     return OrderDetails(
         **_order_out(collection.order).model_dump(),
         payments=[PaymentOut.model_validate(payment, from_attributes=True) for payment in collection.payments],
@@ -180,10 +205,7 @@ def redeem(body: Redemption) -> OrderOut:
     staff = _staff()
     if ORDER_SN.fullmatch(body.code.strip()):
         raise _order_number(body.code.strip(), staff)
-    code = read_code(body.code)
-    if code is None:
-        raise invalid("body.code", "a code has ten letters and digits; it stands in the guest's message")
-    orders = _found(code, staff)
+    orders = _found(_code(body.code), staff)
     if body.order_sn:
         orders = [order for order in orders if order.order_sn == body.order_sn]
     if len(orders) > 1:
@@ -199,6 +221,13 @@ def redeem(body: Redemption) -> OrderOut:
     logger.info("order.redeemed", order_sn=order.order_sn, staff=staff["user_id"])
     count("OrderRedeemed")
     return _order_out(table().order(order.order_sn) or order)
+
+
+def _code(text: str) -> str:
+    code = read_code(text)
+    if code is None:
+        raise invalid("body.code", "a code has ten letters and digits; it stands in the guest's message")
+    return code
 
 
 def _found(code: str, staff: Mapping[str, str]) -> list[Order]:

@@ -57,6 +57,7 @@ ROUTES = {
     "GET /orders/{order_sn}/payment": status_poll,
     "POST /wxpay/notify": wx_callback,
     "POST /merchant/redemptions": merchant,
+    "POST /merchant/lookups": merchant,
     "GET /merchant/orders/{order_sn}": merchant,
     "POST /merchant/orders/{order_sn}/refunds": merchant,
     "GET /merchant/cases": merchant,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from functions.merchant.app import GUESSES
 from payments import settings
 from payments.order import OrderStatus
 from payments.tokens import EVERY_BUSINESS
@@ -143,6 +144,7 @@ ROUTES = [
     ("GET /merchant/orders/{order_sn}", None),
     ("POST /merchant/orders/{order_sn}/refunds", {"reason": "x"}),
     ("POST /merchant/redemptions", {"code": "22222222ZZ"}),
+    ("POST /merchant/lookups", {"code": "22222222ZZ"}),
     ("GET /merchant/cases", None),
     ("GET /merchant/cases/{case_id}", None),
     ("POST /merchant/cases/{case_id}/close", {"resolution": "kept", "reference": "x"}),
@@ -165,6 +167,8 @@ def test_staff_of_another_business_see_nothing(shop: Shop, paid: tuple[str, str]
     assert shop.call(route, {"reason": "x"}, token=stranger, order_sn=paid[0], headers=headers).status == 404
     assert shop.call("POST /merchant/redemptions", {"code": paid[1]}, token=stranger).status == 404
     assert shop.call("POST /merchant/redemptions", {"code": paid[0]}, token=stranger).status == 404
+    for text in paid:
+        assert shop.call("POST /merchant/lookups", {"code": text}, token=stranger).status == 404
     assert shop.collection(paid[0]).order.status is OrderStatus.WAIT_USE
 
 
@@ -177,6 +181,30 @@ def test_staff_see_an_order_without_its_code_and_openid(shop: Shop, paid: tuple[
     text = str(reply.json)
     assert paid[1] not in text
     assert shop.collection(paid[0]).order.openid not in text
+
+
+def test_a_code_is_looked_up_and_not_redeemed(shop: Shop, paid: tuple[str, str]) -> None:
+    order_sn, code = paid
+    typed = f" {code[:4].lower()} {code[4:7]}-{code[7:]}"
+    for text in (code, typed, order_sn, f" {order_sn} "):
+        reply = shop.call("POST /merchant/lookups", {"code": text}, token=shop.staff())
+        (found,) = reply.json["orders"]
+        assert (reply.status, found["order_sn"], found["status"]) == (200, order_sn, "WAIT_USE")
+        assert code not in str(reply.json)
+    assert shop.redeem(code).status == 200
+    (found,) = shop.call("POST /merchant/lookups", {"code": code}, token=shop.staff()).json["orders"]
+    assert (found["status"], found["used_by"]) == ("USED", "staff-1")
+
+
+def test_looking_up_codes_is_guessing_too(shop: Shop, paid: tuple[str, str]) -> None:
+    look_up = "POST /merchant/lookups"
+    assert shop.call(look_up, {"code": "no code"}, token=shop.staff()).status == 422
+    for _ in range(GUESSES):
+        assert shop.call(look_up, {"code": "22222222ZZ"}, token=shop.staff()).status == 404
+    reply = shop.call(look_up, {"code": paid[1]}, token=shop.staff())
+    assert (reply.status, kind(reply)) == (429, "too-many-guesses")
+    assert shop.redeem(paid[1]).status == 429
+    assert shop.call(look_up, {"code": paid[0]}, token=shop.staff()).status == 200
 
 
 # --- refunds
