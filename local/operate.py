@@ -11,7 +11,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as Grid
 
-from local.home import NotRunning
+from local.home import Home, NotRunning
 from local.stack import NoStack, Stack, deployed, running
 from local.trace import life, promises
 from payments.case import Case, Resolution
@@ -118,15 +118,21 @@ def token(
     user: Annotated[str, typer.Option(help="user_id that the token stands for; it signs redemptions.")] = "",
     business: Annotated[str, typer.Option(help="business_id of staff; '*': all of them.")] = EVERY_BUSINESS,
     hours: Annotated[float, typer.Option(help="How long it is good.", min=0.01, max=24)] = 2,
+    link: Annotated[
+        bool, typer.Option("--link", help="The laptop cloud's counter, with the token in its address.")
+    ] = False,
     stack: StackName = None,
     profile: Profile = None,
     region: Region = None,
 ) -> None:
     """Print a bearer token, for staff unless said otherwise: a password for its life, do not share it."""
+    if link and stack:
+        fail("--link is the laptop cloud's; a deployed counter is where you have put it")
     keys = chosen(stack, profile, region).token_keys()
     who = user or f"{role}-{getpass.getuser()}"
     identity = Identity(who, role, business if role is Role.STAFF else "")
-    print(issue(identity, keys, utc_now(), timedelta(hours=hours)))
+    issued = issue(identity, keys, utc_now(), timedelta(hours=hours))
+    print(f"{Home().state().web_url}counter.html#token={issued}" if link else issued)
 
 
 # --- cases

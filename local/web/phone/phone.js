@@ -1,5 +1,6 @@
 // The phone: a frame in which the mini-program of miniprogram/ runs as it is, its pages over wxml.js, its wx over wx.js.
 
+import { h, yuan } from "../dom.js"
 import { lang } from "../lang.js"
 import { draw, parse } from "./wxml.js"
 import { createWx, wechat } from "./wx.js"
@@ -23,18 +24,6 @@ const T = {
     service: "Service notification", now: "now", user: "User", tabs: "Tab bar", broken: "The mini-program broke",
   },
 }[lang]
-
-const yuan = (fen) => `¥${Math.floor(fen / 100)}.${String(fen % 100).padStart(2, "0")}`
-
-// An element with properties, children and text.
-function h(tag, properties = {}, ...inner) {
-  const { role, aria = {}, ...rest } = properties
-  const made = Object.assign(document.createElement(tag), rest)
-  if (role) made.setAttribute("role", role)
-  for (const [name, value] of Object.entries(aria)) made.setAttribute(`aria-${name}`, value)
-  made.append(...inner.filter((part) => part !== null && part !== undefined))
-  return made
-}
 
 class Phone {
   constructor(element) {

@@ -1,0 +1,356 @@
+// The counter: staff look an order up by its code, redeem it, refund it, and close cases. Nothing is shown without a
+// staff token; it lives as long as the tab does.
+
+import { h, yuan } from "./dom.js"
+import { lang, switchLang } from "./lang.js"
+
+const TIMEOUT_MS = 20000
+const MAX_REASON = 24
+const TOKEN = "counter.token"
+
+const T = {
+  zh: {
+    title: "前台", signIn: "登录", token: "员工令牌", hint: "在终端运行，粘贴结果：", out: "退出", other: "English",
+    code: "入住验证码或订单号", look: "查询", scan: "扫码", stop: "停止扫码", camera: "摄像头打不开",
+    redeem: "核销入住", redeemed: "核销成功", refund: "退款", back: "返回", cancel: "取消", send: "退款", again: "再试一次",
+    full: "全额", part: "部分", amount: "金额（元）", reason: "原因", left: "可退", reasons: "客人会看到",
+    stay: "入住", nights: "晚", people: "人", food: "含餐", remark: "备注", total: "总额", back_fen: "已退", payments: "付款", refunds: "退款", cases: "待处理的款项",
+    none: "没有待处理的款项", close: "结案", resolution: "结果", reference: "凭据", closed: "已结案", refundAgain: "再次退款", opened: "发现于",
+    usedBy: "核销人", needCode: "核销需要客人的验证码：请输入验证码",
+    choose: "两个订单有相同的验证码，请选择", amountWrong: "请填写金额，例如 12.50", amountMore: "最多可退", reasonWrong: "请填写原因",
+    status: { WAIT_PAY: "待付款", WAIT_USE: "待入住", USED: "已入住", CANCELLED: "已取消", EXPIRED: "已过期", REFUNDED: "已退款" },
+    payment: { NOTPAY: "未付款", SUCCESS: "已付款", CLOSED: "已关闭", MISPAID: "金额不符" },
+    refundStatus: { REQUESTED: "申请中", PROCESSING: "处理中", SUCCESS: "已退回", ABNORMAL: "异常", CLOSED: "已关闭", REFUSED: "被拒绝" },
+    resolutions: { refunded: "已退款（退款单号）", booked: "已入账（订单号）", kept: "留存（原因）" },
+    problems: {
+      offline: "网络不通，请重试", broken: "系统出错，请稍后重试", signin: "令牌已失效，请重新登录", "staff-only": "这不是员工令牌",
+      "not-found": "没有这个验证码或订单", invalid: "验证码是十位字母和数字，在客人的消息里", "code-used": "这个验证码已经核销过", "code-expired": "住期已过，验证码失效",
+      "code-refunded": "订单已退款", "refund-in-flight": "订单正在全额退款，不能核销", "order-not-paid": "订单还没有付款", "order-state": "订单的状态不允许这样做",
+      "too-many-guesses": "错误次数太多，请稍后再试", "refund-exceeds": "超过可退金额", "case-closed": "已经结案", "not-refundable": "这不是可以自动退的款项",
+      "refund-state": "原退款还没有失败", "try-again": "请再试一次",
+    },
+    unknown: "还不知道结果。请再按一次：不会重复退款", asked: "已申请退款", wait: (s) => `${Math.ceil(s / 60)} 分钟后再试`,
+  },
+  en: {
+    title: "Counter", signIn: "Sign in", token: "Staff token", hint: "Run in a terminal and paste what it prints:", out: "Sign out", other: "中文",
+    code: "Check-in code or order number", look: "Look up", scan: "Scan", stop: "Stop scanning", camera: "The camera does not open",
+    redeem: "Redeem", redeemed: "Redeemed", refund: "Refund", back: "Back", cancel: "Cancel", send: "Refund", again: "Try again",
+    full: "All of it", part: "A part", amount: "Amount in yuan", reason: "Reason", left: "May be refunded", reasons: "the guest will read it",
+    stay: "Stay", nights: "nights", people: "guests", food: "with meals", remark: "Remark", total: "Total", back_fen: "Refunded", payments: "Payments", refunds: "Refunds", cases: "Open cases",
+    none: "No open cases", close: "Close the case", resolution: "Resolution", reference: "Reference", closed: "Closed", refundAgain: "Refund again", opened: "Found",
+    usedBy: "Redeemed by", needCode: "To redeem, enter the guest's code",
+    choose: "Two orders have this code; choose", amountWrong: "Enter a sum such as 12.50", amountMore: "At most", reasonWrong: "Enter a reason",
+    status: { WAIT_PAY: "Not paid", WAIT_USE: "Ready to check in", USED: "Checked in", CANCELLED: "Cancelled", EXPIRED: "Expired", REFUNDED: "Refunded" },
+    payment: { NOTPAY: "not paid", SUCCESS: "paid", CLOSED: "closed", MISPAID: "wrong amount" },
+    refundStatus: { REQUESTED: "requested", PROCESSING: "on its way", SUCCESS: "done", ABNORMAL: "stuck", CLOSED: "closed", REFUSED: "refused" },
+    resolutions: { refunded: "refunded (its number)", booked: "booked (order number)", kept: "kept (why)" },
+    problems: {
+      offline: "No network; try again", broken: "Something broke; try again later", signin: "The token is no longer valid; sign in again", "staff-only": "This is not a staff token",
+      "not-found": "There is no such code or order", invalid: "A code has ten letters and digits; it is in the guest's message", "code-used": "This code has been redeemed", "code-expired": "The stay is over; the code has expired",
+      "code-refunded": "The order is refunded", "refund-in-flight": "All of it is being refunded; it cannot be redeemed", "order-not-paid": "The order is not paid yet", "order-state": "The order's state does not allow this",
+      "too-many-guesses": "Too many wrong codes", "refund-exceeds": "More than may be refunded", "case-closed": "It is closed already", "not-refundable": "This is not money that can go back by itself",
+      "refund-state": "Its refund has not failed", "try-again": "Try again",
+    },
+    unknown: "Not known yet. Press again: it cannot refund twice", asked: "Refund requested", wait: (s) => `try again in ${Math.ceil(s / 60)} min`,
+  },
+}[lang]
+
+const time = (iso) => (iso ? new Date(iso).toLocaleString(lang === "zh" ? "zh-CN" : "en-GB", { dateStyle: "short", timeStyle: "short" }) : "")
+
+// --- the API
+
+class Problem extends Error {
+  constructor(kind, problem = {}, status = 0, wait = 0) {
+    super(kind)
+    Object.assign(this, { kind, problem, status, known: status >= 400 && status < 500 })
+    this.text = [T.problems[kind] ?? T.problems.broken, wait ? T.wait(wait) : ""].filter(Boolean).join("，")
+  }
+}
+
+async function api(method, path, body, headers = {}) {
+  let reply
+  try {
+    reply = await fetch(`api/merchant/${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${sessionStorage.getItem(TOKEN)}`, ...(body ? { "Content-Type": "application/json" } : {}), ...headers },
+      body: body && JSON.stringify(body),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+  } catch {
+    throw new Problem("offline")
+  }
+  const told = await reply.json().catch(() => ({}))
+  if (reply.ok) return told
+  const kind = told.type?.replace("urn:wxpay:", "")
+  if (reply.status === 401 || (reply.status === 403 && !kind)) throw new Problem("signin", told, reply.status)
+  throw new Problem(kind ?? "broken", told, reply.status, Number(reply.headers.get("Retry-After")))
+}
+
+// --- the page
+
+const main = h("main")
+const said = h("p", { className: "said", role: "status" })
+const note = (text, kind = "") => {
+  said.textContent = text
+  said.className = `said ${kind}`
+}
+const attempt = (work) => async (event) => {
+  event?.preventDefault?.()
+  note("")
+  try {
+    await work(event)
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error
+    if (error.kind === "signin" || error.kind === "staff-only") return signIn(error.text)
+    note(error.text, "bad")
+  }
+}
+
+function frame(...parts) {
+  const bar = h("header", { className: "bar" }, h("h1", { textContent: T.title }),
+    h("nav", {},
+      sessionStorage.getItem(TOKEN) && h("button", { textContent: T.out, onclick: () => signIn() }),
+      h("button", { textContent: T.other, onclick: switchLang })))
+  document.body.replaceChildren(bar, main)
+  main.replaceChildren(...parts)
+}
+
+const code = h("input", {
+  id: "code", name: "code", autocomplete: "off", autocapitalize: "characters", spellcheck: false, maxLength: 40, className: "code", required: true,
+})
+
+function signIn(text = "") {
+  sessionStorage.removeItem(TOKEN)
+  const token = h("input", { type: "password", id: "token", required: true, autocomplete: "off" })
+  const enter = attempt(async () => {
+    sessionStorage.setItem(TOKEN, token.value.trim())
+    await open()
+  })
+  frame(h("form", { className: "card", onsubmit: enter },
+    h("label", { htmlFor: "token", textContent: T.token }), token,
+    h("p", { className: "soft" }, T.hint, h("br"), h("code", { textContent: "./dev token" })),
+    h("button", { className: "primary", textContent: T.signIn })), said)
+  note(text, "bad")
+  token.focus()
+}
+
+// The desk; that the token is good for it the cases show.
+async function open() {
+  const { cases } = await api("GET", "cases")
+  const found = h("section", { aria: { live: "polite" } })
+  const submit = attempt(async () => {
+    found.replaceChildren()
+    const { orders } = await api("POST", "lookups", { code: code.value })
+    if (orders.length > 1) note(T.choose)
+    found.replaceChildren(...orders.map((order) => orderCard(order, code.value)))
+  })
+  frame(
+    h("form", { className: "card find", onsubmit: submit },
+      h("label", { htmlFor: "code", textContent: T.code }),
+      h("div", { className: "line" }, code, h("button", { className: "primary", textContent: T.look }), scanner(submit))),
+    said, found, caseList(cases))
+  code.focus()
+}
+
+// A camera button where the browser reads QR codes itself; a scanner that types needs nothing.
+function scanner(submit) {
+  if (!("BarcodeDetector" in window)) return null
+  const button = h("button", { type: "button", textContent: T.scan })
+  let stop = null
+  button.onclick = async () => {
+    if (stop) return stop()
+    let stream
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } })
+    } catch {
+      return note(T.camera, "bad")
+    }
+    const video = h("video", { autoplay: true, muted: true, playsInline: true, srcObject: stream })
+    button.textContent = T.stop
+    button.closest("form").append(video)
+    stop = () => {
+      stream.getTracks().forEach((track) => track.stop())
+      video.remove()
+      button.textContent = T.scan
+      stop = null
+    }
+    const detector = new BarcodeDetector({ formats: ["qr_code"] })
+    const look = async () => {
+      if (!stop) return
+      const [seen] = video.readyState >= 2 ? await detector.detect(video) : []
+      if (!seen) return requestAnimationFrame(look)
+      stop()
+      code.value = seen.rawValue
+      await submit()
+    }
+    look()
+  }
+  return button
+}
+
+// --- an order
+
+function orderCard(order, typed) {
+  const card = h("article", { className: "card", aria: { label: order.order_sn } })
+  let timer
+  const row = (name, ...value) => h("div", { className: "row" }, h("dt", { textContent: name }), h("dd", {}, ...value))
+  const show = (changed) => {
+    order = changed
+    const { stay } = order
+    const redeemable = order.status === "WAIT_USE" && order.refundable_fen > 0
+    card.replaceChildren(
+      h("div", { className: "head" }, h("h2", { textContent: stay.title }), h("strong", { className: `status ${order.status}`, textContent: T.status[order.status] })),
+      h("dl", {},
+        row(T.stay, `${stay.start_date} – ${stay.end_date} · ${stay.nights} ${T.nights} · ${stay.people} ${T.people}${stay.need_food ? ` · ${T.food}` : ""}`),
+        stay.remark && row(T.remark, stay.remark),
+        row(T.total, yuan(order.total_fen), order.refunded_fen ? ` · ${T.back_fen} ${yuan(order.refunded_fen)}` : ""),
+        order.used_at && row(T.usedBy, `${order.used_by} · ${time(order.used_at)}`),
+        row(T.payments, h("ul", {}, order.payments.map((one) => h("li", { textContent: `${T.payment[one.status] ?? one.status} · ${one.out_trade_no} · ${time(one.success_time)}` })))),
+        order.refunds.length > 0 && row(T.refunds, h("ul", {}, order.refunds.map((one) => h("li", { textContent: `${yuan(one.amount_fen)} · ${T.refundStatus[one.status] ?? one.status} · ${one.reason}` }))))),
+      h("div", { className: "line" },
+        redeemable && h("button", { className: "primary big", textContent: T.redeem, onclick: redeem }),
+        order.refundable_fen > 0 && h("button", { className: "danger", textContent: T.refund, onclick: () => refundDialog(order, reload) })),
+      h("p", { className: "soft", textContent: order.order_sn }),
+      ...order.cases.filter((one) => !one.resolution).map((one) => caseCard(one, reload)))
+    // What is on its way comes by itself: looked at again, less and less often.
+    clearTimeout(timer)
+    if (order.refunds.some((one) => ["REQUESTED", "PROCESSING"].includes(one.status))) timer = setTimeout(again, (wait = Math.min(wait * 1.5, 15000)))
+  }
+  let wait = 700
+  const again = () => {
+    if (!card.isConnected) return
+    if (document.hidden) timer = setTimeout(again, wait)
+    else attempt(reload)()
+  }
+  const reload = async () => show(await api("GET", `orders/${order.order_sn}`))
+  const redeem = attempt(async ({ target }) => {
+    if (typed.trim() === order.order_sn) return note(T.needCode, "bad")
+    target.disabled = true
+    try {
+      const { used_at } = await api("POST", "redemptions", { code: typed, order_sn: order.order_sn })
+      note(`✓ ${T.redeemed} ${time(used_at)}`, "good")
+      code.value = ""
+      code.focus()
+    } finally {
+      target.disabled = false
+      await reload()
+    }
+  })
+  show(order)
+  return card
+}
+
+// --- dialogs
+
+// A form in a dialog. `send` throws a Problem, or ends it; `fields` are locked while the outcome is not known.
+function dialog(title, fields, action, send) {
+  const wrong = h("p", { className: "said bad", role: "status" })
+  const button = h("button", { className: "primary", textContent: action })
+  const submit = async (event) => {
+    event.preventDefault()
+    wrong.textContent = ""
+    button.disabled = true
+    try {
+      await send()
+      box.close()
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error
+      if (error.kind === "signin") return box.close(), signIn(error.text)
+      wrong.textContent = error.text
+      inputs.disabled = !error.known
+      button.textContent = error.known ? action : T.again
+    } finally {
+      button.disabled = false
+    }
+  }
+  const inputs = h("fieldset", {}, ...fields)
+  const box = h("dialog", { onclose: () => box.remove(), aria: { label: title } },
+    h("form", { onsubmit: submit }, h("h2", { textContent: title }), inputs, wrong,
+      h("div", { className: "line end" }, h("button", { type: "button", textContent: T.cancel, onclick: () => box.close() }), button)))
+  document.body.append(box)
+  box.showModal()
+  return box
+}
+
+const labelled = (text, input) => h("label", { className: "field" }, h("span", { textContent: text }), input)
+
+// Fen of what a person typed as yuan; null when it is no sum. No floating point.
+function fenOf(text) {
+  const found = text.trim().replace(/^[¥￥]\s*/, "").match(/^(\d{1,8})(?:[.。](\d{1,2}))?$/)
+  return found ? Number(found[1]) * 100 + Number((found[2] ?? "").padEnd(2, "0")) : null
+}
+
+function refundDialog(order, reload) {
+  const left = order.refundable_fen
+  const whole = h("input", { type: "radio", name: "how", checked: true, onchange: () => (amount.disabled = true) })
+  const some = h("input", { type: "radio", name: "how", onchange: () => ((amount.disabled = false), amount.focus()) })
+  const amount = h("input", { inputMode: "decimal", disabled: true, autocomplete: "off" })
+  const reason = h("input", { maxLength: MAX_REASON, autocomplete: "off" })
+  let key = crypto.randomUUID() // the same for every repeat, so that none of them refunds twice
+  dialog(T.refund, [
+    h("p", { textContent: `${T.left} ${yuan(left)}` }),
+    h("label", {}, whole, ` ${T.full} ${yuan(left)}`), h("label", {}, some, ` ${T.part}`),
+    labelled(T.amount, amount), labelled(`${T.reason}（${T.reasons}）`, reason),
+  ], T.send, async () => {
+    const fen = whole.checked ? left : fenOf(amount.value)
+    const wrong = (text) => Object.assign(new Problem("invalid", {}, 422), { text })
+    if (!fen) throw wrong(T.amountWrong)
+    if (fen > left) throw wrong(`${T.amountMore} ${yuan(left)}`)
+    if (!reason.value.trim()) throw wrong(T.reasonWrong)
+    try {
+      await api("POST", `orders/${order.order_sn}/refunds`, { amount_fen: fen, reason: reason.value.trim() }, { "Idempotency-Key": key })
+    } catch (error) {
+      if (error.known) key = crypto.randomUUID() // it was refused: what comes next is another refund
+      else error.text = `${error.text}。${T.unknown}`
+      throw error
+    }
+    note(`${T.asked} ${yuan(fen)}`, "good")
+    await reload()
+  })
+}
+
+// --- cases
+
+function caseList(cases) {
+  const list = h("div", {})
+  const reload = async () => fill((await api("GET", "cases")).cases)
+  const fill = (open) => list.replaceChildren(...(open.length ? open.map((one) => caseCard(one, reload)) : [h("p", { className: "soft", textContent: T.none })]))
+  fill(cases)
+  return h("section", { className: "cases", aria: { label: T.cases } }, h("h2", { textContent: T.cases }), list)
+}
+
+function caseCard(one, reload) {
+  const again = attempt(async () => {
+    await api("POST", `cases/${one.case}/refund`, {})
+    note(T.asked, "good")
+    await reload()
+  })
+  return h("article", { className: "card case", aria: { label: one.kind } },
+    h("div", { className: "head" }, h("strong", { textContent: one.kind }), h("strong", { textContent: yuan(one.amount_fen) })),
+    h("p", { textContent: one.detail }),
+    h("p", { className: "soft", textContent: `${one.out_trade_no} ${one.transaction_id} · ${T.opened} ${time(one.opened_at)}` }),
+    h("div", { className: "line" },
+      h("button", { textContent: T.close, onclick: () => closeDialog(one, reload) }),
+      /^refund_(closed|refused)$/.test(one.kind) && h("button", { textContent: T.refundAgain, onclick: again })))
+}
+
+function closeDialog(one, reload) {
+  const resolution = h("select", {}, ...Object.entries(T.resolutions).map(([value, textContent]) => h("option", { value, textContent })))
+  const reference = h("input", { maxLength: 128, required: true, autocomplete: "off" })
+  dialog(T.close, [labelled(T.resolution, resolution), labelled(T.reference, reference)], T.close, async () => {
+    await api("POST", `cases/${one.case}/close`, { resolution: resolution.value, reference: reference.value.trim() })
+    note(T.closed, "good")
+    await reload()
+  })
+}
+
+// --- start
+
+// A token may come in the address after #, which no server ever sees; it does not stay there.
+const handed = new URLSearchParams(location.hash.slice(1)).get("token")
+if (handed) {
+  sessionStorage.setItem(TOKEN, handed)
+  history.replaceState(null, "", location.pathname)
+}
+if (sessionStorage.getItem(TOKEN)) attempt(open)()
+else signIn()

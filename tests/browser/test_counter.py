@@ -1,0 +1,200 @@
+"""Staff at the counter: the real page and stack."""
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from payments.times import utc_now
+from payments.tokens import Identity, Role, issue
+from tests.local.conftest import Cloud
+
+
+class Counter:
+    def __init__(self, page: Page, cloud: Cloud, name: str) -> None:
+        self.page, self.cloud, self.name = page, cloud, name
+
+    def token(self, role: Role = Role.STAFF, business: str = "b-hangzhou") -> str:
+        return issue(Identity(self.name, role, business), self.cloud.token_keys(), utc_now())
+
+    def sign_in(self, token: str = "") -> "Counter":
+        self.page.goto("/counter.html")
+        self.page.get_by_label("员工令牌").fill(token or self.token())
+        self.page.get_by_role("button", name="登录").click()
+        return self
+
+    def look_up(self, code: str) -> Locator:
+        """Types a code; the order that is shown."""
+        self.page.get_by_label("入住验证码或订单号").fill(code)
+        self.page.keyboard.press("Enter")
+        return self.page.get_by_role("article")
+
+    def says(self, text: str) -> None:
+        expect(self.page.locator("main > .said")).to_contain_text(text)
+
+
+@pytest.fixture
+def counter(page: Page, cloud: Cloud, request: pytest.FixtureRequest) -> Counter:
+    """Of a member of staff who has guessed nothing yet."""
+    return Counter(page, cloud, request.node.name[:40])
+
+
+@pytest.fixture
+def paid(cloud: Cloud) -> tuple[str, str]:
+    """(order_sn, code) of a guest's order of 896 yuan."""
+    with cloud.shopper("guest-of-the-counter") as shopper:
+        purchase = shopper.buy()
+    assert purchase.complete
+    return purchase.order_sn, purchase.redeem_code
+
+
+def test_a_code_is_looked_up_and_redeemed_once(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    order_sn, code = paid
+    order = counter.sign_in().look_up(f" {code[:4].lower()} {code[4:7]}-{code[7:]}")
+    expect(order).to_contain_text("西湖边的小屋")
+    expect(order).to_contain_text("待入住")
+    order.get_by_role("button", name="核销入住").click()
+    counter.says("核销成功")
+    expect(order).to_contain_text("已入住")
+    again = counter.look_up(code)
+    expect(again).to_contain_text(counter.name)
+    expect(again.get_by_role("button", name="核销入住")).to_have_count(0)
+    assert cloud.order(order_sn)["ORDER"]["used_by"] == counter.name
+    cloud.check()
+
+
+def test_two_members_of_staff_at_once(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    order = counter.sign_in().look_up(paid[1])
+    order.wait_for()
+    body = {"code": paid[1]}
+    assert cloud.api.post("/merchant/redemptions", json=body, headers=cloud.staff()).status_code == 200
+    order.get_by_role("button", name="核销入住").click()
+    counter.says("这个验证码已经核销过")
+    expect(order).to_contain_text("staff-1")
+
+
+def test_without_the_staff_role_nothing_is_shown(counter: Counter) -> None:
+    counter.page.goto("/counter.html")
+    expect(counter.page.get_by_label("入住验证码或订单号")).to_have_count(0)
+    counter.sign_in(counter.token(Role.USER, ""))
+    counter.says("这不是员工令牌")
+    expect(counter.page.get_by_label("入住验证码或订单号")).to_have_count(0)
+    counter.sign_in("no.such.token")
+    counter.says("令牌已失效")
+    assert counter.page.evaluate("sessionStorage.getItem('counter.token')") is None
+
+
+def test_a_token_in_the_address_does_not_stay_there(counter: Counter) -> None:
+    counter.page.goto(f"/counter.html#token={counter.token()}")
+    expect(counter.page.get_by_label("入住验证码或订单号")).to_be_visible()
+    assert "token" not in counter.page.url
+
+
+def test_a_token_that_expires_keeps_what_was_typed(counter: Counter, paid: tuple[str, str]) -> None:
+    counter.sign_in()
+    counter.page.route("**/lookups", lambda route: route.fulfill(status=403, json={"message": "Forbidden"}), times=1)
+    counter.look_up(paid[1])
+    counter.says("令牌已失效")
+    counter.page.get_by_label("员工令牌").fill(counter.token())
+    counter.page.keyboard.press("Enter")
+    expect(counter.page.get_by_label("入住验证码或订单号")).to_have_value(paid[1])
+
+
+def test_refunds_in_part_and_then_the_rest(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    order = counter.sign_in().look_up(paid[0])
+    dialog = counter.page.get_by_role("dialog", name="退款")
+    for amount, told in (
+        ("896.01", "最多可退 ¥896.00"),
+        ("12.345", "请填写金额"),
+        ("0", "请填写金额"),
+        ("0.01", "请填写原因"),
+    ):
+        if not dialog.is_visible():
+            order.get_by_role("button", name="退款").click()
+            dialog.get_by_label("部分").check()
+        dialog.get_by_label("金额（元）").fill(amount)
+        dialog.get_by_role("button", name="退款").click()
+        expect(dialog.get_by_role("status")).to_contain_text(told)
+    dialog.get_by_label("原因").fill("少住一晚")
+    dialog.get_by_role("button", name="退款").click()
+    counter.says("已申请退款 ¥0.01")
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order).to_contain_text("¥0.01 · 已退回 · 少住一晚", timeout=20_000)
+    order.get_by_role("button", name="退款").click()
+    expect(dialog).to_contain_text("可退 ¥895.99")
+    dialog.get_by_label("原因").fill("台风")
+    dialog.get_by_role("button", name="退款").click()
+    # WeChat takes partial refunds of one trade a minute apart.
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 70})
+    expect(order).to_contain_text("已退款", timeout=30_000)
+    assert cloud.order(paid[0])["ORDER"]["refunded_fen"] == 89600
+    cloud.check()
+
+
+def test_a_refund_whose_answer_gets_lost_is_one_refund(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    order = counter.sign_in().look_up(paid[0])
+    order.get_by_role("button", name="退款").click()
+    dialog = counter.page.get_by_role("dialog", name="退款")
+    dialog.get_by_label("原因").fill("台风")
+
+    def takes_effect_and_gets_lost(route: object) -> None:
+        route.fetch()  # type: ignore[attr-defined]
+        route.abort()  # type: ignore[attr-defined]
+
+    counter.page.route("**/refunds", takes_effect_and_gets_lost, times=1)
+    dialog.get_by_role("button", name="退款").click()
+    expect(dialog.get_by_role("status")).to_contain_text("不会重复退款")
+    expect(dialog.get_by_label("原因")).to_be_disabled()
+    dialog.get_by_role("button", name="再试一次").click()
+    counter.says("已申请退款 ¥896.00")
+    assert len([sk for sk in cloud.order(paid[0]) if sk.startswith("REFUND#")]) == 1
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order).to_contain_text("已退款", timeout=20_000)
+    cloud.check()
+
+
+def test_an_open_case_is_closed_with_a_resolution(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    cloud.fault(call="refund_end", answer="CLOSED", out_trade_no=f"{paid[0]}_1")
+    headers = cloud.staff() | {"Idempotency-Key": "refund-that-fails"}
+    assert (
+        cloud.api.post(f"/merchant/orders/{paid[0]}/refunds", json={"reason": "x"}, headers=headers).status_code == 201
+    )
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    order = counter.sign_in().look_up(paid[0])
+    expect(order.first).to_contain_text("refund_closed", timeout=20_000)
+    case = order.filter(has_text="refund_closed").last
+    case.get_by_role("button", name="结案").click()
+    dialog = counter.page.get_by_role("dialog", name="结案")
+    dialog.get_by_label("凭据").fill("cash, receipt 7")
+    dialog.get_by_label("结果").select_option("kept")
+    dialog.get_by_role("button", name="结案").click()
+    counter.says("已结案")
+    (closed,) = (item for sk, item in cloud.order(paid[0]).items() if sk.startswith("CASE#"))
+    assert (closed["resolution"], closed["closed_by"]) == ("kept", counter.name)
+
+
+def test_guessing_is_stopped_and_wrong_codes_are_explained(counter: Counter) -> None:
+    counter.sign_in().look_up("hello")
+    counter.says("验证码是十位字母和数字")
+    for _ in range(10):
+        counter.look_up("2222222222")
+        counter.says("没有这个验证码或订单")
+        counter.page.get_by_label("入住验证码或订单号").fill("")
+    counter.look_up("2222222222")
+    counter.says("错误次数太多，请稍后再试")
+
+
+def test_with_the_keyboard_alone(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    keyboard = counter.page.keyboard
+    counter.page.goto("/counter.html")
+    counter.page.get_by_label("员工令牌").wait_for()
+    keyboard.type(counter.token())
+    keyboard.press("Enter")
+    counter.page.get_by_label("入住验证码或订单号").wait_for()
+    keyboard.type(paid[1])
+    keyboard.press("Enter")
+    counter.page.get_by_role("button", name="核销入住").wait_for()
+    for _ in range(9):
+        keyboard.press("Tab")
+        if counter.page.evaluate("document.activeElement.textContent") == "核销入住":
+            break
+    keyboard.press("Enter")
+    counter.says("核销成功")
