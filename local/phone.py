@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
-import aiohttp
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -32,15 +32,15 @@ def routes(wechat_url: str, appid: str, template_ids: Sequence[str]) -> list[Bas
         return JSONResponse(sorted(f"/{path.relative_to(MINI_PROGRAM).as_posix()}" for path in files))
 
     async def wechat(request: Request) -> Response:
-        what, body = request.path_params["what"], json.loads(await request.body())
-        http: aiohttp.ClientSession = request.app.state.http
+        what, http = request.path_params["what"], request.app.state.http
+        if what not in {"messages", "refuse"} | FORWARDED:
+            return Response(status_code=404)
+        body = json.loads(await request.body())
         if what == "messages":
             async with http.get(f"{wechat_url}/_sim/messages") as reply:
                 return JSONResponse(_new_messages(await reply.json(), body, template_ids))
         if what == "refuse":  # none of these may be sent to the user until he allows it again
-            what, body = f"users/{body['user']}", {"quota": dict.fromkeys(body["template_ids"], 0)}
-        elif what not in FORWARDED:
-            return Response(status_code=404)
+            what, body = f"users/{quote(str(body['user']), safe='')}", {"quota": dict.fromkeys(body["template_ids"], 0)}
         if what.startswith("cashier/"):
             body |= {"appid": appid}  # of the app that runs, not a parameter of wx.requestPayment
         async with http.post(f"{wechat_url}/_sim/{what}", json=body) as reply:
