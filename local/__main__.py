@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from local import checks, operate, sam_local
+from local import shots as pictures
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
 from local.life import Watcher
@@ -141,6 +142,22 @@ app.command()(operate.sweep)
 app.command()(operate.token)
 app.add_typer(operate.cases, name="cases")
 app.add_typer(operate.dlq, name="dlq")
+
+
+@app.command()
+def shots(
+    scenes: Annotated[list[str] | None, typer.Argument(help="Some of them; all, if none is named.")] = None,
+) -> None:
+    """Photograph the running laptop cloud's pages into docs/images."""
+    unknown = set(scenes or []) - {scene.name for scene in pictures.SCENES}
+    if unknown:
+        there = ", ".join(scene.name for scene in pictures.SCENES)
+        operate.fail(f"no such scene: {', '.join(sorted(unknown))}; there are {there}")
+    try:
+        for path in pictures.take(_state(), scenes or []):
+            console.print(f"{path.relative_to(PROJECT)}  {path.stat().st_size // 1024} KB")
+    except pictures.NoBrowser as error:
+        operate.fail(str(error))
 
 
 @app.command("test")

@@ -2,19 +2,16 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from local.home import State
+from local.shots import ARGUMENTS, CHROMIUM
 from tests.local.conftest import cloud, folder, running
 
 __all__ = ["cloud", "folder", "running"]
-
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 @pytest.fixture(scope="session")
