@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from simulator import cashier, pay, refunds
 from simulator.clock import rfc3339
-from simulator.faults import FAULTS, BadFault, due, parse
+from simulator.faults import FAULTS, BadFault, call_off, due, parse
 from simulator.notification import Courier
 from simulator.world import Fault, Switches, Trade, World
 
@@ -189,6 +189,10 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
     async def faults(request: Request) -> Response:
         if request.method == "POST":
             world.faults.append(parse(await body_of(request)))
+        elif request.method == "DELETE" and (which := dict(request.query_params)):
+            if set(which) != {"call", "answer"}:
+                raise BadRequest("all of them, or ?call=...&answer=... for those of one kind")
+            call_off(world, which["call"], which["answer"])
         elif request.method == "DELETE":
             world.faults.clear()
         return JSONResponse([_fault(fault) for fault in world.faults])
