@@ -371,6 +371,13 @@ class _Watch:
 
     def _take(self, told: list[dict[str, Any]], state: dict[str, Any]) -> None:
         changed = [step for step in told if self._steps.get(step["id"], (0, None))[1] != step]
+        if told:
+            ids = {step["id"] for step in told}
+            changed += [
+                {"id": one, "gone": True}
+                for one, (_, step) in self._steps.items()
+                if one not in ids and "gone" not in step
+            ]
         if not changed and state == self.state:
             return
         self.version += 1

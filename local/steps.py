@@ -12,7 +12,7 @@ from typing import Any
 
 from local.trace import WECHAT, Item, Moment, life, promises
 from payments.order import ORDER_SN
-from payments.times import iso
+from payments.times import iso, millis, of_millis
 
 ROUTES = {
     "order": ("POST", r"/orders", "orders"),
@@ -23,6 +23,9 @@ ROUTES = {
     "refund": ("POST", rf"/merchant/orders/({ORDER_SN.pattern})/refunds", "merchant"),
 }
 """The requests that are a step of an order's life: method, path, function. The others only look."""
+
+COPIES = {"at_once", "duplicate"}
+"""Faults that send one notice several times."""
 
 ASKERS = ("status_poll", "orders", "create_prepay")
 """Who asks WeChat while a guest waits; the janitor does when nobody waits."""
@@ -82,11 +85,10 @@ def steps(items: Sequence[Item], calls: Iterable[Call], requests: Sequence[ApiCa
         return next((part for start, end, part in busy if part in among and start - SLACK <= at <= end + SLACK), "")
 
     told = [_known_better(moment, wire, at_work) for moment in life(items)]
-    notices = [item for item in items if item["sk"].startswith("NOTICE#")]
     return sorted(
         [
             *(moment for moment in told if moment is not None),
-            *(_wire(call, wire, at_work) for call in wire if call["call"] != "send" or _of_a_notice(call, notices)),
+            *_wire([call for call in wire if call["call"] != "send" or _of_a_notice(call, items)], at_work),
             *_asked(requests),
         ]
     )
@@ -142,8 +144,7 @@ def _known_better(moment: Moment, wire: Sequence[Call], at_work: AtWork) -> Mome
     """A moment of an item with what only the wire knows; None when the wire tells it whole."""
     mine = [call for call in wire if call["trade"] == moment.what]
     if moment.kind == "payment.asked":
-        near = (abs(call["at"] - moment.at) < QUERY_WITHIN for call in _of(mine, "query"))
-        return None if any(near) else moment
+        return None
     if moment.kind == "payment.paid" and any(not call["code"] for call in _of(mine, "cashier")):
         return None  # WeChat tells whole seconds, the cashier milliseconds
     if moment.kind == "payment.prepay_id":
@@ -168,8 +169,26 @@ def _of(wire: Iterable[Call], name: str) -> list[Call]:
     return [call for call in wire if call["call"] == name]
 
 
-def _wire(call: Call, wire: Iterable[Call], at_work: AtWork) -> Moment:
-    """A call to WeChat or from it; `caller` is the function, or `phone`."""
+def _wire(wire: Sequence[Call], at_work: AtWork) -> Iterator[Moment]:
+    """The calls to WeChat or from it; `caller` is the function, or `phone`. Copies of one notice are one."""
+
+    def alike(call: Call) -> object:
+        return call["fault"] in COPIES or call["n"]
+
+    for _, group in groupby(wire, alike):
+        run = list(group)
+        first, took = run[0], [call["ms"] for call in run]
+        facts = {name: first[name] for name in ("code", "fault", "detail")} | {
+            "status": max(call["status"] for call in run),
+            "ms": None if None in took else max(took),
+            "times": len(run),
+            "caller": _caller(first, wire, at_work),
+        }
+        kind = f"call.{first['call']}"
+        yield Moment(first["at"], first["trade"], f"call/{first['n']}", kind, WECHAT, facts=facts)
+
+
+def _caller(call: Call, wire: Iterable[Call], at_work: AtWork) -> str:
     lost = (_end(refund["at"], refund["ms"]) for refund in _of(wire, "refund") if refund["at"] < call["at"])
     callers = {
         "prepay": "create_prepay",
@@ -179,28 +198,27 @@ def _wire(call: Call, wire: Iterable[Call], at_work: AtWork) -> Moment:
         "cashier": "phone",
         "callback": WECHAT,
     }
-    caller = callers.get(call["call"]) or at_work(call["at"], *ASKERS) or "sweep"
-    facts = {name: call[name] for name in ("status", "code", "fault", "ms", "detail")} | {"caller": caller}
-    return Moment(call["at"], call["trade"], f"call/{call['n']}", f"call.{call['call']}", WECHAT, facts=facts)
+    return callers.get(call["call"]) or at_work(call["at"], *ASKERS) or "sweep"
 
 
-def _of_a_notice(call: Call, notices: Iterable[Item]) -> bool:
+def _of_a_notice(call: Call, items: Iterable[Item]) -> bool:
     """Whether a message's try is worth a step of its own: it failed, and it may be one of this order's. What became of
     the message at last its item tells."""
+    order = next(item for item in items if item["sk"] == "ORDER")
+    since = of_millis(int(order["at"].get("WAIT_USE", millis(datetime.fromisoformat(order["created_at"])))))
+    ends = [datetime.fromisoformat(item["at"]) + SLACK for item in items if item["sk"].startswith("NOTICE#")]
     failed = call["ms"] is not None and (call["code"] or call["status"] != 200)
-    return failed and any(
-        datetime.fromisoformat(item["at"]) - MESSAGE_TAKES <= call["at"] <= datetime.fromisoformat(item["at"]) + SLACK
-        for item in notices
-    )
+    return bool(failed and since <= call["at"] and any(end - MESSAGE_TAKES <= call["at"] <= end for end in ends))
 
 
 def _asked(requests: Sequence[ApiCall]) -> Iterator[Moment]:
     """The gateway's steps; polls that were told the same one after the other are one."""
 
     def alike(request: ApiCall) -> object:
-        return (request.status, request.answer) if request.call == "poll" and request.ms is not None else request.n
+        return (request.status, request.answer) if request.call == "poll" else request.n
 
-    for _, group in groupby(requests, alike):
+    done = (request for request in requests if request.call != "poll" or request.ms is not None)
+    for _, group in groupby(done, alike):
         run = list(group)
         first, last = run[0], run[-1]
         facts = {"status": last.status, "answer": last.answer, "ms": last.ms, "times": len(run)}

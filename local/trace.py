@@ -92,7 +92,7 @@ def _order(item: Item) -> Iterator[Moment]:
     )
     functions = {"WAIT_USE": "order_update", "USED": "merchant", "REFUNDED": "order_update", "EXPIRED": "sweep"}
     fen = int(item.get("refunded_fen", 0))
-    facts = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
+    facts: dict[str, Any] = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
     for entry, moment in item["at"].items():
         state = "" if entry == "closing" else entry
         yield _moment(item, of_millis(int(moment)), f"order.{entry}", functions.get(entry, ""), state=state, **facts)
