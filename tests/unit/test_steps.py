@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.live import SWITCHES
+from local.live import SWITCHES, _Watch
 from local.steps import ROUTES, ApiCall, answer, as_json, route, steps, summary
 from local.trace import TEXT
 from payments.dynamodb import plain
@@ -194,6 +194,17 @@ def test_what_of_the_gateway_is_a_step() -> None:
     assert answer("prepay", {"type": "urn:wxpay:order-state", "status": 409}) == "order-state"
     assert answer("order", {"order_sn": ORDER_SN, "status": "WAIT_PAY"}) == "WAIT_PAY"
     assert answer("order", ["no object"]) == ""
+
+
+def test_a_step_that_turns_out_to_be_another_goes_once() -> None:
+    watch = _Watch(None, ORDER_SN)  # type: ignore[arg-type]
+    watch._take([{"id": "a"}, {"id": "b"}], {"order": "WAIT_PAY"})
+    assert (watch.version, watch.since(0)) == (1, [{"id": "a"}, {"id": "b"}])
+    for _ in range(2):
+        watch._take([{"id": "a"}], {"order": "WAIT_PAY"})
+        assert (watch.version, watch.since(1)) == (2, [{"id": "b", "gone": True}])
+    watch._take([], {"order": "WAIT_PAY", "trouble": "..."})
+    assert (watch.version, watch.since(2)) == (3, [])
 
 
 # --- the page
