@@ -61,6 +61,7 @@ def up(
         state = home.state()
         _first_payment(state)
         console.print(f"\nThe API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
+        console.print(f"The live trace is at [bold]{state.api_url.removesuffix('/api')}/trace.html[/].")
         console.print("./dev pay makes one more payment; README.md has the routes.")
         if not detach:
             console.print("Running. Ctrl-C stops everything.")

@@ -195,6 +195,8 @@ def _caller(call: Call, wire: Iterable[Call], at_work: AtWork) -> str:
         "refund": "execute_refund",
         "query_refund": "execute_refund" if any(call["at"] < end + QUERY_WITHIN for end in lost) else "sweep",
         "send": "notify_user",
+        "upload_shipping_info": "upload_shipping",
+        "get_order": "upload_shipping",
         "cashier": "phone",
         "callback": WECHAT,
     }

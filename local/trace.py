@@ -30,6 +30,7 @@ TEXT = {
     "refund.created": "REQUESTED, {fen} fen, {origin}: {reason}",
     "refund.console": "made in WeChat's console, {fen} fen, console",
     "message": "message {template} {delivery}",
+    "shipping.created": "UPLOADING, the shipping record is sent",
     "case.opened": "case opened, {fen} fen: {detail}",
     "case.closed": "case closed: {resolution}, {reference}",
 }
@@ -68,7 +69,14 @@ class Moment:
 
 def life(items: Iterable[Item]) -> list[Moment]:
     """All that is known of an order, in the order in which it happened. `items` are plain values of one partition."""
-    tellers = {"ORDER": _order, "PAYMENT": _payment, "REFUND": _refund, "NOTICE": _notice, "CASE": _case}
+    tellers = {
+        "ORDER": _order,
+        "PAYMENT": _payment,
+        "REFUND": _refund,
+        "NOTICE": _notice,
+        "SHIPPING": _shipping,
+        "CASE": _case,
+    }
     return sorted(
         moment for item in items for moment in tellers.get(item["sk"].partition("#")[0], lambda _: iter(()))(item)
     )
@@ -134,6 +142,13 @@ def _notice(item: Item) -> Iterator[Moment]:
         at = of_millis(int(message["at"])) if "at" in message else _at(item["at"])
         facts = {"template": template, "delivery": message["state"], "why": message.get("why", "")}
         yield _moment(item, at, "message", "notify_user", **facts)
+
+
+def _shipping(item: Item) -> Iterator[Moment]:
+    yield _moment(item, _at(item["upload_time"]), "shipping.created", "upload_shipping", state="UPLOADING")
+    for entry, moment in item["at"].items():
+        at, why = of_millis(int(moment)), item.get("why", "")
+        yield _moment(item, at, f"shipping.{entry}", "upload_shipping", state=entry, why=why)
 
 
 def _case(item: Item) -> Iterator[Moment]:

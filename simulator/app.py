@@ -248,11 +248,17 @@ def _mini_program_routes(world: World) -> list[Route]:
 
         return decided
 
+    def about(body: dict[str, Any]) -> str:
+        """The openid that a message is for; the trade that shipping is about."""
+        key = body.get("order_key", body)
+        trade = world.transactions.get(str(key.get("transaction_id"))) if isinstance(key, dict) else None
+        return trade.out_trade_no if trade else str(body.get("touser", ""))
+
     def route(path: str, call: str, decide: Callable[[Request], Awaitable[mini_program.Reply]], method: str) -> Route:
         async def endpoint(request: Request) -> Response:
             told = await drivers.json_or_none(request)
             body = told if isinstance(told, dict) else {}
-            with world.watched(call, str(body.get("touser", "")), str(body.get("template_id", ""))) as seen:
+            with world.watched(call, about(body), str(body.get("template_id", ""))) as seen:
                 reply = await decided(request, seen)
                 seen.status = reply.status_code
             return reply

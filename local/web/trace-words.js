@@ -92,6 +92,9 @@ const WORDS = {
   "refund.CLOSED": ["WeChat has given the refund up: a case", "退款关闭，转人工"],
   "refund.REFUSED": ["WeChat refuses the refund: a case", "微信拒绝退款，转人工"],
   message: ["Message", "订阅消息"],
+  "shipping.created": ["Shipping record written, before WeChat is called", "先写发货记录，再请求微信"],
+  "shipping.UPLOADED": ["Shipping recorded", "发货信息已录入"],
+  "shipping.REFUSED": ["WeChat refuses the shipping record: a case", "微信拒绝发货信息，转人工"],
   "case.opened": ["A case for a person", "转人工处理"],
   "case.closed": ["Case closed", "人工处理完成"],
   // steps of the wire
@@ -101,6 +104,8 @@ const WORDS = {
   "call.refund": ["WeChat is asked to refund", "请求微信退款"],
   "call.query_refund": ["WeChat is asked about the refund", "向微信查询退款"],
   "call.send": ["WeChat is asked to send the message", "请求微信发送消息"],
+  "call.upload_shipping_info": ["WeChat is told that it is shipped", "向微信录入发货信息"],
+  "call.get_order": ["WeChat is asked about the shipping", "向微信查询发货状态"],
   "call.cashier": ["The guest pays at WeChat's cashier", "用户在微信收银台付款"],
   "call.callback": ["WeChat calls back", "微信回调"],
   // outcomes

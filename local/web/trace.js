@@ -36,6 +36,7 @@ function queuesOf(event) {
     /^(payment|refund)\./.test(event) && event !== "refund.requested" && "order_update",
     ["order.paid", "refund.succeeded"].includes(event) && "notify_user",
     event === "refund.requested" && "execute_refund",
+    event === "order.used" && "upload_shipping",
   ].filter(Boolean);
 }
 
