@@ -111,7 +111,7 @@ export function mountTrace(element) {
   function tell() {
     telling ??= setTimeout(() => {
       telling = undefined;
-      told.textContent = `${say("fresh", fresh)}. ${where}`;
+      told.textContent = fresh ? `${say("fresh", fresh)}. ${where}` : where;
       fresh = 0;
       drawn.describe(`${say("picture")}. ${where}. ${say("touched")}${drawn.touched().map(name).join(", ")}`);
     }, TELL_EVERY_MS);
@@ -122,13 +122,14 @@ export function mountTrace(element) {
     if (playing) return;
     playing = true;
     while (waiting.length) {
-      const step = waiting.shift(), wrong = bad(step), row = rows.get(step.id)?.row;
+      const step = waiting.shift(), wrong = bad(step), row = rows.get(step.id)?.row, mine = source;
       row?.classList.add("now");
       for (const [from, to] of hops(step)) {
+        if (mine !== source) break; // another order
         if (from !== to) drawn.pulse(from, to, wrong);
-        drawn.touch(from, { show: !rows.size });
+        drawn.touch(from, {});
         await new Promise((done) => setTimeout(done, HOP_MS / Math.max(waiting.length / HURRY_AT, 1)));
-        drawn.touch(to, { show: true, bad: wrong });
+        if (mine === source) drawn.touch(to, { show: true, bad: wrong });
       }
       row?.classList.remove("now");
     }
