@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -17,9 +16,10 @@ from local import checks, operate, sam_local
 from local import shots as pictures
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
-from local.life import Watcher
 from local.shopper import Purchase, ShopFailed, Shopper
-from local.stack import running
+from local.stack import partition, running
+from local.trace import life
+from payments.times import utc_now
 
 app = typer.Typer(
     help="wxpay-serverless on this machine.",
@@ -219,20 +219,18 @@ def _lines(supervisor: "subprocess.Popen[str]") -> Iterator[dict[str, Any]]:
 
 
 def _first_payment(state: State) -> None:
-    started = time.monotonic()
-    grid = Grid("step", "function", "what changed", "ms", title="\nOne payment and its life")
+    started = utc_now()
+    grid = Grid("item", "what happened", "by", "ms", title="\nOne payment and its life")
     grid.columns[3].justify = "right"
-    dynamodb = client("dynamodb", state.aws_endpoint_url)
     try:
-        with (
-            Shopper(state.api_url, state.wechat_url, state.appid, "guest-1") as shopper,
-            Watcher(dynamodb, state.table, started) as watcher,
-        ):
-            purchase = shopper.buy(watcher=watcher)
+        with Shopper(state.api_url, state.wechat_url, state.appid, "guest-1") as shopper:
+            purchase = shopper.buy()
     except ShopFailed as error:
         operate.fail(f"the first payment failed at {error}; see {Home().folder}/emulator.log")
-    for step in sorted(watcher.steps, key=lambda step: step.at_ms):
-        grid.add_row(step.step, step.function, step.change, f"{step.at_ms:.0f}")
+    grid.add_row("USER", "guest-1 signed in", "login", f"{purchase.timings_ms['login']:.0f}")
+    for moment in life(partition(client("dynamodb", state.aws_endpoint_url), state.table, purchase.order_sn)):
+        ms = (moment.at - started).total_seconds() * 1000
+        grid.add_row(operate.short(moment.what), moment.happened, moment.by, f"{ms:.0f}")
     console.print(grid)
     if not purchase.complete:
         operate.fail(f"the first payment is not complete: {purchase.report()}")

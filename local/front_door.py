@@ -1,5 +1,5 @@
-"""One fixed address for phones and for WeChat: /api/... goes to the deployed API, byte for byte; the rest are the pages
-of `local/web`."""
+"""One fixed address for phones and for WeChat: /api/... goes to the deployed API, byte for byte; /live/... is the live
+trace; the rest are the pages of `local/web`."""
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
@@ -12,6 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from local.live import Live, Seen
+
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te"}
 TIMEOUT_S = 29  # the gateway's own is 30
@@ -19,18 +21,23 @@ TIMEOUT_S = 29  # the gateway's own is 30
 WEB = Path(__file__).parent / "web"
 
 
-def create_app(upstream: str, pages: Sequence[BaseRoute] = ()) -> Starlette:
-    """The ASGI app; `upstream` is the deployed API's address without a slash at the end, `pages` what the pages ask
-    for besides their files. `app.state.http` is the client for all of it."""
+def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = ()) -> Starlette:
+    """The ASGI app; `upstream` is the deployed API's address without a slash at the end, `live` sees what passes,
+    `pages` are what the pages ask for besides their files. `app.state.http` is the client for all of it."""
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as app.state.http:
+        session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        async with session as app.state.http, live.open():
             yield
 
     async def forward(request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1").removeprefix("/api")
+        with live.seen(request.method, path) as seen:
+            return await passed_on(request, path, seen)
+
+    async def passed_on(request: Request, path: str, seen: Seen) -> Response:
         query = request.scope["query_string"].decode("latin-1")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
@@ -43,10 +50,13 @@ def create_app(upstream: str, pages: Sequence[BaseRoute] = ()) -> Starlette:
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept"),
             ) as reply:
                 body = await reply.read()
+                seen.status, seen.body = reply.status, body
                 kept = {name: value for name, value in reply.headers.items() if name.lower() not in HOP_BY_HOP}
                 return Response(body, reply.status, kept)
         except (aiohttp.ClientError, TimeoutError) as error:
+            seen.status = 502
             return PlainTextResponse(f"the deployed API does not answer: {type(error).__name__}\n", 502)
 
     api = Route("/api/{path:path}", forward, methods=METHODS)
-    return Starlette(routes=[api, *pages, Mount("/", StaticFiles(directory=WEB, html=True))], lifespan=lifespan)
+    pages = [*live.routes(), *pages, Mount("/", StaticFiles(directory=WEB, html=True))]
+    return Starlette(routes=[api, *pages], lifespan=lifespan)

@@ -12,10 +12,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from local.home import Home, NotRunning
-from local.stack import NoStack, Stack, deployed, running
+from local.stack import NoStack, Stack, SweepFailed, deployed, partition, running
 from local.trace import life, promises
 from payments.case import Case, Resolution
-from payments.dynamodb import unwire, wire
 from payments.payment import parse_out_trade_no
 from payments.times import BEIJING, utc_now
 from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
@@ -68,13 +67,7 @@ def trace(
     """Print the whole life of an order, from one Query: states, calls, callbacks, messages, refunds, cases."""
     numbers = parse_out_trade_no(order_sn)
     on = chosen(stack, profile, region)
-    reply = on.client("dynamodb").query(
-        TableName=on.table_name,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=wire({":pk": f"ORDER#{numbers[0] if numbers else order_sn}"}),
-        ConsistentRead=True,
-    )
-    items = [unwire(item) for item in reply["Items"]]
+    items = partition(on.client("dynamodb"), on.table_name, numbers[0] if numbers else order_sn)
     if not items:
         fail(f"there is no order {order_sn}")
     moments = life(items)
@@ -90,14 +83,14 @@ def trace(
     for moment in moments:
         here = moment.at.astimezone(BEIJING)
         clock = f"{here:%H:%M:%S.%f}"[:-3] if here.date() == day else f"{here:%m-%d %H:%M:%S}"
-        grid.add_row(clock, _short(moment.what), moment.happened, moment.by)
+        grid.add_row(clock, short(moment.what), moment.happened, moment.by)
     console.print(grid)
     for due_at, sk in promises(items):
         at = f"{due_at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
-        console.print(f"The janitor looks at {_short(sk)} at {at} Beijing time.")
+        console.print(f"The janitor looks at {short(sk)} at {at} Beijing time.")
 
 
-def _short(sk: str) -> str:
+def short(sk: str) -> str:
     """A sort key without what stands beside it."""
     kind, _, name = sk.partition("#")
     return {"REFUND": f"REFUND {name.split('_', 1)[-1][:10]}", "NOTICE": kind, "CASE": kind}.get(kind, sk)
@@ -105,11 +98,10 @@ def _short(sk: str) -> str:
 
 def sweep(stack: StackName = None, profile: Profile = None, region: Region = None) -> None:
     """Let the janitor come now instead of at the next full minute."""
-    on = chosen(stack, profile, region)
-    reply = on.client("lambda").invoke(FunctionName=on.sweep_function, Payload=b"{}")
-    told = json.loads(reply["Payload"].read())
-    if "FunctionError" in reply:
-        fail(f"the janitor failed: {told.get('errorMessage', told)}")
+    try:
+        told = chosen(stack, profile, region).sweep()
+    except SweepFailed as failed:
+        fail(f"the janitor failed: {failed}")
     console.print(f"{told['orders']} orders looked at, {told['failed']} failed, {told['left']} left to the next run.")
 
 

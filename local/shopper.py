@@ -41,16 +41,6 @@ class Purchase:
         return asdict(self)
 
 
-class Onlooker:
-    """Hears what happens while a guest buys; this one does nothing with it."""
-
-    def note(self, step: str, function: str, change: str) -> None:
-        """A step has happened."""
-
-    def follow(self, order_sn: str) -> None:
-        """The order has its number."""
-
-
 class Shopper:
     """A phone with WeChat on it."""
 
@@ -67,17 +57,14 @@ class Shopper:
         self._api.close()
         self._wechat.close()
 
-    def buy(self, homestay_id: str = "lake-house", watcher: Onlooker | None = None) -> Purchase:
+    def buy(self, homestay_id: str = "lake-house") -> Purchase:
         """One order, from login to both messages. Raises ShopFailed."""
         purchase, started = Purchase(), time.monotonic()
-        watcher = watcher or Onlooker()
         try:
             self.login()
             self._lap(purchase, "login", started)
-            watcher.note("sign in", "login", f"token for {self.user}")
             step = time.monotonic()
             purchase.order_sn = self.order(homestay_id)["order_sn"]
-            watcher.follow(purchase.order_sn)
             self._lap(purchase, "order", step)
             step = time.monotonic()
             fields = self.prepay(purchase.order_sn)
@@ -85,10 +72,8 @@ class Shopper:
             self._lap(purchase, "prepay", step)
             step = time.monotonic()
             self.pay(fields)
-            watcher.note("pay", "WeChat", f"{purchase.out_trade_no} paid, callback on its way")
             self._lap(purchase, "pay", step)
             self._await_the_end(purchase, time.monotonic())
-            watcher.note("poll", "status_poll", f"order {purchase.order_status}, code {purchase.redeem_code}")
         except httpx.HTTPError as error:
             raise ShopFailed(f"no answer: {type(error).__name__} {error}") from error
         self._lap(purchase, "total", started)

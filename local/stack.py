@@ -9,7 +9,8 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import deploy
-from local.home import Home
+from local.home import Home, State
+from payments.dynamodb import unwire, wire
 from payments.table import Table
 
 QUEUES = {
@@ -21,8 +22,23 @@ QUEUES = {
 """The outputs of template.yaml, by function: its queue and its dead letters."""
 
 
+class SweepFailed(Exception):
+    """The janitor ended with an error; the text is its own."""
+
+
 class NoStack(Exception):
     """There is no such stack, or it cannot be asked; the text says why."""
+
+
+def partition(dynamodb: Any, table_name: str, order_sn: str) -> list[dict[str, Any]]:
+    """An order's items as plain values, from one consistent Query; empty if there is no such order."""
+    reply = dynamodb.query(
+        TableName=table_name,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues=wire({":pk": f"ORDER#{order_sn}"}),
+        ConsistentRead=True,
+    )
+    return [unwire(item) for item in reply["Items"]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,14 @@ class Stack:
     def table(self) -> Table:
         return Table(self.client("dynamodb"), self.table_name, "operator")
 
+    def sweep(self) -> dict[str, int]:
+        """The janitor comes now: orders looked at, failed, left. Raises SweepFailed."""
+        reply = self.client("lambda").invoke(FunctionName=self.sweep_function, Payload=b"{}")
+        told = json.loads(reply["Payload"].read())
+        if "FunctionError" in reply:
+            raise SweepFailed(str(told.get("errorMessage", told)))
+        return dict(told)
+
     def token_keys(self) -> list[str]:
         """The keys of our own tokens, from the app's secret."""
         secret = self.client("secretsmanager").get_secret_value(SecretId=self.app_secret)
@@ -48,7 +72,11 @@ class Stack:
 
 def running() -> Stack:
     """The laptop cloud. Raises NotRunning."""
-    state = Home().state()
+    return local(Home().state())
+
+
+def local(state: State) -> Stack:
+    """The laptop cloud of this state."""
     return Stack(
         client=lambda name: deploy.client(name, state.aws_endpoint_url),
         table_name=state.table,

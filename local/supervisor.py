@@ -12,16 +12,17 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import uvicorn
-from starlette.routing import BaseRoute
+from starlette.applications import Starlette
 
-from local import deploy, phone
+from local import deploy, phone, stack
 from local.emulator import Child, StartFailed, check_port, install_dependencies, start_emulator, start_wechat
 from local.front_door import create_app
 from local.home import AlreadyRunning, Home
+from local.live import Live
 from simulator.credentials import Credentials
 
 
@@ -51,6 +52,7 @@ class Supervisor:
         self._home, self._ports, self._lock = home, ports, lock
         self._children: list[Child] = []
         self._server: uvicorn.Server | None = None
+        self._live: Live | None = None
         self._started = time.monotonic()
 
     async def run(self) -> None:
@@ -69,7 +71,8 @@ class Supervisor:
             tell(ready=True)
             ends = [asyncio.create_task(child.process.wait()) for child in self._children]
             await asyncio.wait({stopped, front_door, *ends}, return_when=asyncio.FIRST_COMPLETED)
-            if self._server:
+            if self._server and self._live:
+                self._live.close()
                 self._server.should_exit = True
                 await front_door
         finally:
@@ -93,10 +96,13 @@ class Supervisor:
         self._step("template.yaml deployed")
         await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
         await asyncio.to_thread(deploy.seed, aws_url, outputs["TableName"])
+        state = deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
+        self._live = Live(stack.local(state), wechat_url)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
         pages = phone.routes(wechat_url, credentials.appid, templates)
-        front_door = await self._open_front_door(f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default", pages)
-        self._home.publish(deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url))
+        upstream = f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default"
+        front_door = await self._open_front_door(create_app(upstream, self._live, pages))
+        self._home.publish(state)
         self._step("secrets filled, catalogue seeded, front door open")
         return front_door
 
@@ -105,8 +111,7 @@ class Supervisor:
         self._children.append(child)  # before it is ready: whatever happens now, it will be stopped
         await child.ready()
 
-    async def _open_front_door(self, upstream: str, pages: Sequence[BaseRoute]) -> "asyncio.Task[None]":
-        app = create_app(upstream, pages)
+    async def _open_front_door(self, app: Starlette) -> "asyncio.Task[None]":
         self._server = _Server(uvicorn.Config(app, host="127.0.0.1", port=self._ports.front_door, log_level="warning"))
         task = asyncio.create_task(self._server.serve())
         while not self._server.started:

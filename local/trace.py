@@ -1,30 +1,82 @@
-"""The life of an order, told from the items of its partition: every state, call, message, refund and case. Pure."""
+"""The life of an order, told from the items of its partition: every state, call, message, refund and case. Pure.
+
+A moment has a stable `kind` with its facts, which pages translate, and says itself in English for the terminal.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from payments.events import TYPES
 from payments.payment import PREPAY_ID_LIFE
 from payments.times import of_millis
 
 MILLISECOND = timedelta(milliseconds=1)
+WECHAT = "wechat"
 Item = Mapping[str, Any]
+
+TEXT = {
+    "order.created": "WAIT_PAY, {fen} fen",
+    "order.closing": "is being cancelled",
+    "order.WAIT_USE": "WAIT_USE, paid by trade {paid_by}, redeem code",
+    "order.USED": "USED, redeemed by {used_by}",
+    "order.REFUNDED": "REFUNDED, {fen} fen back",
+    "order.back": "{fen} fen are back",
+    "payment.created": "NOTPAY, prepay is called, {fen} fen",
+    "payment.prepay_id": "prepay_id",
+    "payment.asked": "WeChat asked",
+    "payment.paid": "paid, transaction {transaction_id}",
+    "refund.created": "REQUESTED, {fen} fen, {origin}: {reason}",
+    "refund.console": "made in WeChat's console, {fen} fen, console",
+    "message": "message {template} {delivery}",
+    "shipping.created": "UPLOADING, the shipping record is sent",
+    "case.opened": "case opened, {fen} fen: {detail}",
+    "case.closed": "case closed: {resolution}, {reference}",
+}
+"""What the terminal says of each kind; of one that is not here, the state that was entered."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Moment:
-    """One thing that happened; `what` names the item's sort key."""
+    """One thing that happened. `what` names the item's sort key, or the call; `part` the function that did it, or
+    `wechat`; `who` a person, where one is known; `state` the status that was entered. `id` stays the same when more
+    gets known of it."""
 
     at: datetime
     what: str
-    happened: str
-    by: str = ""
+    id: str
+    kind: str
+    part: str = ""
+    who: str = ""
+    state: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def happened(self) -> str:
+        text = TEXT.get(self.kind, self.state).format_map(self.facts)
+        return f"{text}: {self.facts['why']}" if self.facts.get("why") else text
+
+    @property
+    def by(self) -> str:
+        return self.who or ("WeChat" if self.part == WECHAT else self.part.replace("_", "-"))
+
+    @property
+    def event(self) -> str:
+        """The type of the event that this change of state is (R9); empty if it is none."""
+        return TYPES.get(self.what.partition("#")[0], {}).get(self.state, "")
 
 
 def life(items: Iterable[Item]) -> list[Moment]:
     """All that is known of an order, in the order in which it happened. `items` are plain values of one partition."""
-    tellers = {"ORDER": _order, "PAYMENT": _payment, "REFUND": _refund, "NOTICE": _notice, "CASE": _case}
+    tellers = {
+        "ORDER": _order,
+        "PAYMENT": _payment,
+        "REFUND": _refund,
+        "NOTICE": _notice,
+        "SHIPPING": _shipping,
+        "CASE": _case,
+    }
     return sorted(
         moment for item in items for moment in tellers.get(item["sk"].partition("#")[0], lambda _: iter(()))(item)
     )
@@ -35,60 +87,76 @@ def promises(items: Iterable[Item]) -> list[tuple[datetime, str]]:
     return sorted((_at(item["due_at"]), item["sk"]) for item in items if "due_at" in item)
 
 
+def _moment(
+    item: Item, at: datetime, kind: str, part: str = "", who: str = "", state: str = "", **facts: Any
+) -> Moment:
+    name = f"{kind}/{facts['template']}" if "template" in facts else kind
+    return Moment(at, item["sk"], f"{item['sk']}/{name}", kind, part, who, state, facts)
+
+
 def _order(item: Item) -> Iterator[Moment]:
-    sk = item["sk"]
-    yield Moment(_at(item["created_at"]), sk, f"WAIT_PAY, {item['total_fen']} fen", "orders")
-    details = {
-        "closing": "is being cancelled",
-        "WAIT_USE": f"WAIT_USE, paid by trade {item.get('paid_by')}, redeem code",
-        "USED": f"USED, redeemed by {item.get('used_by')}",
-        "REFUNDED": f"REFUNDED, {item.get('refunded_fen')} fen back",
-    }
-    functions = {"WAIT_USE": "order-update", "USED": "merchant", "REFUNDED": "order-update", "EXPIRED": "sweep"}
+    yield _moment(
+        item, _at(item["created_at"]), "order.created", "orders", state="WAIT_PAY", fen=int(item["total_fen"])
+    )
+    functions = {"WAIT_USE": "order_update", "USED": "merchant", "REFUNDED": "order_update", "EXPIRED": "sweep"}
+    fen = int(item.get("refunded_fen", 0))
+    facts: dict[str, Any] = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
     for entry, moment in item["at"].items():
-        yield Moment(of_millis(int(moment)), sk, details.get(entry, entry), functions.get(entry, ""))
-    if "REFUNDED" not in item["at"] and item.get("refunded_fen"):
-        yield Moment(_latest(item), sk, f"{item['refunded_fen']} fen are back", "order-update")
+        state = "" if entry == "closing" else entry
+        yield _moment(item, of_millis(int(moment)), f"order.{entry}", functions.get(entry, ""), state=state, **facts)
+    if "REFUNDED" not in item["at"] and fen:
+        yield _moment(item, _latest(item), "order.back", "order_update", fen=fen)
 
 
 def _payment(item: Item) -> Iterator[Moment]:
-    sk = item["sk"]
-    yield Moment(_at(item["created_at"]), sk, f"NOTPAY, prepay is called, {item['total_fen']} fen", "create-prepay")
+    made, fen = _at(item["created_at"]), int(item["total_fen"])
+    yield _moment(item, made, "payment.created", "create_prepay", state="NOTPAY", fen=fen)
     if "prepay_expires_at" in item:
-        yield Moment(_at(item["prepay_expires_at"]) - PREPAY_ID_LIFE, sk, "prepay_id", "create-prepay")
+        yield _moment(item, _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE, "payment.prepay_id", "create_prepay")
     if "asked_at" in item:
-        yield Moment(_at(item["asked_at"]), sk, "WeChat asked", "status-poll")
+        yield _moment(item, _at(item["asked_at"]), "payment.asked", "status_poll")
     if "success_time" in item:
         # WeChat tells whole seconds: it was not before the prepay_id of the same second.
         paid = max(_at(item["success_time"]), _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE + MILLISECOND)
-        yield Moment(paid, sk, f"paid, transaction {item['transaction_id']}", "WeChat")
+        yield _moment(item, paid, "payment.paid", WECHAT, transaction_id=item["transaction_id"])
     for entry, moment in item["at"].items():
-        yield Moment(of_millis(int(moment)), sk, entry, item.get("learned_by", "") if entry == "SUCCESS" else "")
+        learned = item.get("learned_by", "").replace("-", "_") if entry == "SUCCESS" else ""
+        yield _moment(item, of_millis(int(moment)), f"payment.{entry}", learned, state=entry)
 
 
 def _refund(item: Item) -> Iterator[Moment]:
-    sk = item["sk"]
-    first = f"{item['amount_fen']} fen, {item['origin']}"
-    if item["origin"] == "console":
-        yield Moment(_at(item["created_at"]), sk, f"made in WeChat's console, {first}", "WeChat")
+    facts = {"fen": int(item["amount_fen"]), "origin": item["origin"], "reason": item["reason"]}
+    made, console = _at(item["created_at"]), item["origin"] == "console"
+    if console:
+        yield _moment(item, made, "refund.console", WECHAT, **facts)
     else:
-        yield Moment(_at(item["created_at"]), sk, f"REQUESTED, {first}: {item['reason']}", item["requested_by"])
+        part, who = ("merchant", item["requested_by"]) if item["origin"] == "merchant" else ("order_update", "")
+        yield _moment(item, made, "refund.created", part, who, "REQUESTED", **facts)
     for entry, moment in item["at"].items():
-        yield Moment(of_millis(int(moment)), sk, entry, "WeChat" if entry != "REFUSED" else "execute-refund")
+        part = WECHAT if entry != "REFUSED" else "execute_refund"
+        yield _moment(item, of_millis(int(moment)), f"refund.{entry}", part, state=entry)
 
 
 def _notice(item: Item) -> Iterator[Moment]:
     for template, message in item["messages"].items():
         at = of_millis(int(message["at"])) if "at" in message else _at(item["at"])
-        why = f": {message['why']}" if message.get("why") else ""
-        yield Moment(at, item["sk"], f"message {template} {message['state']}{why}", "notify-user")
+        facts = {"template": template, "delivery": message["state"], "why": message.get("why", "")}
+        yield _moment(item, at, "message", "notify_user", **facts)
+
+
+def _shipping(item: Item) -> Iterator[Moment]:
+    yield _moment(item, _at(item["upload_time"]), "shipping.created", "upload_shipping", state="UPLOADING")
+    for entry, moment in item["at"].items():
+        at, why = of_millis(int(moment)), item.get("why", "")
+        yield _moment(item, at, f"shipping.{entry}", "upload_shipping", state=entry, why=why)
 
 
 def _case(item: Item) -> Iterator[Moment]:
-    yield Moment(_at(item["opened_at"]), item["sk"], f"case opened, {item['amount_fen']} fen: {item['detail']}")
+    facts = {"fen": int(item["amount_fen"]), "detail": item["detail"], "case": item["kind"]}
+    yield _moment(item, _at(item["opened_at"]), "case.opened", **facts)
     if "resolution" in item:
-        told = f"case closed: {item['resolution']}, {item['reference']}"
-        yield Moment(_at(item["closed_at"]), item["sk"], told, item["closed_by"])
+        facts = {"resolution": item["resolution"], "reference": item["reference"]}
+        yield _moment(item, _at(item["closed_at"]), "case.closed", who=item["closed_by"], **facts)
 
 
 def _latest(item: Item) -> datetime:

@@ -18,7 +18,7 @@ from simulator.faults import due, wrong_answer
 from simulator.notification import Courier, probe, signature_headers
 from simulator.pay import WechatError
 from simulator.signing import seal
-from simulator.world import Fault, Trade, World
+from simulator.world import Call, Fault, Trade, World
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Decide = Callable[[Request, str], Awaitable[Any]]
@@ -135,8 +135,15 @@ class PayApi:
         return Route(path, endpoint, methods=[method])
 
     async def _answer(self, call: str, decide: Decide, request: Request) -> Response:
-        number = await _out_trade_no(request) if self._world.faults else ""
+        number = await self._out_trade_no(request)
+        with self._world.watched(call, number) as seen:
+            reply = await self._decided(call, decide, request, number, seen)
+            seen.status = reply.status_code
+        return reply
+
+    async def _decided(self, call: str, decide: Decide, request: Request, number: str, seen: Call) -> Response:
         before = due(self._world, call, out_trade_no=number)
+        seen.fault = before.answer if before else ""
         if before and (wrong := await wrong_answer(self._world, before)):
             return wrong
         try:
@@ -145,12 +152,14 @@ class PayApi:
                 self._pay(self._world.trades[number])
             told = await decide(request, mchid)
         except WechatError as error:
+            seen.code = str(error.body["code"])
             return JSONResponse(error.body, error.status, _request_id(error.internal))
         if call == "prepay" and before and before.answer == "paid_first":
             trade = self._world.prepay_ids[told["prepay_id"]]
             self._world.pay(trade)
             await self._courier.tell_first(trade)
         after = due(self._world, call, out_trade_no=number, after_effect=True)
+        seen.fault = after.answer if after else seen.fault
         if after and (wrong := await wrong_answer(self._world, after)):
             return wrong
         if isinstance(told, Response):
@@ -160,6 +169,15 @@ class PayApi:
         if told is None:
             return Response(status_code=204, headers=headers)
         return Response(body, headers=headers, media_type="application/json")
+
+    async def _out_trade_no(self, request: Request) -> str:
+        """Which trade a call is about, as far as its path or its body say."""
+        if "number" in request.path_params:
+            return str(request.path_params["number"])
+        if refund := self._world.refunds.get(request.path_params.get("out_refund_no", "")):
+            return refund.trade.out_trade_no
+        told = await drivers.json_or_none(request)
+        return str(told.get("out_trade_no", "")) if isinstance(told, dict) else ""
 
     def _pay(self, trade: Trade) -> None:
         if not trade.paid:
@@ -198,15 +216,6 @@ class PayApi:
         return signature_headers(self._world, body, serial=serial, private_key=key)
 
 
-async def _out_trade_no(request: Request) -> str:
-    """Which trade a call is about, as far as its path or its body say."""
-    if "number" in request.path_params:
-        return str(request.path_params["number"])
-    with contextlib.suppress(ValueError, AttributeError):
-        return str(json.loads(await request.body()).get("out_trade_no", ""))
-    return ""
-
-
 def _base_url(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
@@ -239,13 +248,30 @@ def _mini_program_routes(world: World) -> list[Route]:
 
         return decided
 
+    def about(body: dict[str, Any]) -> str:
+        """The openid that a message is for; the trade that shipping is about."""
+        key = body.get("order_key", body)
+        trade = world.transactions.get(str(key.get("transaction_id"))) if isinstance(key, dict) else None
+        return trade.out_trade_no if trade else str(body.get("touser", ""))
+
     def route(path: str, call: str, decide: Callable[[Request], Awaitable[mini_program.Reply]], method: str) -> Route:
         async def endpoint(request: Request) -> Response:
+            told = await drivers.json_or_none(request)
+            body = told if isinstance(told, dict) else {}
+            with world.watched(call, about(body), str(body.get("template_id", ""))) as seen:
+                reply = await decided(request, seen)
+                seen.status = reply.status_code
+            return reply
+
+        async def decided(request: Request, seen: Call) -> Response:
             before = due(world, call)
+            seen.fault = before.answer if before else ""
             if before and (wrong := await wrong_answer(world, before)):
                 return wrong
             reply = await decide(request)
+            seen.code = str(reply.get("errcode") or "")
             after = due(world, call, after_effect=True)
+            seen.fault = after.answer if after else seen.fault
             if after and (wrong := await wrong_answer(world, after)):
                 return wrong
             return PlainTextResponse(json.dumps(reply, ensure_ascii=False))

@@ -19,6 +19,12 @@ class Refused(Exception):
         super().__init__(f"requestPayment:fail {why}")
 
 
+def out_trade_no(world: World, request: Mapping[str, Any]) -> str:
+    """The number of the trade that a request is about; empty if there is none."""
+    trade = world.prepay_ids.get(str(request.get("package")).removeprefix("prepay_id="))
+    return trade.out_trade_no if trade else ""
+
+
 def open_cashier(world: World, request: Mapping[str, Any]) -> Trade:
     """The trade that the five fields (and appid, the app's own) let a user pay. Raises Refused."""
     for name in (*FIELDS, "appid"):

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from simulator import cashier, pay, refunds
 from simulator.clock import rfc3339
-from simulator.faults import FAULTS, BadFault, due, parse
+from simulator.faults import FAULTS, BadFault, call_off, due, parse
 from simulator.notification import Courier
 from simulator.world import Fault, Switches, Trade, World
 
@@ -65,15 +65,25 @@ def _phone_routes(world: World, courier: Courier) -> list[Route]:
             raise BadRequest('send {"user": "guest-1"}')
         return JSONResponse({"code": world.login_code(user)})
 
-    async def cashier_pay(request: Request) -> Response:
-        try:
-            trade = cashier.open_cashier(world, await body_of(request))
-        except cashier.Refused as refused:
-            return JSONResponse({"errMsg": str(refused)})
-        coupon = due(world, "cashier", out_trade_no=trade.out_trade_no, answer="coupon")
-        world.pay(trade, int(coupon.value) if coupon else 0)
+    def at_cashier(body: dict[str, Any], *, pays: bool) -> str:
+        with world.watched("cashier", cashier.out_trade_no(world, body)) as seen:
+            try:
+                trade = cashier.open_cashier(world, body)
+            except cashier.Refused as refused:
+                seen.code = str(refused)
+                return seen.code
+            seen.status = 200
+            if not pays:
+                seen.code = cashier.CANCELLED
+                return seen.code
+            coupon = due(world, "cashier", out_trade_no=trade.out_trade_no, answer="coupon")
+            seen.fault = coupon.answer if coupon else ""
+            world.pay(trade, int(coupon.value) if coupon else 0)
         courier.notify(trade)
-        return JSONResponse({"errMsg": cashier.OK})
+        return cashier.OK
+
+    async def cashier_pay(request: Request) -> Response:
+        return JSONResponse({"errMsg": at_cashier(await body_of(request), pays=True)})
 
     async def cashier_open(request: Request) -> Response:
         """What the app shows above the password pad, or why it shows none."""
@@ -85,11 +95,7 @@ def _phone_routes(world: World, courier: Courier) -> list[Route]:
         return JSONResponse(told)
 
     async def cashier_cancel(request: Request) -> Response:
-        try:
-            cashier.open_cashier(world, await body_of(request))
-        except cashier.Refused as refused:
-            return JSONResponse({"errMsg": str(refused)})
-        return JSONResponse({"errMsg": cashier.CANCELLED})
+        return JSONResponse({"errMsg": at_cashier(await body_of(request), pays=False)})
 
     async def user(request: Request) -> Response:
         body, found = await body_of(request), world.user(request.path_params["user"])
@@ -149,6 +155,13 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
     async def trade(request: Request) -> Response:
         return JSONResponse(_told(world, _known_trade(world, request).out_trade_no))
 
+    async def calls(request: Request) -> Response:
+        """What went over the wire for a trade, messages to its payer included, the oldest first."""
+        number = request.path_params["out_trade_no"]
+        found = world.trade(number)
+        about = [*world.calls.get(number, []), *(world.calls.get(found.openid, []) if found else [])]
+        return JSONResponse([asdict(call) for call in sorted(about, key=lambda call: call.n)])
+
     async def close(request: Request) -> Response:
         """The merchant closes a trade in WeChat's console."""
         found = _known_trade(world, request)
@@ -186,6 +199,10 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
     async def faults(request: Request) -> Response:
         if request.method == "POST":
             world.faults.append(parse(await body_of(request)))
+        elif request.method == "DELETE" and (which := dict(request.query_params)):
+            if set(which) != {"call", "answer"}:
+                raise BadRequest("all of them, or ?call=...&answer=... for those of one kind")
+            call_off(world, which["call"], which["answer"])
         elif request.method == "DELETE":
             world.faults.clear()
         return JSONResponse([_fault(fault) for fault in world.faults])
@@ -228,6 +245,7 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
     return [
         Route("/_sim/trades", trades),
         Route("/_sim/trades/{out_trade_no}", trade),
+        Route("/_sim/trades/{out_trade_no}/calls", calls),
         Route("/_sim/trades/{out_trade_no}/close", close, methods=["POST"]),
         Route("/_sim/trades/{out_trade_no}/refund", refund, methods=["POST"]),
         Route("/_sim/refunds/{refund_id}/elsewhere", elsewhere, methods=["POST"]),

@@ -108,6 +108,14 @@ def due(
     return None
 
 
+def call_off(world: World, call: str, answer: str) -> None:
+    """No more faults of this kind; how often they fired stays to be seen."""
+    mine = [fault for fault in world.faults if (fault.call, fault.answer) == (call, answer)]
+    world.faults = [fault for fault in world.faults if fault not in mine or fault.fired]
+    for fault in mine:
+        fault.times = fault.fired
+
+
 async def wrong_answer(world: World, fault: Fault) -> Response | None:
     """The response that stands in for the right one; None when that is only late, or changed elsewhere."""
     match fault.answer:

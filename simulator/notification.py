@@ -174,6 +174,8 @@ class Courier:
         copies, world = max(int(fault.value), 1), self._world
         match fault.answer:
             case "drop":
+                with world.watched("callback", notice.out_trade_no, notice.event_type) as seen:
+                    seen.fault = fault.answer
                 notice.attempts.append({"at": rfc3339(world.clock.now()), "status": 0, "error": "lost"})
                 return 0
             case "late":
@@ -183,12 +185,14 @@ class Courier:
                 self._held.append(held)
                 await held.wait()
             case "duplicate":
-                return [await self._post(about, notice, {}) for _ in range(copies)][-1]
+                return [await self._post(about, notice, {}, fault.answer) for _ in range(copies)][-1]
             case "at_once":
-                return (await asyncio.gather(*(self._post(about, notice, {}) for _ in range(copies))))[-1]
+                posts = (self._post(about, notice, {}, fault.answer) for _ in range(copies))
+                return (await asyncio.gather(*posts))[-1]
             case "signtest":
-                await self._post(about, notice, {}, as_probe=True)
-        return await self._post(about, notice, self._forgery(fault))
+                await self._post(about, notice, {}, fault.answer, as_probe=True)
+                return await self._post(about, notice, {})
+        return await self._post(about, notice, self._forgery(fault), fault.answer)
 
     def _forgery(self, fault: Fault) -> dict[str, Any]:
         """What `build` is told, so that the notice is wrong as asked for."""
@@ -209,7 +213,13 @@ class Courier:
         return forgeries.get(fault.answer, {})
 
     async def _post(
-        self, about: Trade | Refund, notice: Notice, changes: dict[str, Any], *, as_probe: bool = False
+        self,
+        about: Trade | Refund,
+        notice: Notice,
+        changes: dict[str, Any],
+        fault: str = "",
+        *,
+        as_probe: bool = False,
     ) -> int:
         """Freshly signed; the answer and how long it took stand in the notice."""
         notice_id = notice.id if self._world.switches.same_notice_id else str(uuid.uuid4())
@@ -217,19 +227,20 @@ class Courier:
         headers = probe(signed.headers) if as_probe else signed.headers
         attempt: dict[str, Any] = {"at": rfc3339(self._world.clock.now()), "status": 0}
         notice.attempts.append(attempt)
-        started = asyncio.get_running_loop().time()
-        try:
-            async with self._session().post(
-                notice.notify_url,
-                data=signed.body,
-                headers={"Content-Type": "application/json", "User-Agent": "Mozilla/4.0", **headers},
-                allow_redirects=False,
-            ) as reply:
-                attempt["answer"] = (await reply.content.read(1024)).decode(errors="replace")
-                attempt["status"] = reply.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            attempt["error"] = type(error).__name__
-        attempt["ms"] = round((asyncio.get_running_loop().time() - started) * 1000, 1)
+        with self._world.watched("callback", notice.out_trade_no, notice.event_type) as seen:
+            seen.fault = fault
+            try:
+                async with self._session().post(
+                    notice.notify_url,
+                    data=signed.body,
+                    headers={"Content-Type": "application/json", "User-Agent": "Mozilla/4.0", **headers},
+                    allow_redirects=False,
+                ) as reply:
+                    attempt["answer"] = (await reply.content.read(1024)).decode(errors="replace")
+                    attempt["status"] = seen.status = reply.status
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                attempt["error"] = seen.code = type(error).__name__
+        attempt["ms"] = seen.ms
         if attempt["status"] in ACKNOWLEDGED:
             notice.state = "delivered"
         return int(attempt["status"])

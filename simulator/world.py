@@ -1,11 +1,15 @@
 """All that the simulated WeChat knows: trades, users, tokens, notices, messages, and the faults that were asked for."""
 
+import contextlib
 import hashlib
+import itertools
 import random
 import re
 import secrets
 import string
+import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.bills import Bill
 
 KEEP = 10_000
+KEEP_CALLS = 100
 PREPAY_ID_LIFE_S = 2 * 3600
 UNPAID_LIFE_S = 7 * 24 * 3600
 _ALPHANUMERIC = string.ascii_letters + string.digits
@@ -98,6 +103,20 @@ class Notice:
 
 
 @dataclass(slots=True, kw_only=True)
+class Call:
+    """One call over the wire, to WeChat or from it, for those who watch. `at`: seconds since 1970 by the real clock."""
+
+    n: int
+    call: str  # as in `faults`, and `cashier`, `callback`
+    at: float
+    detail: str = ""  # event_type of a callback, template_id of a message
+    fault: str = ""  # the answer of the fault that it met
+    status: int = 0  # HTTP; 0: no answer
+    code: str = ""  # WeChat's own word when it says no
+    ms: float | None = None  # None: under way
+
+
+@dataclass(slots=True, kw_only=True)
 class User:
     name: str
     openid: str
@@ -147,6 +166,7 @@ class World:
         self.credentials = credentials
         self.clock = clock or Clock()
         self.keep = keep
+        self._calls = itertools.count(1)
         self.reset()
 
     def reset(self) -> None:
@@ -159,6 +179,7 @@ class World:
         self.bills: dict[str, Bill] = {}
         self.notices: deque[Notice] = deque(maxlen=self.keep)
         self.messages: deque[dict[str, Any]] = deque(maxlen=self.keep)
+        self.calls: dict[str, list[Call]] = {}  # by out_trade_no; messages by openid
         self.users: dict[str, User] = {}  # by openid
         self.codes: dict[str, tuple[str, float]] = {}  # login code -> (openid, issued at)
         self.used_codes: dict[str, None] = {}
@@ -182,6 +203,23 @@ class World:
         self.codes[code] = (self.user(name).openid, self.clock.now())
         return code
 
+    # --- calls
+
+    @contextlib.contextmanager
+    def watched(self, call: str, about: str, detail: str = "") -> Iterator[Call]:
+        """Remembers a call while it runs and after it, the newest hundred of each `about`: a trade or an openid."""
+        seen = Call(n=next(self._calls), call=call, at=time.time(), detail=detail)
+        if about:
+            known = self.calls.setdefault(about, [])
+            known.append(seen)
+            del known[:-KEEP_CALLS]
+            if len(self.calls) > 2 * self.keep:
+                self.calls.pop(next(iter(self.calls)))
+        try:
+            yield seen
+        finally:
+            seen.ms = round((time.time() - seen.at) * 1000, 1)
+
     # --- trades
 
     def add(self, trade: Trade) -> None:
@@ -189,6 +227,7 @@ class World:
         self.trades[trade.out_trade_no] = trade
         if len(self.trades) > self.keep:
             oldest = self.trades.pop(next(iter(self.trades)))
+            self.calls.pop(oldest.out_trade_no, None)
             self.transactions.pop(oldest.transaction_id, None)
             for prepay_id in oldest.prepay_ids:
                 self.prepay_ids.pop(prepay_id, None)

@@ -151,6 +151,37 @@ def test_a_reply_can_be_lost_after_the_refund_was_accepted(wechat: Wechat, shop:
     assert "R1" in wechat.world.refunds
 
 
+def test_every_call_of_a_trade_is_remembered(wechat: Wechat, shop: Shop) -> None:
+    """What came and what went out, with its fault; nothing of another trade, and no openid."""
+    wechat.fault("callback", "drop")
+    wechat.fault("query", "500")
+    shop.pay()
+    wait_for(lambda: wechat.world.notices[0].attempts)
+    wechat.world.clock.advance(15)
+    shop.awaits(1)
+    path = f"/v3/pay/transactions/out-trade-no/TEST0001?mchid={wechat.world.credentials.mchid}"
+    assert [shop.merchant.send("GET", path).status_code for _ in range(2)] == [500, 200]
+    refund = REFUND | {"out_trade_no": "TEST0001"}
+    assert shop.merchant.send("POST", "/v3/refund/domestic/refunds", refund).status_code == 200
+    assert shop.merchant.send("POST", "/v3/refund/domestic/refunds", refund | {"reason": "x"}).status_code == 400
+    assert shop.merchant.send("GET", "/v3/refund/domestic/refunds/R1").status_code == 200
+    shop.pay("TEST0002")
+    told = httpx.get(f"{wechat.base_url}/_sim/trades/TEST0001/calls").json()
+    assert [(call["call"], call["fault"], call["status"], call["code"]) for call in told] == [
+        ("prepay", "", 200, ""),
+        ("cashier", "", 200, ""),
+        ("callback", "drop", 0, ""),
+        ("callback", "", 204, ""),
+        ("query", "500", 500, ""),
+        ("query", "", 200, ""),
+        ("refund", "", 200, ""),
+        ("refund", "", 400, "INVALID_REQUEST"),
+        ("query_refund", "", 200, ""),
+    ]
+    assert all(call["ms"] >= 0 for call in told)
+    assert httpx.get(f"{wechat.base_url}/_sim/trades/NOBODY/calls").json() == []
+
+
 # --- notices
 
 

@@ -8,13 +8,16 @@ import pytest
 
 from local import phone
 from local.front_door import create_app
+from local.live import Live
+from local.stack import Stack
 
 NOWHERE = "http://127.0.0.1:9"
+STACK = Stack(client=lambda _: None, table_name="", queues={}, dlqs={}, app_secret="", sweep_function="")
 
 
 def ask(method: str, path: str, body: Any = None) -> httpx.Response:
     async def asked() -> httpx.Response:
-        app = create_app(NOWHERE, phone.routes(NOWHERE, "wx1", ["T1", "T2", "T3"]))
+        app = create_app(NOWHERE, Live(STACK, NOWHERE), phone.routes(NOWHERE, "wx1", ["T1", "T2", "T3"]))
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),

@@ -9,7 +9,7 @@ from payments.notice import Delivery, Message, Notice
 from payments.order import OrderStatus
 from payments.payment import PREPAY_ID_LIFE, PaymentStatus
 from payments.refund import RefundOrigin, RefundStatus, automatic_refund
-from payments.times import millis
+from payments.times import iso, millis
 from tests.examples import NOW, ORDER_SN, order, payment, trade
 
 
@@ -65,6 +65,12 @@ def test_everything_that_happened_stands_in_its_order() -> None:
         {"sk": "ORDER", **plain(paid)},
         {"sk": "PAYMENT#1", **plain(settled)},
         {"sk": "NOTICE#order.paid", **plain(notice)},
+        {
+            "sk": "SHIPPING#1",
+            "upload_time": iso(NOW + timedelta(seconds=4.2)),
+            "why": "errcode 10060023",
+            "at": {"UPLOADED": later(4.4)},
+        },
         {"sk": "CASE#mispaid#4200", **plain(case)},
         {"sk": "SOMETHING#new"},
     ]
@@ -80,6 +86,8 @@ def test_everything_that_happened_stands_in_its_order() -> None:
         ("WAIT_USE", "order-update"),
         ("message order_confirmed refused", "notify-user"),
         ("USED", "merchant"),
+        ("UPLOADING", "upload-shipping"),
+        ("UPLOADED", "upload-shipping"),
         ("REQUESTED", "order-update"),
         ("PROCESSING", "WeChat"),
         ("SUCCESS", "WeChat"),
