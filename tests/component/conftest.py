@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -137,15 +138,23 @@ def dynamodb(aws: None) -> "DynamoDBClient":
     return boto3.client("dynamodb")
 
 
+@cache
+def template() -> dict[str, Any]:
+    """template.yaml, as plain values."""
+    return dict(json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0])))
+
+
+def default(parameter: str) -> str:
+    return str(template()["Parameters"][parameter]["Default"])
+
+
 @pytest.fixture
 def table(dynamodb: "DynamoDBClient") -> Table:
     """The table as template.yaml has it."""
-    template, _ = cfnlint.decode.decode("template.yaml")
-    assert template is not None
-    properties = json.loads(json.dumps(template["Resources"]["Table"]["Properties"]))
+    properties = template()["Resources"]["Table"]["Properties"]
     wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification")
     arguments = {name: properties[name] for name in wanted}
-    arguments["StreamSpecification"]["StreamEnabled"] = True
+    arguments["StreamSpecification"] = arguments["StreamSpecification"] | {"StreamEnabled": True}
     dynamodb.create_table(TableName="table", **arguments)
     return Table(dynamodb, "table")
 
@@ -183,6 +192,10 @@ def shop(
         "ORDER_CONFIRMED_TEMPLATE_ID": "template-confirmed",
         "CHECK_IN_CODE_TEMPLATE_ID": "template-code",
         "REFUND_TEMPLATE_ID": "template-refund",
+        "ORDER_CONFIRMED_FIELDS": default("OrderConfirmedFields"),
+        "CHECK_IN_CODE_FIELDS": default("CheckInCodeFields"),
+        "REFUND_FIELDS": default("RefundFields"),
+        "MESSAGE_PAGE": default("MessagePage"),
         "WECHAT_PAY_SECRET_ARN": client.create_secret(Name="pay", SecretString=json.dumps(secret))["ARN"],
         "MINI_PROGRAM_SECRET_ARN": client.create_secret(Name="app", SecretString=json.dumps(app_secret))["ARN"],
     }.items():

@@ -13,10 +13,12 @@ from typing import Any
 import cfnlint.decode
 import pytest
 
+from functions.notify_user.app import MAX_WHY
 from payments.business.homestay import MAX_REMARK, MAX_TITLE, Homestay, Stay
 from payments.case import Case, Resolution
 from payments.dynamodb import plain
 from payments.events import TYPES
+from payments.message import VALUES
 from payments.notice import Delivery, Message, Notice
 from payments.order import MAX_HINTS, OrderStatus
 from payments.payment import PaymentStatus
@@ -207,8 +209,9 @@ def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(
         "publish(": {"TOPIC_ARN"},
     }.items():
         read |= names if helper in app else set()
-    if '_TEMPLATE_ID"' in app:
-        read |= {"ORDER_CONFIRMED_TEMPLATE_ID", "CHECK_IN_CODE_TEMPLATE_ID", "REFUND_TEMPLATE_ID"}
+    for suffix in ("_TEMPLATE_ID", "_FIELDS"):
+        if f'{suffix}"' in app:
+            read |= {f"{template.upper()}{suffix}" for template in VALUES}
     declared = set(FUNCTIONS[function]["Environment"]["Variables"]) - {"POWERTOOLS_SERVICE_NAME"}
     assert declared == read
     secrets = {name for name in declared if re.search("KEY|TOKEN|SECRET|PASSWORD", name)}
@@ -467,7 +470,7 @@ ITEMS = {
             attempt="a" * 12,
             at=NOW,
             messages=dict.fromkeys(
-                ("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * 60, at=millis(NOW))
+                ("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * MAX_WHY, at=millis(NOW))
             ),
         )
     ),
