@@ -91,6 +91,9 @@ def _told(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, str, str]
             return [("payment", by, f"{name} {status}")]
         if "prepay_id" in new and "prepay_id" not in old:
             return [("prepay", "create_prepay", f"{name} prepay_id stored")]
+    elif name.startswith("SHIPPING#"):
+        if status != old.get("status"):
+            return [("shipping", "upload_shipping", f"{name} {status}")]
     elif name.startswith("NOTICE#"):
         before = old.get("messages", {})
         return [

@@ -24,7 +24,14 @@ class Moment:
 
 def life(items: Iterable[Item]) -> list[Moment]:
     """All that is known of an order, in the order in which it happened. `items` are plain values of one partition."""
-    tellers = {"ORDER": _order, "PAYMENT": _payment, "REFUND": _refund, "NOTICE": _notice, "CASE": _case}
+    tellers = {
+        "ORDER": _order,
+        "PAYMENT": _payment,
+        "REFUND": _refund,
+        "NOTICE": _notice,
+        "SHIPPING": _shipping,
+        "CASE": _case,
+    }
     return sorted(
         moment for item in items for moment in tellers.get(item["sk"].partition("#")[0], lambda _: iter(()))(item)
     )
@@ -82,6 +89,13 @@ def _notice(item: Item) -> Iterator[Moment]:
         at = of_millis(int(message["at"])) if "at" in message else _at(item["at"])
         why = f": {message['why']}" if message.get("why") else ""
         yield Moment(at, item["sk"], f"message {template} {message['state']}{why}", "notify-user")
+
+
+def _shipping(item: Item) -> Iterator[Moment]:
+    yield Moment(_at(item["upload_time"]), item["sk"], "UPLOADING, shipping is recorded", "upload-shipping")
+    why = f", {item['why']}" if "why" in item else ""
+    for entry, moment in item["at"].items():
+        yield Moment(of_millis(int(moment)), item["sk"], entry + why, "upload-shipping")
 
 
 def _case(item: Item) -> Iterator[Moment]:

@@ -14,6 +14,7 @@ from typing import Any
 import requests
 
 from payments.settings import app_secret, setting, table
+from payments.shipping import NOT_FOUND
 from payments.table import AccessToken, Table
 
 TIMEOUT_S = (2.0, 4.0)
@@ -111,6 +112,24 @@ class MiniProgram:
             self._with_token(path, body, now)
             return False
         return True
+
+    def upload_shipping(self, body: Mapping[str, Any], now: datetime) -> None:
+        """Records that an order is shipped (`Shipping.body`). Raises ApiRefused, NotReached, PerhapsDone."""
+        self._with_token("/wxa/sec/order/upload_shipping_info", body, now)
+
+    def order_state(self, transaction_id: str, now: datetime) -> int | None:
+        """order_state of a paid trade in order management; None: it does not know the trade (yet).
+
+        Raises NotReached, PerhapsDone.
+        """
+        try:
+            reply = self._with_token("/wxa/sec/order/get_order", {"transaction_id": transaction_id}, now)
+        except ApiRefused as refused:
+            if refused.errcode == NOT_FOUND:
+                return None
+            raise NotReached(f"get_order: errcode {refused.errcode}") from None
+        state = (reply.get("order") or {}).get("order_state")
+        return state if isinstance(state, int) else None
 
     def _with_token(self, path: str, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         """One call with the access token; a token that WeChat no longer takes is replaced once.
