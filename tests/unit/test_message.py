@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import cfnlint.decode
@@ -104,10 +105,9 @@ def test_everything_that_a_mapping_allows_is_taken_by_wechat() -> None:
         assert set(SAID[template]) == set(kinds)
         for value in kinds:
             for kind in TYPES:
-                try:
-                    data = written(template, f"{value}={kind}1")
-                except BadMapping:
+                if not fits(template, f"{value}={kind}1"):
                     continue
+                data = written(template, f"{value}={kind}1")
                 assert re.fullmatch(_RULES[kind], data[f"{kind}1"]), (template, value, kind, data)
                 written_fields += 1
     assert written_fields > 40
@@ -167,6 +167,24 @@ def test_a_template_id_that_was_not_filled_in_is_refused_by_the_deployment() -> 
         assert re.fullmatch(pattern, "QIJPmfxaNqYzSjOlXGk1T6Xfw94JwbSPuOd3u_hi3WE")
         for bad in ("", "REPLACE", "two words"):
             assert not re.fullmatch(pattern, bad)
+
+
+def test_the_page_on_deploying_lists_every_value_with_its_types() -> None:
+    page = Path("docs/deploy-aws.md").read_text().partition("## Messages")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.*`) \| [^|]* \| (`.*`) \|$", page, re.MULTILINE)
+    told = {value: set(re.findall(r"\w+", types)) for values, types in rows for value in re.findall(r"\w+", values)}
+    for template, kinds in VALUES.items():
+        assert f"`{default(template)}`" in page
+        for value in kinds:
+            assert told[value] == {kind for kind in TYPES if fits(template, f"{value}={kind}1")}, value
+    assert set(told) == {value for kinds in VALUES.values() for value in kinds}
+
+
+def fits(template: str, mapping: str) -> bool:
+    try:
+        return bool(parse_fields(template, mapping))
+    except BadMapping:
+        return False
 
 
 # --- the page
