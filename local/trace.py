@@ -92,7 +92,7 @@ def _notice(item: Item) -> Iterator[Moment]:
 
 
 def _shipping(item: Item) -> Iterator[Moment]:
-    yield Moment(_at(item["upload_time"]), item["sk"], "UPLOADING, shipping is recorded", "upload-shipping")
+    yield Moment(_at(item["upload_time"]), item["sk"], "UPLOADING, the shipping record is sent", "upload-shipping")
     why = f", {item['why']}" if "why" in item else ""
     for entry, moment in item["at"].items():
         yield Moment(of_millis(int(moment)), item["sk"], entry + why, "upload-shipping")

@@ -212,7 +212,7 @@ def test_what_wechat_cannot_do_now_comes_again(shop: Shop, used: tuple[str, Any]
     assert_recorded_once(shop, order_sn)
 
 
-@pytest.mark.parametrize("errcode", [10060001, 10060012, 10060019, 40164, 48001])
+@pytest.mark.parametrize("errcode", [10060001, 10060012, 10060019, 268485216, 40164, 48001])
 def test_what_is_not_about_the_order_is_never_its_last_word(shop: Shop, used: tuple[str, Any], errcode: int) -> None:
     order_sn, event = used
     answers(shop, errcode)

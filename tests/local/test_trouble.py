@@ -156,7 +156,7 @@ def test_a_redeemed_order_is_recorded_as_shipped(cloud: Cloud, folder: Path) -> 
     assert cloud.api.post("/merchant/redemptions", json={"code": code}, headers=cloud.staff()).status_code == 200
     eventually(lambda: cloud.order(order_sn).get("SHIPPING#1", {}).get("status") == "UPLOADED")
     told = dev(folder, "trace", order_sn).stdout
-    assert "shipping is recorded" in told
+    assert "the shipping record is sent" in told
     assert "UPLOADED" in told
     cloud.check()
 

@@ -115,7 +115,7 @@ def look_after_redemption(order: Order, record: ShippingRecord, now: datetime) -
 
 # --- what WeChat says
 
-SHIPPED_ALREADY, UNCHANGED, NOT_FOUND = 10060002, 10060023, 10060001
+SHIPPED_ALREADY, UNCHANGED, NOT_FOUND, NO_LATER_TIME = 10060002, 10060023, 10060001, 268485216
 
 DONE = {SHIPPED_ALREADY, UNCHANGED}
 """It is recorded: by us before, or by someone else."""
@@ -129,9 +129,12 @@ ABOUT_ORDERS = 10_000_000
 
 
 def final(errcode: int) -> bool:
-    """Whether a refusal is WeChat's last word on this order. NOT_FOUND is not: right after the payment WeChat does not
-    find it yet."""
-    return errcode >= ABOUT_ORDERS and errcode != NOT_FOUND
+    """Whether a refusal is WeChat's last word on this order.
+
+    NOT_FOUND is not: right after the payment WeChat does not find it yet. Nor is NO_LATER_TIME: our times are well
+    formed, so a record is there already, and the next try finds it.
+    """
+    return errcode >= ABOUT_ORDERS and errcode not in {NOT_FOUND, NO_LATER_TIME}
 
 
 def refusal_case(shipping: Shipping, errcode: int, now: datetime) -> Case:
