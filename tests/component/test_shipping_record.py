@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from functions.order_update import app as order_update
 from functions.upload_shipping import app as upload_shipping
 from payments import settings
 from payments.mini_program import MiniProgram
@@ -96,6 +97,23 @@ def test_off_nothing_of_it_happens(shop: Shop) -> None:
     assert due > shop.collection(order_sn).order.created_at
     assert shop.collection(order_sn).order.due_at is None
     shop.check()
+
+
+def test_an_order_that_is_only_paid_is_not_recorded_where_redemption_counts(shop: Shop) -> None:
+    """A message from before the parameter was changed."""
+    _, order_sn = shop.paid_order()
+    shop.later(seconds=INDEX_LAG_S)
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    (succeeded,) = shop.events()
+    assert shop.deliver(order_update, succeeded) == []
+    (event,) = shop.events()
+    assert event["type"] == "order.paid"
+    shop.records_shipping("on_redemption")
+    assert shop.deliver(upload_shipping, event) == []
+    assert (shop.sort_keys("SHIPPING#"), at_wechat(shop, order_sn)) == ([], None)
+    shop.records_shipping("on_payment")
+    assert shop.deliver(upload_shipping, event) == []
+    assert_recorded_once(shop, order_sn)
 
 
 def test_an_order_that_is_refunded_needs_no_record(shop: Shop, used: tuple[str, Any]) -> None:
