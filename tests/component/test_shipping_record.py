@@ -327,6 +327,19 @@ def test_redeeming_promises_a_look_within_minutes(shop: Shop) -> None:
     assert_recorded_once(shop, order_sn)
 
 
+def test_what_the_janitor_publishes_may_get_lost_too(shop: Shop) -> None:
+    shop.records_shipping("on_redemption")
+    order_sn = redeemed(shop)
+    shop.lose_events()
+    shop.later(minutes=5)
+    shop.sweep()
+    assert [event["type"] for event in shop.events()] == ["order.used"]  # and nobody hears of it
+    assert shop.collection(order_sn).order.due_at is not None
+    shop.come_to_rest()
+    assert_recorded_once(shop, order_sn)
+    assert shop.collection(order_sn).order.due_at is None
+
+
 def test_two_at_once_send_the_same(shop: Shop, used: tuple[str, Any]) -> None:
     """One has put the record and not heard of WeChat yet when the other comes."""
     order_sn, event = used
