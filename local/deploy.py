@@ -114,7 +114,8 @@ def _why(cloudformation: "CloudFormationClient") -> str:
 
 
 def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, public_url: str) -> dict[str, str]:
-    """What differs between this machine and AWS: addresses, and a little patience of the queues."""
+    """What differs between this machine and AWS: addresses, a little patience of the queues, and that shipping is
+    recorded, so that all functions are there."""
     return {
         "Environment": "local",
         "Appid": credentials.appid,
@@ -127,6 +128,7 @@ def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, publi
         "CheckInCodeTemplateId": "kmm-maRr6v_9eMxEPpj-5clJ2YW_EFpd8-ngyYk63e4",
         "RefundTemplateId": "r3fUnd_mQ2vX8sT1kLw9ZbNc5YhJp0aEoDgIuRtSfVx",
         "MiniprogramState": "developer",
+        "ShippingRecord": "on_redemption",
         "QueueVisibilityTimeout": "3",
         "MaxReceiveCount": "3",
     }
@@ -167,11 +169,13 @@ def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat
             "order_update": outputs["OrderUpdateQueueUrl"],
             "execute_refund": outputs["ExecuteRefundQueueUrl"],
             "notify_user": outputs["NotifyUserQueueUrl"],
+            "upload_shipping": outputs["UploadShippingQueueUrl"],
         },
         dlqs={
             "order_update": outputs["OrderUpdateDlqUrl"],
             "execute_refund": outputs["ExecuteRefundDlqUrl"],
             "notify_user": outputs["NotifyUserDlqUrl"],
+            "upload_shipping": outputs["UploadShippingDlqUrl"],
             "publish_events": outputs["StreamDlqUrl"],
         },
         sweep_function=outputs["SweepFunctionName"],

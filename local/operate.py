@@ -26,7 +26,9 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for
 StackName = Annotated[str | None, typer.Option("--stack", help="A stack on AWS; left out: the running laptop cloud.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile of the stack.")]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region of the stack.")]
-Queue = Annotated[str, typer.Argument(help="order_update, execute_refund, notify_user or publish_events.")]
+Queue = Annotated[
+    str, typer.Argument(help="order_update, execute_refund, notify_user, upload_shipping or publish_events.")
+]
 
 HIDDEN_S = 10
 """How long a message that is only looked at stays invisible to others."""
@@ -200,6 +202,7 @@ ADVICE = {
     "refund_closed": "WeChat gave the refund up: refund again (late or second money: POST /merchant/cases/.../refund).",
     "refund_refused": "WeChat will not do this refund: look at the balance and at what was refunded before.",
     "refund_stalled": "The refund is on its way for seven days: ask WeChat.",
+    "shipping_refused": "WeChat does not take the shipping record: ship it by hand in the mini-program's console.",
 }
 
 

@@ -38,6 +38,7 @@ def write_variables(home: Home, state: State, host: str) -> Path:
         "CHECK_IN_CODE_TEMPLATE_ID": chosen["CheckInCodeTemplateId"],
         "REFUND_TEMPLATE_ID": chosen["RefundTemplateId"],
         "MINIPROGRAM_STATE": chosen["MiniprogramState"],
+        "SHIPPING_RECORD": chosen["ShippingRecord"],
     }
     path = home.folder / "sam-local.json"
     path.write_text(json.dumps({"Parameters": variables}, indent=1) + "\n")

@@ -17,9 +17,13 @@ QUEUES = {
     "order_update": ("OrderUpdateQueueUrl", "OrderUpdateDlqUrl"),
     "execute_refund": ("ExecuteRefundQueueUrl", "ExecuteRefundDlqUrl"),
     "notify_user": ("NotifyUserQueueUrl", "NotifyUserDlqUrl"),
+    "upload_shipping": ("UploadShippingQueueUrl", "UploadShippingDlqUrl"),
     "publish_events": ("", "StreamDlqUrl"),
 }
 """The outputs of template.yaml, by function: its queue and its dead letters."""
+
+SHIPPING = "upload_shipping"
+"""Is there only where ShippingRecord is on."""
 
 
 class SweepFailed(Exception):
@@ -95,12 +99,13 @@ def deployed(name: str, profile: str | None, region: str | None) -> Stack:
     except (BotoCoreError, ClientError) as error:
         raise NoStack(f"stack {name} cannot be read: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
+    functions = {name: urls for name, urls in QUEUES.items() if name != SHIPPING or urls[0] in outputs}
     try:
         return Stack(
             client=lambda service: session.client(service, config=deploy.CALLS),  # type: ignore[call-overload]
             table_name=outputs["TableName"],
-            queues={function: outputs[queue] for function, (queue, _) in QUEUES.items() if queue},
-            dlqs={function: outputs[dlq] for function, (_, dlq) in QUEUES.items()},
+            queues={function: outputs[queue] for function, (queue, _) in functions.items() if queue},
+            dlqs={function: outputs[dlq] for function, (_, dlq) in functions.items()},
             app_secret=outputs["MiniProgramSecretArn"],
             sweep_function=outputs["SweepFunctionName"],
         )

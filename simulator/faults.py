@@ -40,6 +40,7 @@ FAULTS: dict[str, dict[str, str]] = {
         "busy": "errcode -1",
         "token_invalidated": "40001: the access token was taken back under us",
         "refused": "43101: the user refuses",
+        "no_page": "41030: the released version has no such page; only of a message that names one",
     },
     "cashier": {
         "coupon": "a coupon of `value` fen: payer_total < total",
@@ -62,6 +63,9 @@ FAULTS: dict[str, dict[str, str]] = {
     },
 }
 """What can go wrong, by call: the answers and what they mean."""
+
+BY_NAME = {"no_page"}
+"""What only the call itself can tell to be due: it asks for it by its name."""
 
 _SCOPE = {field.name for field in fields(Fault) if field.init} - {"call", "answer", "fired"}
 
@@ -99,7 +103,7 @@ def due(
     for fault in world.faults:
         if fault.call != call or fault.after_effect is not after_effect or fault.fired >= fault.times:
             continue
-        if answer not in ("", fault.answer):
+        if answer not in ("", fault.answer) or (not answer and fault.answer in BY_NAME):
             continue
         if fault.out_trade_no not in ("", out_trade_no) or fault.chance.random() >= fault.probability:
             continue

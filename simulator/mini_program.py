@@ -5,6 +5,7 @@ import secrets
 from typing import Any
 
 from simulator.clock import rfc3339
+from simulator.faults import due
 from simulator.world import World
 
 CODE_LIFE_S = 300
@@ -29,6 +30,10 @@ _RULES = {
     "phrase": r"[\u4e00-\u9fff]{1,5}",
 }
 """What WeChat takes in a field, by the letters of its name (`thing1`, `amount2`)."""
+
+
+_PAGE = re.compile(r"[\w-][\w/.-]*(\?[^\s?#]*)?", re.ASCII)
+"""A path of app.json: no slash in front, no address."""
 
 
 def code2session(world: World, query: dict[str, str]) -> Reply:
@@ -89,13 +94,18 @@ def send_message(world: World, access_token: str, body: Any) -> Reply:
         return error(47001, "miniprogram_state is wrong")
     if issue := _wrong_field(body.get("data")):
         return error(47003, f"argument invalid! {issue}")
+    page = body.get("page")
+    if page is not None and not isinstance(page, str):
+        return error(47001, "page is no text")
+    if page and (not _PAGE.fullmatch(page) or due(world, "send", answer="no_page")):
+        return error(41030, "invalid page")
     left = user.quota.get(body["template_id"], 1)
     if user.refuses_messages or left < 1:
         return error(43101, "user refuse to accept the msg")
     if body["template_id"] in user.quota:
         user.quota[body["template_id"]] = left - 1
     sent = {"at": rfc3339(world.clock.now()), "user": user.name, "openid": user.openid}
-    world.messages.append(sent | {name: body[name] for name in ("template_id", "data")})
+    world.messages.append(sent | {name: body[name] for name in ("template_id", "data", "page") if name in body})
     return {"errcode": 0, "errmsg": "ok", "msgid": len(world.messages)}
 
 

@@ -22,7 +22,8 @@ from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStat
 from payments.payment import parse_out_trade_no
 from payments.problems import Api, Body, OrderSn, Problem, invalid, not_found
 from payments.refund import GIVEN_UP, MAX_REASON, Refund, RefundOrigin, automatic_refund, merchant_refund
-from payments.settings import table
+from payments.settings import shipping_record, table
+from payments.shipping import look_after_redemption
 from payments.table import Collection
 from payments.times import utc_now
 from payments.tokens import EVERY_BUSINESS, Role
@@ -215,7 +216,8 @@ def redeem(body: Redemption) -> OrderOut:
         raise not_found()
     order = orders[0]
     attempt = secrets.token_urlsafe(9)
-    standing = table().redeem(order.order_sn, staff["user_id"], attempt)
+    look = look_after_redemption(order, shipping_record(), utc_now())
+    standing = table().redeem(order.order_sn, staff["user_id"], attempt, look)
     if standing is not None:
         raise _not_redeemed(standing)
     logger.info("order.redeemed", order_sn=order.order_sn, staff=staff["user_id"])

@@ -15,17 +15,21 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.events import Event
-from payments.mini_program import BAD_TOKEN, ApiRefused, NotReached, PerhapsDone, mini_program
+from payments.message import VALUES, BadMapping, Fields, fill, page_of, parse_fields
+from payments.mini_program import ApiRefused, NotReached, PerhapsDone, mini_program
 from payments.notice import ORDER_PAID, Delivery, Message, Notice, claim_next, refund_notice
 from payments.observability import count, instrumented, logger
 from payments.order import Order, OrderStatus
 from payments.queues import consume
 from payments.refund import Refund, RefundOrigin
-from payments.settings import Misconfigured, setting, table
-from payments.times import BEIJING, millis, utc_now
+from payments.settings import Misconfigured, optional, setting, table
+from payments.times import millis, utc_now
 
 USER_REFUSED = 43101
-MAX_THING = 20
+MAX_WHY = 160
+"""Bytes: an item of two messages stays within 1 KB."""
+
+PAID, BACK = "支付成功", "退款成功"
 NO_REASON = "商家退款"
 SHOW_TO_NO_ONE = "请不要将验证码告知商家以外人员，以防上当"
 
@@ -52,7 +56,8 @@ def _order_paid(event: Event) -> None:
     if order.status is not OrderStatus.WAIT_USE:
         logger.info("notice.skipped", order_sn=order.order_sn, status=order.status)
         return
-    _notify(order, ORDER_PAID, order_paid_messages(order))
+    values = order_paid_values(order)
+    _notify(order, ORDER_PAID, {"order_confirmed": values, "check_in_code": values})
 
 
 def _refunded(event: Event) -> None:
@@ -60,7 +65,8 @@ def _refunded(event: Event) -> None:
     if refund is None:
         raise LookupError(f"{event.id} is of no refund")
     if refund.origin is not RefundOrigin.CONSOLE:  # whoever refunds in WeChat's console knows whom to tell what
-        _notify(_order(event), refund_notice(refund.out_refund_no), refund_messages(refund))
+        order = _order(event)
+        _notify(order, refund_notice(refund.out_refund_no), {"refund": refund_values(order, refund)})
 
 
 def _order(event: Event) -> Order:
@@ -70,7 +76,7 @@ def _order(event: Event) -> Order:
     return order
 
 
-def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, str]]) -> None:
+def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, Any]]) -> None:
     """Sends what is not final yet, one message after the other; each step stands in the table before the next."""
     attempt = uuid4().hex[:12]
     stored = Notice(order_sn=order.order_sn, event=event, version=0, attempt=attempt, at=utc_now())
@@ -99,63 +105,78 @@ def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, str]])
             raise NotSentYet(f"{order.order_sn}: {template} is not sent: {outcome.why}")
 
 
-def _send(order: Order, template: str, data: Mapping[str, str]) -> Message:
+def _send(order: Order, template: str, values: Mapping[str, Any]) -> Message:
     """One message to the guest, and what is known of it afterwards."""
     try:
         template_id, state = setting(f"{template.upper()}_TEMPLATE_ID"), setting("MINIPROGRAM_STATE")
-        mini_program().send_message(order.openid, template_id, data, state, utc_now())
-    except (NotReached, Misconfigured) as error:
-        return Message(state=Delivery.WAITING, why=str(error))
+        data, page = fill(template, _fields()[template], values), _page(order.order_sn)
+        linked = mini_program().send_message(order.openid, template_id, data, state, page, utc_now())
+    except Misconfigured as error:
+        logger.error("misconfigured", why=str(error))
+        return Message(state=Delivery.WAITING, why=_short(str(error)))
+    except NotReached as error:
+        return Message(state=Delivery.WAITING, why=_short(str(error)))
     except PerhapsDone as error:
-        return Message(state=Delivery.UNKNOWN, why=str(error))
+        return Message(state=Delivery.UNKNOWN, why=_short(str(error)))
     except ApiRefused as refused:
         why = f"errcode {refused.errcode}"
-        if refused.errcode in BAD_TOKEN:
-            return Message(state=Delivery.WAITING, why=why)
         return Message(state=Delivery.REFUSED if refused.errcode == USER_REFUSED else Delivery.FAILED, why=why)
-    return Message(state=Delivery.SENT)
+    return Message(state=Delivery.SENT, why="" if linked else "without its page, which is not released")
 
 
-def refund_messages(refund: Refund) -> dict[str, dict[str, str]]:
-    """The message of a refund, field by field."""
-    back = (refund.accepted_at or refund.created_at).astimezone(BEIJING)
-    return {
-        "refund": {
-            "character_string1": refund.order_sn,
-            "amount2": amount(refund.amount_fen),
-            "thing3": thing(refund.reason) or NO_REASON,
-            "time4": f"{back.year}年{back.month}月{back.day}日 {back:%H:%M}",
-        }
-    }
+def _fields() -> dict[str, Fields]:
+    """The mapping of every template, of all together: a deployment that is wrong in one hears of it at once.
+
+    Raises Misconfigured.
+    """
+    mappings = {}
+    for template in VALUES:
+        variable = f"{template.upper()}_FIELDS"
+        try:
+            mappings[template] = parse_fields(template, setting(variable))
+        except BadMapping as error:
+            raise Misconfigured(f"{variable}: {error}; see docs/deploy-aws.md, Messages") from None
+    return mappings
 
 
-def order_paid_messages(order: Order) -> dict[str, dict[str, str]]:
-    """The two messages of a paid order, field by field, within WeChat's limits for each field's type."""
+def _page(order_sn: str) -> str:
+    """Raises Misconfigured."""
+    try:
+        return page_of(optional("MESSAGE_PAGE"), order_sn)
+    except BadMapping as error:
+        raise Misconfigured(f"MESSAGE_PAGE: {error}; see docs/deploy-aws.md, Messages") from None
+
+
+def _short(why: str) -> str:
+    return why.encode()[:MAX_WHY].decode(errors="ignore")
+
+
+def order_paid_values(order: Order) -> dict[str, Any]:
+    """What the messages of a paid order may say, by the names of `payments.message`."""
     stay = order.stay
-    start, end = (f"{day.year}年{day.month}月{day.day}日" for day in (stay.start_date, stay.end_date))
     return {
-        "order_confirmed": {
-            "character_string6": order.order_sn,
-            "thing1": thing(stay.title),
-            "amount2": amount(order.total_fen),
-            "date4": start,
-            "date5": end,
-        },
-        "check_in_code": {
-            "date2": start,
-            "date3": end,
-            "character_string4": order.redeem_code or "",
-            "thing1": SHOW_TO_NO_ONE,
-        },
+        "order_sn": order.order_sn,
+        "title": stay.title,
+        "total": order.total_fen,
+        "start": stay.start_date,
+        "end": stay.end_date,
+        "nights": stay.nights,
+        "people": stay.people,
+        "paid_at": order.paid_at or order.created_at,
+        "status": PAID,
+        "code": order.redeem_code or "",
+        "hint": SHOW_TO_NO_ONE,
     }
 
 
-def amount(sum_fen: int) -> str:
-    """An `amount` field: yuan with two decimals."""
-    return f"¥{sum_fen // 100}.{sum_fen % 100:02d}"
-
-
-def thing(text: str) -> str:
-    """A `thing` field: 1 to 20 characters on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_THING else line[: MAX_THING - 1] + "…"
+def refund_values(order: Order, refund: Refund) -> dict[str, Any]:
+    """What the message of a refund may say."""
+    return {
+        "order_sn": order.order_sn,
+        "title": order.stay.title,
+        "total": order.total_fen,
+        "amount": refund.amount_fen,
+        "reason": refund.reason or NO_REASON,
+        "refunded_at": refund.accepted_at or refund.created_at,
+        "status": BACK,
+    }

@@ -20,7 +20,7 @@ from payments.events import again
 from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, Step, next_look, next_step
 from payments.observability import count, gauge, instrumented, logger
 from payments.payment import Payment
-from payments.settings import table
+from payments.settings import shipping_record, table
 from payments.settlement import settle_refund, take_in
 from payments.table import Collection, Due
 from payments.times import utc_now
@@ -68,8 +68,8 @@ def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
     collection = table().collection(order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"no order {order_sn}")
-    due, tried = {one.sk for one in items}, set[Step]()
-    while (step := next_step(collection, now, due, tried)) is not None:
+    due, tried, record = {one.sk for one in items}, set[Step](), shipping_record()
+    while (step := next_step(collection, now, due, tried, record)) is not None:
         if not tried:
             items = [Due(one.pk, one.sk, now + LEASE) for one in items if table().move_due(one, now + LEASE)]
             if not items:
@@ -78,7 +78,7 @@ def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
         _do(step, collection, now)
         collection = table().collection(order_sn, consistent=True) or collection
     for one in items:
-        table().move_due(one, next_look(collection, one.sk, now))
+        table().move_due(one, next_look(collection, one.sk, now, record))
 
 
 def _do(step: Step, collection: Collection, now: datetime) -> None:

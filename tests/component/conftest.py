@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -28,6 +29,7 @@ from functions.orders import app as orders
 from functions.publish_events import app as publish_events
 from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
+from functions.upload_shipping import app as upload_shipping
 from functions.wx_callback import app as wx_callback
 from payments import mini_program, settings, topic, wechat_pay
 from payments.dynamodb import unwire
@@ -44,6 +46,9 @@ from tests.money import assert_no_fen_missing
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+SILENT = ("WAIT_PAY", "UPLOADING", "UPLOADED", "NOTPAY")
+"""What the stream's filter does not let through."""
 
 NOTIFY_BASE = "https://pay.example.com"
 ROUTES = {
@@ -138,15 +143,23 @@ def dynamodb(aws: None) -> "DynamoDBClient":
     return boto3.client("dynamodb")
 
 
+@cache
+def template() -> dict[str, Any]:
+    """template.yaml, as plain values."""
+    return dict(json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0])))
+
+
+def default(parameter: str) -> str:
+    return str(template()["Parameters"][parameter]["Default"])
+
+
 @pytest.fixture
 def table(dynamodb: "DynamoDBClient") -> Table:
     """The table as template.yaml has it."""
-    template, _ = cfnlint.decode.decode("template.yaml")
-    assert template is not None
-    properties = json.loads(json.dumps(template["Resources"]["Table"]["Properties"]))
+    properties = template()["Resources"]["Table"]["Properties"]
     wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification")
     arguments = {name: properties[name] for name in wanted}
-    arguments["StreamSpecification"]["StreamEnabled"] = True
+    arguments["StreamSpecification"] = arguments["StreamSpecification"] | {"StreamEnabled": True}
     dynamodb.create_table(TableName="table", **arguments)
     return Table(dynamodb, "table")
 
@@ -184,12 +197,16 @@ def shop(
         "ORDER_CONFIRMED_TEMPLATE_ID": "template-confirmed",
         "CHECK_IN_CODE_TEMPLATE_ID": "template-code",
         "REFUND_TEMPLATE_ID": "template-refund",
+        "ORDER_CONFIRMED_FIELDS": default("OrderConfirmedFields"),
+        "CHECK_IN_CODE_FIELDS": default("CheckInCodeFields"),
+        "REFUND_FIELDS": default("RefundFields"),
+        "MESSAGE_PAGE": default("MessagePage"),
         "WECHAT_PAY_SECRET_ARN": client.create_secret(Name="pay", SecretString=json.dumps(secret))["ARN"],
         "MINI_PROGRAM_SECRET_ARN": client.create_secret(Name="app", SecretString=json.dumps(app_secret))["ARN"],
     }.items():
         monkeypatch.setenv(name, value)
     table.put_homestay(HOME)
-    return Shop(table, world, wechat_url)
+    return Shop(table, world, wechat_url, monkeypatch)
 
 
 @pytest.fixture
@@ -203,7 +220,9 @@ def clock(shop: "Shop") -> Iterator[None]:
 class Shop:
     """The deployed bundle, as a phone, WeChat and the queues meet it."""
 
-    def __init__(self, table: Table, world: World, wechat_url: str) -> None:
+    def __init__(self, table: Table, world: World, wechat_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        self.shipped_by: list[str] = []
         self.table = table
         self.world = world
         self.wechat_url = wechat_url
@@ -212,6 +231,12 @@ class Shop:
         self._seen: dict[str, dict[str, Any]] = {}
         self._told: set[tuple[str, str]] = set()
         self._queue = all_events()
+
+    def records_shipping(self, when: str) -> None:
+        """The stack is deployed with ShippingRecord=on_payment or on_redemption."""
+        self.monkeypatch.setenv("SHIPPING_RECORD", when)
+        rules = template()["Resources"]["UploadShippingSubscription"]["Properties"]["FilterPolicy"]["type"]["Fn::If"]
+        self.shipped_by = rules[1] if when == "on_payment" else rules[2]
 
     # --- the phone
 
@@ -326,7 +351,7 @@ class Shop:
             key = f"{item['pk']['S']}/{item['sk']['S']}"
             old = self._seen.get(key)
             self._seen[key] = item
-            if old != item and item.get("status", {}).get("S") not in (None, "WAIT_PAY", "NOTPAY"):
+            if old != item and item.get("status", {}).get("S") not in (None, *SILENT):
                 stream: dict[str, Any] = {"NewImage": item, "ApproximateCreationDateTime": 1764000000}
                 changed.append({"eventName": "MODIFY", "dynamodb": stream | ({"OldImage": old} if old else {})})
         return changed
@@ -370,6 +395,8 @@ class Shop:
                     failed += self.deliver(execute_refund, event)
                 if event["type"] in ("order.paid", "refund.succeeded"):
                     failed += self.deliver(notify_user, event)
+                if event["type"] in self.shipped_by:
+                    failed += self.deliver(upload_shipping, event)
         return failed
 
     def settle_events(self) -> None:

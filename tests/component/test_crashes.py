@@ -11,8 +11,10 @@ import pytest
 
 from functions.execute_refund import app as execute_refund
 from functions.order_update import app as order_update
-from payments import wechat_pay
+from functions.upload_shipping import app as upload_shipping
+from payments import mini_program, wechat_pay
 from payments.order import OrderStatus
+from payments.shipping import ShippingStatus
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -27,7 +29,11 @@ class Gun:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._aim, self._calls = -1, 0
-        for owner, name in ((botocore.client.BaseClient, "_make_api_call"), (wechat_pay._Transport, "_send")):
+        for owner, name in (
+            (botocore.client.BaseClient, "_make_api_call"),
+            (wechat_pay._Transport, "_send"),
+            (mini_program.MiniProgram, "_call"),
+        ):
             monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
 
     def _counted(self, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -149,6 +155,25 @@ def refunded_event(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
     return lambda: shop.deliver(order_update, event), again
 
 
+def used_event(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
+    shop.records_shipping("on_redemption")
+    _, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.settle_events()
+    assert shop.redeem(str(shop.collection(order_sn).order.redeem_code)).status == 200
+    shop.later(seconds=2)
+    (event,) = shop.events()
+
+    def again() -> None:
+        assert shop.deliver(upload_shipping, event) == []
+        shipment = shop.world.trades[f"{order_sn}_1"].shipment
+        assert shipment is not None
+        assert shipment.changes == 0
+        assert shop.collection(order_sn).shippings[1].status is ShippingStatus.UPLOADED
+
+    return lambda: shop.deliver(upload_shipping, event), again
+
+
 def sweep_finds_money(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
     shop.paid_order()
     shop.later(minutes=2)
@@ -180,6 +205,7 @@ SCENES: list[Scene] = [
     paid_event,
     refund_event,
     refunded_event,
+    used_event,
     sweep_finds_money,
     sweep_ends_an_order,
     sweep_asks_for_a_refund,
@@ -188,7 +214,7 @@ SHARDS = 10
 FIRST = {scene.__name__: SHARDS for scene in SCENES if scene.__name__.startswith("sweep")}
 """The janitor's first calls look into the shards of the index: killed there it has done nothing."""
 
-LEAST = {"prepay": 6, "callback": 1, "paid_event": 1, "refund_event": 4, "sweep_ends_an_order": 6}
+LEAST = {"prepay": 6, "callback": 1, "paid_event": 1, "refund_event": 4, "used_event": 4, "sweep_ends_an_order": 6}
 
 
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])

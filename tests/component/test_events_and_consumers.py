@@ -9,10 +9,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from functions.notify_user import app as notify_user
-from functions.notify_user.app import order_paid_messages
 from functions.order_update import app as order_update
 from functions.publish_events import app as publish_events
 from payments.dynamodb import unwire
+from payments.message import Fields, fill
 from payments.notice import LEASE, Delivery
 from payments.order import REDEEM_ALPHABET, OrderStatus
 from payments.times import iso, utc_now
@@ -248,11 +248,11 @@ def test_an_expired_token_in_the_table_is_renewed(shop: "Shop", paid: str) -> No
 def test_a_message_that_wechat_will_never_take_is_failed_and_the_other_is_sent(
     shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_title(order: Any) -> dict[str, dict[str, str]]:
-        messages = order_paid_messages(order)
-        return messages | {"order_confirmed": messages["order_confirmed"] | {"thing1": ""}}
+    def without_title(template: str, fields: Fields, values: Any) -> dict[str, str]:
+        data = fill(template, fields, values)
+        return data | {"thing1": ""} if template == "order_confirmed" else data
 
-    monkeypatch.setattr("functions.notify_user.app.order_paid_messages", without_title)
+    monkeypatch.setattr("functions.notify_user.app.fill", without_title)
     assert shop.deliver(notify_user, order_paid(paid)) == []
     assert notice_of(shop, paid) == {"order_confirmed": "failed", "check_in_code": "sent"}
 
@@ -275,6 +275,79 @@ def test_a_missing_setting_keeps_the_message_waiting(shop: "Shop", paid: str, mo
     monkeypatch.setenv("ORDER_CONFIRMED_TEMPLATE_ID", "")
     assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
     assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "why"),
+    [
+        ("ORDER_CONFIRMED_FIELDS", "tittle=thing1", "there is no value 'tittle'"),
+        ("CHECK_IN_CODE_FIELDS", "code=thin1", "WeChat has no type 'thin'"),
+        ("REFUND_FIELDS", "refunded_at=amount2", "a moment never fits amount"),
+        ("REFUND_FIELDS", "", "REFUND_FIELDS is not set"),
+        ("MESSAGE_PAGE", "/pages/order", "is no page"),
+    ],
+)
+def test_a_mapping_that_cannot_work_keeps_the_messages_waiting_and_says_what_to_do(
+    shop: "Shop",
+    paid: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    variable: str,
+    value: str,
+    why: str,
+) -> None:
+    with monkeypatch.context() as wrong:
+        wrong.setenv(variable, value)
+        for _ in range(2):
+            assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+    said = [str(record.__dict__.get("why", "")) for record in caplog.records]
+    assert any(variable in one and why in one for one in said)
+    assert list(shop.world.messages) == []
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert len(shop.world.messages) == 2
+
+
+def test_a_team_says_where_its_fields_are(shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_CONFIRMED_FIELDS", "order_sn=character_string1,status=phrase8,nights=number3")
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert shop.world.messages[0]["data"] == {
+        "character_string1": {"value": paid},
+        "phrase8": {"value": "支付成功"},
+        "number3": {"value": "2"},
+    }
+
+
+def test_a_tap_on_a_message_opens_the_order(shop: "Shop", paid: str) -> None:
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert [message["page"] for message in shop.world.messages] == [f"pages/order/order?order_sn={paid}"] * 2
+
+
+def test_without_a_page_a_tap_opens_nothing(shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MESSAGE_PAGE", "")
+    no_page = shop.fault("send", "no_page")
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert [message.get("page") for message in shop.world.messages] == [None, None]
+    assert no_page.fired == 0
+
+
+def test_a_page_that_is_not_released_does_not_keep_the_message(shop: "Shop", paid: str) -> None:
+    shop.fault("send", "no_page")
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert ["page" in message for message in shop.world.messages] == [False, True]
+    stored = unwire(next(item for item in shop.items() if item["sk"]["S"] == "NOTICE#order.paid"))["messages"]
+    assert (stored["order_confirmed"]["state"], stored["check_in_code"]["state"]) == ("sent", "sent")
+    assert "without its page" in stored["order_confirmed"]["why"]
+
+
+def test_a_send_without_its_page_whose_answer_is_lost_is_not_sent_again(shop: "Shop", paid: str) -> None:
+    """The first try surely did nothing; the second one may have."""
+    shop.fault("send", "no_page")
+    shop.fault("send", "drop", after_effect=True, times=2)  # the answer of the first is lost too
+    for _ in range(2):
+        assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid)["order_confirmed"] == "unknown"
+    assert len(shop.world.messages) == len({str(m["data"]) for m in shop.world.messages})
 
 
 def test_a_bad_token_secret_keeps_the_message_waiting(shop: "Shop", paid: str) -> None:

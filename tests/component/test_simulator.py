@@ -587,6 +587,26 @@ def test_a_message_needs_a_template_data_and_a_user_who_wants_it(world: World, o
     assert mini_program.send_message(world, token, good)["errcode"] == 43101
 
 
+@pytest.mark.parametrize(
+    ("page", "errcode"),
+    [
+        ("pages/order/order", 0),
+        ("pages/order/order?order_sn=HSO1&from=message", 0),
+        ("", 0),
+        ("/pages/order/order", 41030),
+        ("https://example.com/", 41030),
+        ("pages/order/order?a?b", 41030),
+        ("pages/我的", 41030),
+        (7, 47001),
+    ],
+)
+def test_a_page_is_a_path_of_the_mini_program(world: World, openid: str, page: Any, errcode: int) -> None:
+    token = stable_token(world)["access_token"]
+    body = {"touser": openid, "template_id": "t", "data": {"thing1": {"value": "x"}}, "page": page}
+    assert mini_program.send_message(world, token, body)["errcode"] == errcode
+    assert [message["page"] for message in world.messages] == ([page] if errcode == 0 else [])
+
+
 # --- for drivers
 
 

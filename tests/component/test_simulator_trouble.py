@@ -417,6 +417,25 @@ def test_a_token_can_be_taken_back_and_a_message_refused(wechat: Wechat) -> None
         assert len(wechat.world.messages) == 1
 
 
+def test_a_page_may_be_missing_in_the_released_version(wechat: Wechat) -> None:
+    credentials = wechat.world.credentials
+    openid = wechat.world.user("guest-1").openid
+    fault = wechat.fault("send", "no_page")
+    with httpx.Client(base_url=wechat.base_url) as client:
+        body = {"grant_type": "client_credential", "appid": credentials.appid, "secret": credentials.app_secret}
+        token = client.post("/cgi-bin/stable_token", json=body).json()["access_token"]
+
+        def send(**page: str) -> int:
+            message = {"touser": openid, "template_id": "t", "data": {"thing1": {"value": "x"}}, **page}
+            path = f"/cgi-bin/message/subscribe/send?access_token={token}"
+            return int(client.post(path, json=message).json()["errcode"])
+
+        assert (send(), fault.fired) == (0, 0)
+        assert (send(page="pages/order/order"), fault.fired) == (41030, 1)
+        assert send(page="pages/order/order") == 0
+    assert len(wechat.world.messages) == 2
+
+
 def test_every_call_that_can_fail_is_known_by_its_path(wechat: Wechat) -> None:
     """A fault for a call that no path asks about would never fire."""
     paths = {

@@ -51,8 +51,9 @@ def test_the_state_file_tells_scripts_where_everything_is(running: State, folder
     assert told["running"]
     names = {"api_url", "wechat_url", "aws_endpoint_url", "region", "table", "topic_arn", "queues", "dlqs", "stack"}
     assert names <= set(told)
-    assert set(told["queues"]) == {"order_update", "execute_refund", "notify_user"}
-    assert set(told["dlqs"]) == {"order_update", "execute_refund", "notify_user", "publish_events"}
+    consumers = {"order_update", "execute_refund", "notify_user", "upload_shipping"}
+    assert set(told["queues"]) == consumers
+    assert set(told["dlqs"]) == consumers | {"publish_events"}
 
 
 def test_pay_as_json_is_one_object(folder: Path, running: State) -> None:

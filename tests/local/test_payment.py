@@ -196,7 +196,7 @@ def test_forged_callbacks_get_4xx_through_the_gateway(cloud: Cloud) -> None:
     assert too_large.status_code == 413
 
 
-@pytest.mark.parametrize("queue", ["order_update", "execute_refund", "notify_user"])
+@pytest.mark.parametrize("queue", ["order_update", "execute_refund", "notify_user", "upload_shipping"])
 def test_poison_on_a_queue_ends_in_its_dead_letters_and_others_pass(cloud: Cloud, queue: str) -> None:
     dlq = cloud.state.dlqs[queue]
     before = cloud.waiting(dlq)

@@ -150,6 +150,17 @@ def test_a_code_is_redeemed_once_by_two_at_the_counter_while_a_third_refunds(clo
     cloud.check()
 
 
+def test_a_redeemed_order_is_recorded_as_shipped(cloud: Cloud, folder: Path) -> None:
+    order_sn, code = paid(cloud, "guest-shipped")
+    cloud.fault(call="upload_shipping_info", answer="drop", after_effect=True)
+    assert cloud.api.post("/merchant/redemptions", json={"code": code}, headers=cloud.staff()).status_code == 200
+    eventually(lambda: cloud.order(order_sn).get("SHIPPING#1", {}).get("status") == "UPLOADED")
+    told = dev(folder, "trace", order_sn).stdout
+    assert "the shipping record is sent" in told
+    assert "UPLOADED" in told
+    cloud.check()
+
+
 def test_the_stream_stands_still_for_a_while(cloud: Cloud) -> None:
     mappings = cloud.functions.list_event_source_mappings()["EventSourceMappings"]
     (stream,) = [m["UUID"] for m in mappings if "PublishEvents" in m["FunctionArn"]]

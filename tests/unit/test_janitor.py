@@ -12,6 +12,7 @@ from payments.notice import ORDER_PAID, Delivery, Message, Notice, refund_notice
 from payments.order import LOOKS, OrderStatus
 from payments.payment import PaymentStatus
 from payments.refund import PATIENCE, Refund, RefundOrigin, RefundStatus, automatic_refund, sums
+from payments.shipping import Shipping, ShippingRecord, ShippingStatus, shipping_of
 from payments.table import Collection
 from payments.times import millis
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
@@ -66,6 +67,49 @@ LATE_SN = f"REFUND#{ORDER_SN}_1_R1"
 )
 def test_what_is_left_to_do(collection: Collection, step: Any) -> None:
     assert next_step(collection, EARLY, {"ORDER"}) == step
+
+
+# --- the shipping record
+
+
+def shipping(status: ShippingStatus, n: int = 1) -> dict[int, Shipping]:
+    return {n: replace(shipping_of(paid_payment(n), NOW), status=status)}
+
+
+USED = paid_order(status=OrderStatus.USED, at={"USED": millis(NOW)})
+WAIT_USE = paid_order(at={"WAIT_USE": millis(NOW)})
+ON_PAYMENT, ON_REDEMPTION, OFF = ShippingRecord.ON_PAYMENT, ShippingRecord.ON_REDEMPTION, ShippingRecord.OFF
+
+
+@pytest.mark.parametrize(
+    ("made", "shippings", "record", "step"),
+    [
+        (WAIT_USE, {}, OFF, None),
+        (WAIT_USE, {}, ON_REDEMPTION, None),
+        (WAIT_USE, {}, ON_PAYMENT, Announce("ORDER")),
+        (WAIT_USE, shipping(ShippingStatus.UPLOADING), ON_PAYMENT, Announce("ORDER")),
+        (WAIT_USE, shipping(ShippingStatus.UPLOADED), ON_PAYMENT, None),
+        (WAIT_USE, shipping(ShippingStatus.REFUSED), ON_PAYMENT, None),
+        (WAIT_USE, shipping(ShippingStatus.UPLOADED, 2), ON_PAYMENT, Announce("ORDER")),
+        (USED, {}, OFF, None),
+        (USED, {}, ON_REDEMPTION, Announce("ORDER")),
+        (USED, {}, ON_PAYMENT, Announce("ORDER")),
+        (USED, shipping(ShippingStatus.UPLOADED), ON_REDEMPTION, None),
+        (replace(USED, status=OrderStatus.REFUNDED), {}, ON_REDEMPTION, None),
+        (replace(USED, status=OrderStatus.EXPIRED), {}, ON_PAYMENT, None),
+        (order(), {}, ON_PAYMENT, None),
+    ],
+)
+def test_an_order_is_at_rest_when_its_shipping_is_recorded(
+    made: Any, shippings: dict[int, Shipping], record: ShippingRecord, step: Any
+) -> None:
+    payments = [] if made.paid_by is None else [paid_payment()]
+    collection = Collection(made, payments, notices=TOLD, shippings=shippings)
+    assert next_step(collection, EARLY, record=record) == step
+    if step is not None:
+        assert next_look(collection, "ORDER", EARLY, record) == EARLY + (EARLY - NOW)
+    elif made.status is OrderStatus.USED:
+        assert next_look(collection, "ORDER", EARLY, record) is None
 
 
 def test_wechat_is_asked_only_about_what_is_due() -> None:

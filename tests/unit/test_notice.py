@@ -4,10 +4,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from functions.notify_user.app import order_paid_messages, thing
 from payments.notice import LEASE, Delivery, Message, Notice, StillSending, claim_next
-from payments.order import OrderStatus
-from tests.examples import NOW, order
+from tests.examples import NOW
 
 TEMPLATES = ("order_confirmed", "check_in_code")
 
@@ -66,28 +64,3 @@ def test_a_dead_attempt_at_the_last_message_leaves_nothing_to_send() -> None:
     messages, template = claim(theirs, now=NOW + LEASE)
     assert template is None
     assert messages["check_in_code"] is Delivery.UNKNOWN
-
-
-def test_the_messages_of_a_paid_order_say_what_the_guest_needs() -> None:
-    paid = order(status=OrderStatus.WAIT_USE, redeem_code="ABCDEFGH23")
-    assert order_paid_messages(paid) == {
-        "order_confirmed": {
-            "character_string6": paid.order_sn,
-            "thing1": "西湖边的小屋",
-            "amount2": "¥896.00",
-            "date4": "2026年12月1日",
-            "date5": "2026年12月3日",
-        },
-        "check_in_code": {
-            "date2": "2026年12月1日",
-            "date3": "2026年12月3日",
-            "character_string4": "ABCDEFGH23",
-            "thing1": "请不要将验证码告知商家以外人员，以防上当",
-        },
-    }
-
-
-def test_a_thing_has_at_most_twenty_characters_on_one_line() -> None:
-    assert thing("长" * 20) == "长" * 20
-    assert thing("长" * 21) == "长" * 19 + "…"
-    assert thing("两行\n文字") == "两行 文字"

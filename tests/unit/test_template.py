@@ -13,14 +13,17 @@ from typing import Any
 import cfnlint.decode
 import pytest
 
+from functions.notify_user.app import MAX_WHY
 from payments.business.homestay import MAX_REMARK, MAX_TITLE, Homestay, Stay
 from payments.case import Case, Resolution
 from payments.dynamodb import plain
 from payments.events import TYPES
+from payments.message import VALUES
 from payments.notice import Delivery, Message, Notice
 from payments.order import MAX_HINTS, OrderStatus
 from payments.payment import PaymentStatus
 from payments.refund import MAX_REASON, RefundOrigin, automatic_refund
+from payments.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
 from payments.table import Table, User
 from payments.times import millis
 from tests.examples import NOW, ORDER_SN, order, payment, trade
@@ -137,6 +140,9 @@ NEEDS: dict[str, set[str]] = {
     "count_guess": {"UpdateItem"},
     "forgive_guess": {"UpdateItem"},
     "save_notice": {"PutItem"},
+    "put_shipping": {"PutItem"},
+    "finish_shipping": {"UpdateItem"},
+    "refuse_shipping": {"UpdateItem", "PutItem"},
 }
 
 
@@ -169,6 +175,10 @@ def names_and_operations(tree: ast.AST) -> tuple[set[str], set[str]]:
 SHARED = functions_of(PAYMENTS / "settlement.py") | functions_of(PAYMENTS / "closing.py")
 
 
+WITH_TOKEN = {"send_message", "upload_shipping", "order_state"}
+"""What a mini-program's client does with the shared access token."""
+
+
 def operations_of(folder: Path) -> set[str]:
     """The table's operations that a function reaches by itself, or through what it calls in the layer."""
     names, operations = names_and_operations(ast.parse((folder / "app.py").read_text()))
@@ -178,7 +188,7 @@ def operations_of(folder: Path) -> set[str]:
         for name in more:
             names = names | SHARED[name][0]
             operations = operations | SHARED[name][1]
-    if "send_message" in names:
+    if "mini_program" in names and names & WITH_TOKEN:
         operations |= {"access_token", "replace_access_token"}
     return operations
 
@@ -204,11 +214,13 @@ def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(
         "merchant_secret()": {"WECHAT_PAY_SECRET_ARN"},
         "app_secret()": {"MINI_PROGRAM_SECRET_ARN"},
         "table()": {"TABLE_NAME"},
+        "shipping_record()": {"SHIPPING_RECORD"},
         "publish(": {"TOPIC_ARN"},
     }.items():
         read |= names if helper in app else set()
-    if '_TEMPLATE_ID"' in app:
-        read |= {"ORDER_CONFIRMED_TEMPLATE_ID", "CHECK_IN_CODE_TEMPLATE_ID", "REFUND_TEMPLATE_ID"}
+    for suffix in ("_TEMPLATE_ID", "_FIELDS"):
+        if f'{suffix}"' in app:
+            read |= {f"{template.upper()}{suffix}" for template in VALUES}
     declared = set(FUNCTIONS[function]["Environment"]["Variables"]) - {"POWERTOOLS_SERVICE_NAME"}
     assert declared == read
     secrets = {name for name in declared if re.search("KEY|TOKEN|SECRET|PASSWORD", name)}
@@ -286,10 +298,16 @@ def test_the_stream_filter_lets_through_what_makes_an_event_and_no_more() -> Non
     (pattern,) = FUNCTIONS["PublishEventsFunction"]["Events"]["Stream"]["Properties"]["FilterCriteria"]["Filters"]
     rule = json.loads(pattern["Pattern"])["dynamodb"]["NewImage"]["status"]["S"]
     silent = ({*OrderStatus} - {*TYPES["ORDER"]}) | ({*PaymentStatus} - {*TYPES["PAYMENT"]})
+    silent |= {*ShippingStatus} - {*TYPES["REFUND"]}  # REFUSED is a refund's too
     assert rule == [{"anything-but": sorted(silent, reverse=True)}]
 
 
-CONSUMERS = {"OrderUpdate": "order_update", "NotifyUser": "notify_user", "ExecuteRefund": "execute_refund"}
+CONSUMERS = {
+    "OrderUpdate": "order_update",
+    "NotifyUser": "notify_user",
+    "ExecuteRefund": "execute_refund",
+    "UploadShipping": "upload_shipping",
+}
 
 
 @pytest.mark.parametrize("consumer", CONSUMERS)
@@ -312,6 +330,8 @@ def test_a_consumer_has_its_queue_its_dead_letters_and_partial_answers(consumer:
 def test_a_consumer_is_sent_the_events_that_it_handles(consumer: str) -> None:
     subscription = RESOURCES[f"{consumer}Subscription"]["Properties"]
     assert subscription["RawMessageDelivery"] is True
+    rules = subscription["FilterPolicy"]["type"]
+    rules = rules if isinstance(rules, list) else rules["Fn::If"][1]
     handled = re.findall(
         r'event\.type [!=]= "([a-z.]+)"', (Path("functions") / CONSUMERS[consumer] / "app.py").read_text()
     )
@@ -320,9 +340,37 @@ def test_a_consumer_is_sent_the_events_that_it_handles(consumer: str) -> None:
     for event_type in handled:
         assert event_type in known
         assert any(
-            event_type.startswith(rule["prefix"]) if isinstance(rule, dict) else event_type == rule
-            for rule in subscription["FilterPolicy"]["type"]
+            event_type.startswith(rule["prefix"]) if isinstance(rule, dict) else event_type == rule for rule in rules
         )
+
+
+def test_shipping_is_recorded_from_the_event_that_the_parameter_names() -> None:
+    record = TEMPLATE["Parameters"]["ShippingRecord"]
+    assert (record["Default"], record["AllowedValues"]) == ("off", [*ShippingRecord])
+    assert TEMPLATE["Conditions"]["ShipsOnPayment"] == {
+        "Fn::Equals": [{"Ref": "ShippingRecord"}, ShippingRecord.ON_PAYMENT]
+    }
+    rules = RESOURCES["UploadShippingSubscription"]["Properties"]["FilterPolicy"]["type"]
+    assert rules == {"Fn::If": ["ShipsOnPayment", ["order.paid", "order.used"], ["order.used"]]}
+    for mode, let_through in zip(
+        (ShippingRecord.ON_PAYMENT, ShippingRecord.ON_REDEMPTION), rules["Fn::If"][1:], strict=True
+    ):
+        events = {TYPES["ORDER"][status] for status in RECORDED_AFTER[mode]}
+        assert events - {"order.expired"} == set(let_through)
+
+
+def test_without_shipping_nothing_of_it_exists() -> None:
+    """Every resource and output of its own has the condition, and nothing else leads to one of them."""
+    assert TEMPLATE["Conditions"]["RecordsShipping"] == {
+        "Fn::Not": [{"Fn::Equals": [{"Ref": "ShippingRecord"}, "off"]}]
+    }
+    own = {name: r for name, r in (RESOURCES | TEMPLATE["Outputs"]).items() if "UploadShipping" in name}
+    kinds = ("Function", "Role", "LogGroup", "Queue", "QueuePolicy", "Dlq", "DlqAlarm", "Subscription")
+    assert {f"UploadShipping{kind}" for kind in kinds} <= set(own)
+    assert {resource.get("Condition") for resource in own.values()} == {"RecordsShipping"}
+    others = {name: r for name, r in RESOURCES.items() if name not in own}
+    assert "UploadShipping" not in json.dumps(others)
+    assert RECORDED_AFTER[ShippingRecord.OFF] == frozenset()
 
 
 def test_every_alarm_on_our_own_metrics_is_on_one_that_its_function_counts() -> None:
@@ -467,8 +515,17 @@ ITEMS = {
             attempt="a" * 12,
             at=NOW,
             messages=dict.fromkeys(
-                ("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * 60, at=millis(NOW))
+                ("order_confirmed", "check_in_code"), Message(state=Delivery.UNKNOWN, why="w" * MAX_WHY, at=millis(NOW))
             ),
+        )
+    ),
+    "SHIPPING#99": plain(
+        replace(
+            shipping_of(replace(FULL_PAYMENT, transaction_id="4" * 32), NOW),
+            status=ShippingStatus.UPLOADED,
+            why="errcode 268485216",
+            entered=99,
+            at={"UPLOADED": millis(NOW)},
         )
     ),
     "CASE#second_transaction#" + "4" * 32: plain(

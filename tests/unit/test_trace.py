@@ -9,7 +9,8 @@ from payments.notice import Delivery, Message, Notice
 from payments.order import OrderStatus
 from payments.payment import PREPAY_ID_LIFE, PaymentStatus
 from payments.refund import RefundOrigin, RefundStatus, automatic_refund
-from payments.times import iso, millis
+from payments.shipping import shipping_of
+from payments.times import millis
 from tests.examples import NOW, ORDER_SN, order, payment, trade
 
 
@@ -60,17 +61,14 @@ def test_everything_that_happened_stands_in_its_order() -> None:
         closed_by="anna",
         closed_at=NOW + timedelta(seconds=11),
     )
+    shipping = shipping_of(settled, NOW + timedelta(seconds=4.2))
+    shipping_item = plain(shipping) | {"status": "UPLOADED", "why": "errcode 10060023", "at": {"UPLOADED": later(4.4)}}
     items = [
+        {"sk": "SHIPPING#1", **shipping_item},
         {"sk": "REFUND#x", **refund_item},
         {"sk": "ORDER", **plain(paid)},
         {"sk": "PAYMENT#1", **plain(settled)},
         {"sk": "NOTICE#order.paid", **plain(notice)},
-        {
-            "sk": "SHIPPING#1",
-            "upload_time": iso(NOW + timedelta(seconds=4.2)),
-            "why": "errcode 10060023",
-            "at": {"UPLOADED": later(4.4)},
-        },
         {"sk": "CASE#mispaid#4200", **plain(case)},
         {"sk": "SOMETHING#new"},
     ]

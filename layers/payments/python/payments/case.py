@@ -20,8 +20,8 @@ class Case:
     """`CASE#<kind>#<case_id>` beside the order, or under the trade's own number if that is not ours.
 
     `kind` is one word (unknown_trade, mispaid, second_transaction, unreadable, unknown_refund, refund_mismatch,
-    refund_abnormal, refund_closed, refund_refused, refund_stalled), `case_id` makes it exist once, `detail` names what
-    differs; neither openid nor body. Open until it has a resolution.
+    refund_abnormal, refund_closed, refund_refused, refund_stalled, shipping_refused), `case_id` makes it exist once,
+    `detail` names what differs; neither openid nor body. Open until it has a resolution.
     """
 
     kind: str

@@ -14,6 +14,7 @@ from payments.notice import ORDER_PAID, refund_notice
 from payments.order import LOOKS, Order, OrderStatus
 from payments.payment import Payment, PaymentStatus
 from payments.refund import FAILED, ON_ITS_WAY, PATIENCE, Refund, RefundOrigin, RefundStatus, sums
+from payments.shipping import RECORDED_AFTER, ShippingRecord
 from payments.table import Collection
 from payments.times import of_millis
 
@@ -73,15 +74,21 @@ class Open:
 Step = Announce | Ask | Close | End | Expire | AskRefund | Open
 
 
-def next_step(collection: Collection, now: datetime, due: Known[str] = (), tried: Known[Step] = ()) -> Step | None:
+def next_step(
+    collection: Collection,
+    now: datetime,
+    due: Known[str] = (),
+    tried: Known[Step] = (),
+    record: ShippingRecord = ShippingRecord.OFF,
+) -> Step | None:
     """The first thing left to do that was not tried yet; None: nothing.
 
-    WeChat is asked only about the items (sort keys) that are `due`.
+    WeChat is asked only about the items (sort keys) that are `due`; `record` tells when shipping is recorded.
     """
-    return next((step for step in _steps(collection, now, due) if step not in tried), None)
+    return next((step for step in _steps(collection, now, due, record) if step not in tried), None)
 
 
-def _steps(collection: Collection, now: datetime, due: Known[str] = ()) -> Iterator[Step]:
+def _steps(collection: Collection, now: datetime, due: Known[str], record: ShippingRecord) -> Iterator[Step]:
     order = collection.order
     for payment in collection.payments:
         if payment.status is PaymentStatus.SUCCESS and not _spent(collection, payment):
@@ -95,11 +102,11 @@ def _steps(collection: Collection, now: datetime, due: Known[str] = ()) -> Itera
         yield End()
     elif "ORDER" in due:
         yield from map(Ask, open_trades)
-    if order.status is OrderStatus.WAIT_USE:
-        if not _told(collection, ORDER_PAID):
-            yield Announce("ORDER")
-        if order.stay_over_at <= now:
-            yield Expire()
+    untold = order.status is OrderStatus.WAIT_USE and not _told(collection, ORDER_PAID)
+    if untold or _unrecorded(collection, record):
+        yield Announce("ORDER")
+    if order.status is OrderStatus.WAIT_USE and order.stay_over_at <= now:
+        yield Expire()
     for refund in collection.refunds:
         yield from _refund_steps(collection, refund, now, due)
 
@@ -143,6 +150,13 @@ def _told(collection: Collection, event: str) -> bool:
     return notice is not None and all(message.state.final for message in notice.messages.values())
 
 
+def _unrecorded(collection: Collection, record: ShippingRecord) -> bool:
+    """Its shipping must be recorded and is not, and the event that its state stands for does it."""
+    order, shipping = collection.order, collection.shippings.get(collection.order.paid_by or 0)
+    announced = order.status in {OrderStatus.WAIT_USE, OrderStatus.USED}
+    return announced and order.status in RECORDED_AFTER[record] and not (shipping and shipping.final)
+
+
 def _has_case(collection: Collection, refund: Refund, kind: str) -> bool:
     return any(case.kind == kind and case.case_id == refund.out_refund_no for case in collection.cases)
 
@@ -150,7 +164,9 @@ def _has_case(collection: Collection, refund: Refund, kind: str) -> bool:
 # --- when to look again
 
 
-def next_look(collection: Collection, sk: str, now: datetime) -> datetime | None:
+def next_look(
+    collection: Collection, sk: str, now: datetime, record: ShippingRecord = ShippingRecord.OFF
+) -> datetime | None:
     """When to look again at an item that is due, after all was done that could be; None: never by itself."""
     kind, _, name = sk.partition("#")
     if kind == "PAYMENT":
@@ -159,11 +175,11 @@ def next_look(collection: Collection, sk: str, now: datetime) -> datetime | None
     if kind == "REFUND":
         refund = next(refund for refund in collection.refunds if refund.out_refund_no == name)
         return None if _at_rest(collection, refund) else _again(refund, now)
-    return _next_look_at_order(collection, now)
+    return _next_look_at_order(collection, now, record)
 
 
-def _next_look_at_order(collection: Collection, now: datetime) -> datetime | None:
-    order, left = collection.order, set(_steps(collection, now))
+def _next_look_at_order(collection: Collection, now: datetime, record: ShippingRecord) -> datetime | None:
+    order, left = collection.order, set(_steps(collection, now, (), record))
     if order.status is OrderStatus.WAIT_PAY:
         if order.closing or order.expires_at <= now or any(isinstance(step, Announce) for step in left):
             return now + SOON

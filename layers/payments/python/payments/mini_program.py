@@ -14,6 +14,7 @@ from typing import Any
 import requests
 
 from payments.settings import app_secret, setting, table
+from payments.shipping import NOT_FOUND
 from payments.table import AccessToken, Table
 
 TIMEOUT_S = (2.0, 4.0)
@@ -22,10 +23,11 @@ TIMEOUT_S = (2.0, 4.0)
 TOKEN_MARGIN = timedelta(minutes=5)
 """WeChat renews a token in its last five minutes."""
 
-BUSY = -1
+BUSY = {-1, 10060012, 10060019}
 BAD_CODE = {40029, 40163, 40226}
 BAD_TOKEN = {40001, 40014, 42001}
 TOO_OFTEN = {45009, 45011}
+PAGE_NOT_RELEASED = 41030
 
 
 class CodeRefused(Exception):
@@ -86,12 +88,15 @@ class MiniProgram:
             raise NotReached("code2session without openid")
         return WechatUser(openid, reply.get("unionid"))
 
-    def send_message(self, openid: str, template_id: str, data: Mapping[str, str], state: str, now: datetime) -> None:
-        """Sends a subscription message: `data` by field name (`thing1`, `amount2`).
+    def send_message(
+        self, openid: str, template_id: str, data: Mapping[str, str], state: str, page: str, now: datetime
+    ) -> bool:
+        """Sends a subscription message: `data` by field name (`thing1`, `amount2`); a tap on it opens `page` (empty:
+        nothing). False when it went without its page, because the released version does not have that (41030).
 
-        A token that WeChat no longer takes is replaced once. There is no idempotency: PerhapsDone must not be repeated.
-        Raises ApiRefused, NotReached, PerhapsDone.
+        There is no idempotency: PerhapsDone must not be repeated. Raises ApiRefused, NotReached, PerhapsDone.
         """
+        path = "/cgi-bin/message/subscribe/send"
         body = {
             "touser": openid,
             "template_id": template_id,
@@ -99,16 +104,51 @@ class MiniProgram:
             "lang": "zh_CN",
             "data": {name: {"value": value} for name, value in data.items()},
         }
+        try:
+            self._with_token(path, body | ({"page": page} if page else {}), now)
+        except ApiRefused as refused:
+            if not page or refused.errcode != PAGE_NOT_RELEASED:
+                raise
+            self._with_token(path, body, now)
+            return False
+        return True
+
+    def upload_shipping(self, body: Mapping[str, Any], now: datetime) -> None:
+        """Records that an order is shipped (`Shipping.body`). Raises ApiRefused, NotReached, PerhapsDone."""
+        self._with_token("/wxa/sec/order/upload_shipping_info", body, now)
+
+    def order_state(self, transaction_id: str, now: datetime) -> int | None:
+        """order_state of a paid trade in order management; None: it does not know the trade (yet).
+
+        Raises NotReached, PerhapsDone.
+        """
+        try:
+            reply = self._with_token("/wxa/sec/order/get_order", {"transaction_id": transaction_id}, now)
+        except ApiRefused as refused:
+            if refused.errcode == NOT_FOUND:
+                return None
+            raise NotReached(f"get_order: errcode {refused.errcode}") from None
+        state = (reply.get("order") or {}).get("order_state")
+        return state if isinstance(state, int) else None
+
+    def _with_token(self, path: str, body: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """One call with the access token; a token that WeChat no longer takes is replaced once.
+
+        Raises ApiRefused, NotReached, PerhapsDone.
+        """
         token = self._access_token(now)
         try:
-            self._send(token, body)
+            return self._call("POST", path, {"access_token": token.access_token}, body)
         except ApiRefused as refused:
             if refused.errcode not in BAD_TOKEN:
                 raise
-            self._send(self._renewed(token, now), body)
-
-    def _send(self, token: AccessToken, body: Mapping[str, Any]) -> None:
-        self._call("POST", "/cgi-bin/message/subscribe/send", {"access_token": token.access_token}, body)
+        token = self._renewed(token, now)
+        try:
+            return self._call("POST", path, {"access_token": token.access_token}, body)
+        except ApiRefused as refused:
+            if refused.errcode in BAD_TOKEN:
+                raise NotReached(f"a new access token is refused too: errcode {refused.errcode}") from None
+            raise
 
     def _access_token(self, now: datetime) -> AccessToken:
         """The shared token: from this process, from the table, or a new one."""
@@ -163,7 +203,7 @@ class MiniProgram:
         if reply.status_code != 200 or not isinstance(values, dict):
             raise PerhapsDone(f"HTTP {reply.status_code}")
         errcode = values.get("errcode", 0)
-        if errcode == BUSY or errcode in TOO_OFTEN:
+        if errcode in BUSY or errcode in TOO_OFTEN:
             raise NotReached(f"errcode {errcode}")
         if errcode:
             raise ApiRefused(errcode)

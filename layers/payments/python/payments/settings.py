@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 from botocore.config import Config
 
+from payments.shipping import ShippingRecord
 from payments.table import Table
 
 SECRET_LIFE_S = 300
@@ -36,6 +37,15 @@ def setting(name: str) -> str:
 def optional(name: str) -> str:
     """A variable that may be empty."""
     return os.environ.get(name, "")
+
+
+def shipping_record() -> ShippingRecord:
+    """When shipping is recorded; off where nothing is said. Raises Misconfigured."""
+    name = "SHIPPING_RECORD"
+    try:
+        return ShippingRecord(optional(name) or ShippingRecord.OFF)
+    except ValueError:
+        raise Misconfigured(f"{name} is none of {', '.join(ShippingRecord)}: see docs/deploy-aws.md") from None
 
 
 @cache

@@ -1,7 +1,7 @@
 """The one table: the only file that knows item shapes, keys and conditions.
 
 All that happens to one order shares a partition. Every change of state is one conditional write that checks the state
-it leaves and adds one to `version`; the allowed changes stand in `order`, `payment` and `refund`.
+it leaves and adds one to `version`; the allowed changes stand in `order`, `payment`, `refund` and `shipping`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,6 +35,8 @@ from payments.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
 from payments.payment import Payment, PaymentStatus, Trade, parse_out_trade_no
 from payments.refund import ENTERED_FROM as REFUND_ENTERED_FROM
 from payments.refund import FIRST_LOOK, Refund, RefundStatus, RefundWord
+from payments.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
+from payments.shipping import Shipping, ShippingStatus
 from payments.times import beijing_day, iso, millis, utc_now
 
 if TYPE_CHECKING:
@@ -70,13 +72,15 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One order's partition: all that happened to it. Payments by number, refunds by age, notices by event."""
+    """One order's partition: all that happened to it. Payments by number, refunds by age, notices by event, shipping
+    records by the number of their trade."""
 
     order: Order
     payments: Sequence[Payment]
     refunds: Sequence[Refund] = ()
     notices: Mapping[str, Notice] = field(default_factory=dict)
     cases: Sequence[Case] = ()
+    shippings: Mapping[int, Shipping] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,7 @@ class Table:
             sorted(of(Refund, "REFUND"), key=lambda refund: refund.created_at),
             {notice.event: notice for notice in of(Notice, "NOTICE")},
             sorted(of(Case, "CASE"), key=lambda case: case.opened_at),
+            {shipping.n: shipping for shipping in of(Shipping, "SHIPPING")},
         )
 
     def orders_by_code(self, redeem_code: str) -> list[Order]:
@@ -257,13 +262,14 @@ class Table:
         when = _status_in(ORDER_ENTERED_FROM[OrderStatus.EXPIRED])
         return self._update(order_key(order_sn), {"status": OrderStatus.EXPIRED}, when) is None
 
-    def redeem(self, order_sn: str, staff: str, attempt: str) -> Order | None:
-        """WAIT_USE → USED by a member of staff, once, and not while all of it is on its way back (R7).
+    def redeem(self, order_sn: str, staff: str, attempt: str, due_at: datetime | None = None) -> Order | None:
+        """WAIT_USE → USED by a member of staff, once, and not while all of it is on its way back (R7). With `due_at`
+        the janitor looks then.
 
         None when this attempt has redeemed it; else the order as it stands. Raises LookupError.
         """
         when = _status_in(ORDER_ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0)
-        changes = {"status": OrderStatus.USED, "used_by": staff, "attempt": attempt}
+        changes = {"status": OrderStatus.USED, "used_by": staff, "attempt": attempt, **_due(order_sn, due_at)}
         standing = self._existing(order_sn, self._update(order_key(order_sn), changes, when))
         if standing and standing.status is OrderStatus.USED and standing.attempt == attempt:
             return None
@@ -395,6 +401,33 @@ class Table:
         when = _status_in(REFUND_ENTERED_FROM[RefundStatus.REFUSED])
         key = refund_key(refund.order_sn, refund.out_refund_no)
         return self._update(key, {"status": RefundStatus.REFUSED}, when) is None
+
+    # --- shipping
+
+    def put_shipping(self, shipping: Shipping) -> Shipping | None:
+        """Puts `SHIPPING#n` before WeChat is called. None when it is there now; else the one that stands there."""
+        standing = self._put(shipping_key(shipping), shipping, when=NEW)
+        return typed(Shipping, standing) if standing else None
+
+    def finish_shipping(self, shipping: Shipping, why: str | None) -> bool:
+        """UPLOADING → UPLOADED; False when it has come to its end before."""
+        when = _status_in(SHIPPING_ENTERED_FROM[ShippingStatus.UPLOADED])
+        return self._update(shipping_key(shipping), {"status": ShippingStatus.UPLOADED, "why": why}, when) is None
+
+    def refuse_shipping(self, shipping: Shipping, case: Case) -> bool:
+        """UPLOADING → REFUSED with its case, both or neither; False when it has come to its end before, or another
+        transaction was in the way."""
+        change = update_arguments(
+            shipping_key(shipping),
+            {"status": ShippingStatus.REFUSED, "why": case.detail},
+            _status_in(SHIPPING_ENTERED_FROM[ShippingStatus.REFUSED]),
+            at=millis(utc_now()),
+        )
+        return transact(
+            self._client,
+            {"Update": {"TableName": self._name, **change}},
+            {"Put": {"TableName": self._name, **put_arguments(_case_item(case), None)}},
+        )
 
     # --- cases
 
@@ -529,6 +562,10 @@ def refund_key(order_sn: str, out_refund_no: str) -> dict[str, str]:
     return {"pk": f"ORDER#{order_sn}", "sk": f"REFUND#{out_refund_no}"}
 
 
+def shipping_key(shipping: Shipping) -> dict[str, str]:
+    return {"pk": order_key(shipping.order_sn)["pk"], "sk": f"SHIPPING#{shipping.n}"}
+
+
 def case_key(out_trade_no: str, kind: str, case_id: str) -> dict[str, str]:
     """Beside its order; under the trade's own number when that is not of our form."""
     numbers = parse_out_trade_no(out_trade_no)
@@ -551,7 +588,7 @@ def _settled(trade: Trade) -> dict[str, object]:
     }
 
 
-def _status_in(statuses: Iterable[OrderStatus | PaymentStatus | RefundStatus]) -> ConditionBase:
+def _status_in(statuses: Iterable[OrderStatus | PaymentStatus | RefundStatus | ShippingStatus]) -> ConditionBase:
     return Attr("status").is_in(sorted(status.value for status in statuses))
 
 
