@@ -178,6 +178,23 @@ def lock() -> None:
     checks.lock()
 
 
+@app.command("openapi")
+def describe_api(
+    check: Annotated[bool, typer.Option("--check", help="Only say whether it is up to date.")] = False,
+) -> None:
+    """Write docs/openapi.json, the API's description, from the handlers."""
+    from local import openapi  # imports every handler: a second that other commands need not wait
+
+    where, text = openapi.FILE.relative_to(PROJECT), openapi.text()
+    if openapi.FILE.exists() and openapi.FILE.read_text() == text:
+        console.print(f"{where} is up to date.")
+    elif check:
+        operate.fail(f"{where} is not what the handlers say; ./dev openapi writes it")
+    else:
+        openapi.FILE.write_text(text)
+        console.print(f"{where} written.")
+
+
 @app.command("sam-local")
 def sam_local_command(
     host: Annotated[str, typer.Option(help="Where containers reach this machine.")] = "host.docker.internal",

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
-from local import deploy, phone, stack
+from local import deploy, openapi, phone, stack
 from local.emulator import Child, StartFailed, check_port, install_dependencies, start_emulator, start_wechat
 from local.front_door import create_app
 from local.home import AlreadyRunning, Home
@@ -99,7 +99,7 @@ class Supervisor:
         state = deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
         self._live = Live(stack.local(state), wechat_url)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
-        pages = phone.routes(wechat_url, credentials.appid, templates)
+        pages = [*phone.routes(wechat_url, credentials.appid, templates), *openapi.routes()]
         upstream = f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default"
         front_door = await self._open_front_door(create_app(upstream, self._live, pages))
         self._home.publish(state)

@@ -40,7 +40,7 @@ IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,300}$")]
 
 
-class StayOut(BaseModel):
+class StaffStay(BaseModel):
     title: str
     start_date: str
     end_date: str
@@ -50,7 +50,7 @@ class StayOut(BaseModel):
     remark: str
 
 
-class OrderOut(BaseModel):
+class StaffOrder(BaseModel):
     """An order as staff see it: no code, no openid. Sums in fen."""
 
     order_sn: str
@@ -63,17 +63,17 @@ class OrderOut(BaseModel):
     paid_at: datetime | None
     used_at: datetime | None
     used_by: str | None
-    stay: StayOut
+    stay: StaffStay
 
 
-class PaymentOut(BaseModel):
+class StaffPayment(BaseModel):
     out_trade_no: str
     status: str
     transaction_id: str | None
     success_time: datetime | None
 
 
-class RefundOut(BaseModel):
+class StaffRefund(BaseModel):
     """A refund and how far it is: SUCCESS, ABNORMAL, CLOSED and REFUSED are ends."""
 
     out_refund_no: str
@@ -86,7 +86,7 @@ class RefundOut(BaseModel):
     created_at: datetime
 
 
-class CaseOut(BaseModel):
+class StaffCase(BaseModel):
     """Money, or a word of WeChat's, that a person has to look at. `case` names it in paths."""
 
     case: str
@@ -102,16 +102,16 @@ class CaseOut(BaseModel):
     closed_at: datetime | None
 
 
-class OrderDetails(OrderOut):
-    payments: list[PaymentOut]
-    refunds: list[RefundOut]
-    cases: list[CaseOut]
+class StaffOrderDetails(StaffOrder):
+    payments: list[StaffPayment]
+    refunds: list[StaffRefund]
+    cases: list[StaffCase]
 
 
 class OrdersFound(BaseModel):
     """Nearly always one: two orders may have the same code, then a person has to choose."""
 
-    orders: list[OrderDetails]
+    orders: list[StaffOrderDetails]
 
 
 class Lookup(Body):
@@ -142,7 +142,7 @@ class Closing(Body):
 
 
 class CaseList(BaseModel):
-    cases: list[CaseOut]
+    cases: list[StaffCase]
 
 
 # --- who
@@ -173,7 +173,7 @@ def _collection(order_sn: str, staff: Mapping[str, str]) -> Collection:
 
 
 @app.get("/merchant/orders/<order_sn>")
-def get_order(order_sn: OrderSn) -> OrderDetails:
+def get_order(order_sn: OrderSn) -> StaffOrderDetails:
     """An order with its payments, refunds and cases."""
     return _details(_collection(order_sn, _staff()))
 
@@ -188,11 +188,11 @@ def look_up(body: Lookup) -> OrdersFound:
     return OrdersFound(orders=[_details(_collection(order_sn, staff)) for order_sn in numbers])
 
 
-def _details(collection: Collection) -> OrderDetails:
-    return OrderDetails(
+def _details(collection: Collection) -> StaffOrderDetails:
+    return StaffOrderDetails(
         **_order_out(collection.order).model_dump(),
-        payments=[PaymentOut.model_validate(payment, from_attributes=True) for payment in collection.payments],
-        refunds=[RefundOut.model_validate(refund, from_attributes=True) for refund in collection.refunds],
+        payments=[StaffPayment.model_validate(payment, from_attributes=True) for payment in collection.payments],
+        refunds=[StaffRefund.model_validate(refund, from_attributes=True) for refund in collection.refunds],
         cases=[_case_out(case) for case in collection.cases],
     )
 
@@ -201,7 +201,7 @@ def _details(collection: Collection) -> OrderDetails:
 
 
 @app.post("/merchant/redemptions")
-def redeem(body: Redemption) -> OrderOut:
+def redeem(body: Redemption) -> StaffOrder:
     """Redeems a check-in code, once. 404: unknown. 409: used, expired, refunded. 429: too many wrong codes."""
     staff = _staff()
     if ORDER_SN.fullmatch(body.code.strip()):
@@ -272,9 +272,12 @@ def _not_redeemed(order: Order) -> Problem:
 # --- refunds
 
 
-@app.post("/merchant/orders/<order_sn>/refunds")
-def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey = None) -> tuple[RefundOut, int]:
-    """Asks for a refund, in full or in part. Idempotency-Key is required: the same key is the same refund, for ever."""
+@app.post("/merchant/orders/<order_sn>/refunds", status_code=201)
+def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey = None) -> StaffRefund:
+    """Asks for a refund, in full or in part. Idempotency-Key is required: the same key is the same refund, for ever.
+
+    400: there is none. 409: not paid, or more than may still be refunded.
+    """
     staff, now = _staff(), utc_now()
     if not idempotency_key:
         raise Problem(
@@ -302,12 +305,12 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
                 raise Problem(
                     422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
                 )
-            return _refund_out(earlier), 201
+            return _refund_out(earlier)
         _check_refundable(order, wanted)
         if table().request_refund(order, wanted):
             logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
             count("RefundRequested")
-            return _refund_out(wanted), 201
+            return _refund_out(wanted)
     raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
 
 
@@ -332,13 +335,13 @@ def list_cases() -> CaseList:
 
 
 @app.get("/merchant/cases/<case_id>")
-def get_case(case_id: CaseId) -> CaseOut:
+def get_case(case_id: CaseId) -> StaffCase:
     """One case, open or closed."""
     return _case_out(_case(case_id))
 
 
 @app.post("/merchant/cases/<case_id>/close")
-def close_case(case_id: CaseId, body: Closing) -> CaseOut:
+def close_case(case_id: CaseId, body: Closing) -> StaffCase:
     """Closes a case with what became of its money. 409: it is closed already."""
     staff, case = _staff(), _case(case_id)
     if not table().close_case(case, body.resolution, body.reference, staff["user_id"], utc_now()):
@@ -348,9 +351,12 @@ def close_case(case_id: CaseId, body: Closing) -> CaseOut:
     return _case_out(_case(case_id))
 
 
-@app.post("/merchant/cases/<case_id>/refund")
-def refund_again(case_id: CaseId) -> tuple[RefundOut, int]:
-    """Refunds late or second money once more, after its refund has ended in vain; twice is the same as once."""
+@app.post("/merchant/cases/<case_id>/refund", status_code=201)
+def refund_again(case_id: CaseId) -> StaffRefund:
+    """Refunds late or second money once more, after its refund has ended in vain; twice is the same as once.
+
+    409: its refund has not ended in vain, or it is other money.
+    """
     case = _case(case_id)
     order = _order_of(case)
     refunds = table().collection(order.order_sn, consistent=True) if order else None
@@ -364,7 +370,7 @@ def refund_again(case_id: CaseId) -> tuple[RefundOut, int]:
     again = automatic_refund(payment, failed.origin, utc_now(), attempt=attempt)
     table().put_refund(again)
     logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
-    return _refund_out(table().refund(again.order_sn, again.out_refund_no) or again), 201
+    return _refund_out(table().refund(again.order_sn, again.out_refund_no) or again)
 
 
 def _case(case_id: str) -> Case:
@@ -388,9 +394,9 @@ def _order_of(case: Case) -> Order | None:
 # --- answers
 
 
-def _order_out(order: Order) -> OrderOut:
+def _order_out(order: Order) -> StaffOrder:
     stay = order.stay
-    return OrderOut(
+    return StaffOrder(
         order_sn=order.order_sn,
         status=order.status,
         status_code=STATUS_CODE[order.status],
@@ -401,7 +407,7 @@ def _order_out(order: Order) -> OrderOut:
         paid_at=order.paid_at,
         used_at=order.entered_at(OrderStatus.USED),
         used_by=order.used_by,
-        stay=StayOut(
+        stay=StaffStay(
             title=stay.title,
             start_date=stay.start_date.isoformat(),
             end_date=stay.end_date.isoformat(),
@@ -413,15 +419,15 @@ def _order_out(order: Order) -> OrderOut:
     )
 
 
-def _refund_out(one: Refund) -> RefundOut:
-    return RefundOut.model_validate(one, from_attributes=True)
+def _refund_out(one: Refund) -> StaffRefund:
+    return StaffRefund.model_validate(one, from_attributes=True)
 
 
-def _case_out(case: Case) -> CaseOut:
+def _case_out(case: Case) -> StaffCase:
     name = f"{case.out_trade_no}\n{case.kind}\n{case.case_id}"
-    return CaseOut(
+    return StaffCase(
         case=base64.urlsafe_b64encode(name.encode()).decode().rstrip("="),
-        **{field: getattr(case, field) for field in CaseOut.model_fields if field != "case"},
+        **{field: getattr(case, field) for field in StaffCase.model_fields if field != "case"},
     )
 
 

@@ -110,8 +110,8 @@ def list_homestays() -> HomestayList:
     return HomestayList(homestays=[HomestayOut.model_validate(home, from_attributes=True) for home in homes])
 
 
-@app.post("/orders")
-def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> tuple[OrderOut, int]:
+@app.post("/orders", status_code=201)
+def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> OrderOut:
     """Orders a stay, priced from the catalogue. With an Idempotency-Key a repeat gives the same order."""
     user_id, now = app.caller()["user_id"], utc_now()
     order_sn = new_order_sn(now, f"{secrets.randbelow(10**8):08d}")
@@ -124,7 +124,7 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> tupl
             )
         earlier = table().order(order_sn)
         if earlier is not None:
-            return _out(earlier), 201
+            return _out(earlier)
     user, home = table().user(user_id), table().homestay(body.homestay_id)
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
@@ -154,11 +154,11 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> tupl
     standing = table().put_order(order)
     if standing is not None:
         if idempotency_key and standing.user_id == user_id:
-            return _out(standing), 201  # a repeat at the same moment was quicker
+            return _out(standing)  # a repeat at the same moment was quicker
         raise Problem(503, "try-again", "The order number was taken.", "Send it again.", retry_after_s=1)
     logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
     count("OrderCreated")
-    return _out(order), 201
+    return _out(order)
 
 
 @app.get("/orders")
