@@ -301,6 +301,10 @@ def test_a_mapping_that_cannot_work_keeps_the_messages_waiting_and_says_what_to_
         for _ in range(2):
             assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
     assert notice_of(shop, paid) == {"order_confirmed": "waiting"}
+    stored = unwire(next(item for item in shop.items() if item["sk"]["S"] == "NOTICE#order.paid"))["messages"]
+    kept = stored["order_confirmed"]["why"]
+    assert kept.startswith(variable)
+    assert len(kept.encode()) <= notify_user.MAX_WHY
     said = [str(record.__dict__.get("why", "")) for record in caplog.records]
     assert any(variable in one and why in one for one in said)
     assert list(shop.world.messages) == []
