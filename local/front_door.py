@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 from starlette.applications import Starlette
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -17,6 +18,15 @@ from local.live import Live, Seen
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te"}
 TIMEOUT_S = 29  # the gateway's own is 30
+
+
+class Anything(PathConvertor):
+    """A path that the gateway is to judge, line breaks and all."""
+
+    regex = r"[\s\S]*"
+
+
+register_url_convertor("anything", Anything())
 
 WEB = Path(__file__).parent / "web"
 
@@ -57,6 +67,6 @@ def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = ()) -> St
             seen.status = 502
             return PlainTextResponse(f"the deployed API does not answer: {type(error).__name__}\n", 502)
 
-    api = Route("/api/{path:path}", forward, methods=METHODS)
+    api = Route("/api/{path:anything}", forward, methods=METHODS)
     pages = [*live.routes(), *pages, Mount("/", StaticFiles(directory=WEB, html=True))]
     return Starlette(routes=[api, *pages], lifespan=lifespan)

@@ -8,13 +8,14 @@ repeat on another phone, ends in the same single order.
 """
 
 import hashlib
+import re
 import secrets
 from datetime import date, datetime
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Header, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.closing import close_order
@@ -37,6 +38,17 @@ def _is_day(text: str) -> str:
 
 # Pydantic's lax mode takes 0 and "1" as days, its strict mode refuses text: a day is text of one form here.
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_is_day)]
+
+
+def _is_iso(text: object) -> object:
+    if not isinstance(text, str) or not ISO.match(text):
+        raise ValueError("a time in ISO 8601 with its zone, as 2026-12-01T08:00:00Z")
+    return text
+
+
+# Pydantic takes a number for a time too: seconds or milliseconds, as it thinks fit.
+Instant = Annotated[AwareDatetime, BeforeValidator(_is_iso)]
+ISO = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 
 
@@ -162,7 +174,7 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
 
 
 @app.get("/orders")
-def list_orders(before: Annotated[datetime | None, Query()] = None) -> OrderList:
+def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
     orders = table().orders_of(app.caller()["user_id"], PAGE, before)
     return OrderList(

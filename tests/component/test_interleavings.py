@@ -39,7 +39,7 @@ def prepay(_: str) -> int:
 
 def merchant_refund(argument: str) -> Any:
     key, amount = argument.split()
-    return merchant.refund(ORDER_SN, merchant.NewRefund(amount_fen=int(amount), reason="x"), key)[0].status
+    return merchant.refund(ORDER_SN, merchant.NewRefund(amount_fen=int(amount), reason="x"), key).status
 
 
 def swept(argument: str) -> None:

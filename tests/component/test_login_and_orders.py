@@ -72,13 +72,21 @@ def test_a_login_of_another_shape_is_422_naming_the_field(shop: "Shop", body: An
     assert reply.json["request_id"]
 
 
-def test_a_form_is_415_and_is_not_echoed(shop: "Shop") -> None:
-    headers = {"content-type": "text/plain"}
-    reply = shop.call("POST /login", "code=secret-thing", headers=headers)
-    assert reply.status == 415
-    form = shop.call("POST /login", "code=secret-thing", headers={"content-type": "application/x-www-form-urlencoded"})
-    assert form.status == 422
-    assert "secret-thing" not in str(form.json)
+@pytest.mark.parametrize(
+    "form",
+    ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=x"],
+)
+def test_a_form_is_415_and_is_not_echoed(shop: "Shop", form: str) -> None:
+    reply = shop.call("POST /login", "code=secret-thing", headers={"content-type": form})
+    assert (reply.status, reply.json["type"]) == (415, "urn:wxpay:unsupported-media-type")
+    assert "secret-thing" not in str(reply.json)
+
+
+@pytest.mark.parametrize("before", ["0.5", "1795461249070", "2026-12-01T08:00:00", "soon"])
+def test_a_page_begins_at_a_time_with_its_zone(shop: "Shop", before: str) -> None:
+    query: dict[str, Any] = {"queryStringParameters": {"before": before}, "rawQueryString": "before=x"}
+    reply = shop.call("GET /orders", token=shop.login(), **query)
+    assert (reply.status, reply.json["field"]) == (422, "query.before")
 
 
 def test_a_forged_and_an_expired_token_are_refused_by_the_authorizer(shop: "Shop") -> None:

@@ -4,6 +4,7 @@ Problem types are stable names, `urn:wxpay:<name>`; clients may branch on them.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -11,10 +12,14 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
 from payments.observability import logger
 from payments.settings import Misconfigured
+
+JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)
+UNSUPPORTED = "application/octet-stream"
 
 OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 """An order number in a path; one that is not there is 404, whatever it looks like."""
@@ -67,6 +72,14 @@ class Api(APIGatewayHttpResolver):
         self.exception_handler(NotFoundError)(self._no_route)
         self.exception_handler(ServiceError)(self._no_route)
         self.exception_handler(Exception)(self._broken)
+
+    def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
+        """Answers one request. Bodies are JSON: forms, which Powertools would read too, are unsupported."""
+        headers = {
+            name: value if name.lower() != "content-type" or JSON.match(value) else UNSUPPORTED
+            for name, value in (event.get("headers") or {}).items()
+        }
+        return super().resolve({**event, "headers": headers}, context)
 
     def caller(self) -> Mapping[str, str]:
         """Who calls: user_id and role, as the authorizer read them from the token."""
