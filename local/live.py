@@ -146,7 +146,7 @@ class Live:
             named = str(told.get("order_sn", "")) if isinstance(told, dict) else ""
             if not order_sn and ORDER_SN.fullmatch(named):
                 self._note(named, noted)
-            self._wake(order_sn or named)
+            self._wake(order_sn or named or None)
             if call == "order" and seen.status == 201:
                 self._newest = named
                 self._news, news = asyncio.Event(), self._news
@@ -277,15 +277,16 @@ class Live:
         with contextlib.suppress(ValueError):
             body = await request.json()
             if isinstance(body, dict):
-                switch, times = SWITCHES.get(str(body.get("name"))), {"once": 1, "always": ALWAYS, "off": 0}
+                switch, modes = SWITCHES.get(str(body.get("name"))), {"once": 1, "always": ALWAYS, "off": 0}
                 if switch is None:
                     return _problem(422, "invalid", f"name: one of {', '.join(SWITCHES)}")
-                if body.get("mode") not in times:
-                    return _problem(422, "invalid", f"mode: one of {', '.join(times)}")
+                times = modes.get(str(body.get("mode")))
+                if times is None:
+                    return _problem(422, "invalid", f"mode: one of {', '.join(modes)}")
                 which = {"call": switch.call, "answer": switch.answer}
                 await self._ask("DELETE", "/_sim/faults", params=which)
-                if chances := times[body["mode"]]:
-                    await self._ask("POST", "/_sim/faults", json=switch.fault(chances))
+                if times:
+                    await self._ask("POST", "/_sim/faults", json=switch.fault(times))
                 return None
         return _problem(422, "invalid", 'Send {"name": "callback_lost", "mode": "once"}.')
 

@@ -10,7 +10,7 @@ export const name = (part) => say(part === "sweep" ? "sweep_box" : part.replace(
 
 /** Where everything is: boxes {part: [x, y, width, height]} and lines {"from>to": [[x, y], ...]}. */
 function layout(width) {
-  const narrow = width < 600;
+  const narrow = width < 660;
   const bar = narrow ? 54 : 88, gutter = narrow ? 22 : 28, tall = narrow ? 32 : 44, flat = narrow ? 26 : 34, gap = narrow ? 5 : 14;
   const left = narrow ? 14 : 20, right = width - bar - (narrow ? 14 : 26), space = right - left, boxes = {}, lines = {};
   const row = (parts, y, height, from = left, room = space) => {

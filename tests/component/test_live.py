@@ -215,6 +215,8 @@ def test_switches_turn_on_count_and_turn_off(door: Door, world: World) -> None:
     [
         ({"name": "nothing", "mode": "once"}, "callback_lost"),
         ({"name": "callback_lost", "mode": "twice"}, "once"),
+        ({"name": "callback_lost", "mode": ["once"]}, "always"),
+        ({"name": "callback_lost"}, "off"),
         (["callback_lost"], "mode"),
         ({"call": "query", "answer": "500"}, "callback_lost"),
     ],
