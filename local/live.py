@@ -74,6 +74,7 @@ SWITCHES = {
     "paid_after_close": Switch("cashier", "after_close"),
     "message_refused": Switch("send", "refused"),
     "message_busy": Switch("send", "busy"),
+    "message_no_page": Switch("send", "no_page"),
     "token_invalidated": Switch("send", "token_invalidated"),
     "refund_not_enough": Switch("refund", "not_enough"),
     "refund_reply_lost": Switch("refund", "drop", after_effect=True),

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -47,6 +47,7 @@ def routes(wechat_url: str, appid: str, template_ids: Sequence[str]) -> list[Bas
             return Response(await reply.read(), reply.status, media_type="application/json")
 
     return [
+        Route("/wechat", lambda _: RedirectResponse(wechat_url)),
         Route("/miniprogram/config.js", config),
         Mount("/miniprogram", StaticFiles(directory=MINI_PROGRAM)),
         Route("/phone/manifest.json", manifest),

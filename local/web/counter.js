@@ -10,7 +10,7 @@ const TOKEN = "counter.token"
 
 const T = {
   zh: {
-    title: "前台", signIn: "登录", token: "员工令牌", hint: "在终端运行，粘贴结果：", out: "退出", other: "English",
+    title: "前台", signIn: "登录", token: "员工令牌", hint: "在终端运行，打开它给出的地址；或粘贴 ./dev token 的结果：", out: "退出", other: "English",
     code: "入住验证码或订单号", look: "查询", scan: "扫码", stop: "停止扫码", camera: "摄像头打不开",
     redeem: "核销入住", redeemed: "核销成功", refund: "退款", back: "返回", cancel: "取消", send: "退款", again: "再试一次",
     full: "全额", part: "部分", amount: "金额（元）", reason: "原因", left: "可退", reasons: "客人会看到",
@@ -32,7 +32,7 @@ const T = {
     unknown: "还不知道结果。请再按一次：不会重复退款", asked: "已申请退款", wait: (s) => `${Math.ceil(s / 60)} 分钟后再试`,
   },
   en: {
-    title: "Counter", signIn: "Sign in", token: "Staff token", hint: "Run in a terminal and paste what it prints:", out: "Sign out", other: "中文",
+    title: "Counter", signIn: "Sign in", token: "Staff token", hint: "Run in a terminal and open the address that it prints; or paste what ./dev token prints:", out: "Sign out", other: "中文",
     code: "Check-in code or order number", look: "Look up", scan: "Scan", stop: "Stop scanning", camera: "The camera does not open",
     redeem: "Redeem", redeemed: "Redeemed", refund: "Refund", back: "Back", cancel: "Cancel", send: "Refund", again: "Try again",
     full: "All of it", part: "A part", amount: "Amount in yuan", reason: "Reason", left: "May be refunded", reasons: "the guest will read it",
@@ -128,7 +128,7 @@ function signIn(text = "") {
   })
   frame(h("form", { className: "card", onsubmit: enter },
     h("label", { htmlFor: "token", textContent: T.token }), token,
-    h("p", { className: "soft" }, T.hint, h("br"), h("code", { textContent: "./dev token" })),
+    h("p", { className: "soft" }, T.hint, h("br"), h("code", { textContent: "./dev token --link" })),
     h("button", { className: "primary", textContent: T.signIn })), said)
   note(text, "bad")
   token.focus()

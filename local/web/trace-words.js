@@ -150,6 +150,7 @@ const WORDS = {
   paid_after_close: ["A closed trade can still be paid", "关单后仍然支付成功"],
   message_refused: ["The guest does not want the message", "用户拒收消息"],
   message_busy: ["The message API is busy", "消息接口繁忙"],
+  message_no_page: ["The message's page is not released", "消息的页面未发布"],
   token_invalidated: ["The access token is taken back", "access_token 失效"],
   refund_not_enough: ["The merchant's balance is too low", "商户余额不足"],
   refund_reply_lost: ["The refund's answer gets lost", "退款应答丢失"],

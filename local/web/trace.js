@@ -11,7 +11,7 @@ const GROUPS = {
   callback: ["callback_lost", "callback_late", "callback_ten", "callback_probe", "callback_wrong_amount"],
   prepay: ["prepay_500", "prepay_reply_lost", "paid_first", "query_timeout"],
   cashier: ["coupon", "paid_after_close"],
-  send: ["message_refused", "message_busy", "token_invalidated"],
+  send: ["message_refused", "message_busy", "message_no_page", "token_invalidated"],
   refund: ["refund_not_enough", "refund_reply_lost", "refund_abnormal"],
 };
 const calm = matchMedia("(prefers-reduced-motion: reduce)");

@@ -1,6 +1,7 @@
 """A guest with the phone in the browser: real pages, the real pay.js, the running stack, the WeChat that signs."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -74,14 +75,18 @@ def phone(page: Page, cloud: Cloud, request: pytest.FixtureRequest) -> Phone:
     return Phone(page, cloud, request.node.name.replace("test_", "")[:40]).open()
 
 
-def test_book_pay_and_get_the_code(phone: Phone, cloud: Cloud) -> None:
+def test_book_pay_and_redeem_at_the_counter(phone: Phone, cloud: Cloud, context: BrowserContext) -> None:
     code = phone.buy()
     expect(phone.page.get_by_role("img", name="验证码的二维码")).to_be_visible()
     expect(phone.page.get_by_role("button", name="服务通知 · 入住验证码")).to_contain_text(code)
     phone.press("查看订单")
     phone.see("待入住")
-    redeemed = cloud.api.post("/merchant/redemptions", json={"code": code}, headers=cloud.staff()).json()
-    assert redeemed["status"] == "USED"
+    counter = context.new_page()
+    counter.goto(f"/counter.html#token={cloud.staff()['Authorization'].removeprefix('Bearer ')}")
+    counter.get_by_label("入住验证码或订单号").fill(code)
+    counter.keyboard.press("Enter")
+    counter.get_by_role("button", name="核销入住").click()
+    expect(counter.get_by_role("status")).to_contain_text("核销成功")
     phone.page.get_by_label("返回").click()
     phone.press("我的订单")
     phone.see("已入住")
@@ -120,6 +125,18 @@ def test_the_callback_gets_lost_and_the_poll_saves_it(phone: Phone, cloud: Cloud
     (trade,) = [t for t in cloud.wechat.get("/_sim/trades").json() if t["out_trade_no"] == f"{phone.order_sn()}_1"]
     assert trade["trade_state"] == "SUCCESS"
     assert cloud.order(phone.order_sn())["PAYMENT#1"]["learned_by"] == "status-poll"
+    cloud.check()
+
+
+def test_the_trace_shows_the_lost_callback_that_the_switchboard_asked_for(phone: Phone, cloud: Cloud) -> None:
+    trace = phone.page.locator("#trace")
+    trace.get_by_text("让微信出故障").click()
+    trace.get_by_role("group", name="回调丢失").get_by_role("radio", name="一直").check()
+    phone.buy()
+    expect(trace.get_by_role("table")).to_contain_text("途中丢失")
+    expect(trace.get_by_role("table")).to_contain_text("status_poll")
+    expect(trace).to_contain_text(phone.order_sn())
+    expect(trace.get_by_role("img")).to_have_attribute("aria-label", re.compile("已支付"), timeout=15_000)
     cloud.check()
 
 
