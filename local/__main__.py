@@ -61,9 +61,9 @@ def up(
         _show_progress(supervisor, home)
         state = home.state()
         _first_payment(state)
-        console.print(f"\nOpen [bold]{state.web_url}[/]: a phone to book and pay with, and all that happens behind.")
+        console.print(f"\nOpen [bold]{state.web_url}[/]: a phone to pay with, and what happens behind it.")
+        console.print("The counter: ./dev token --link. One more payment from here: ./dev pay.")
         console.print(f"The API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
-        console.print("./dev pay makes one more payment; README.md has the routes.")
         if not detach:
             console.print("Running. Ctrl-C stops everything.")
             supervisor.wait()
