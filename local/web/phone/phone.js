@@ -36,7 +36,7 @@ class Phone {
     this.body = h("div", { className: "body" }, this.bar, this.screen, this.tabs)
     this.layers = h("div", { className: "layers" })
     this.notices = h("div", { className: "notices", role: "status" })
-    element.append(h("section", { className: "phone", aria: { label: T.phone } }, this.body, this.layers, this.notices))
+    element.append(h("section", { className: "handset", aria: { label: T.phone } }, this.body, this.layers, this.notices))
   }
 
   title(text) {
