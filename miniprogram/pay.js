@@ -129,11 +129,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
       if (ms) timers.sleep(ms + 1000).then(() => reject({ errMsg: `${name}:fail timeout` }))
       // Old clients call complete alone when the user cancels.
       const complete = (told) => (/:ok$/.test((told && told.errMsg) || '') ? resolve(told) : reject(told || {}))
-      try {
-        wx[name](Object.assign({}, options, { success: resolve, fail: (told) => reject(told || {}), complete }))
-      } catch (error) {
-        reject({ errMsg: `${name}:fail ${error.message}` })
-      }
+      wx[name](Object.assign({}, options, { success: resolve, fail: (told) => reject(told || {}), complete }))
     })
   }
 

@@ -78,11 +78,13 @@ class World {
         reply === 'offline'
           ? { errMsg: 'request:fail net::ERR_INTERNET_DISCONNECTED' }
           : { errMsg: 'request:ok', statusCode: reply.status, data: reply.body, header: reply.header }
-      setImmediate(() => {
+      const answer = () => {
         if (reply === 'offline') options.fail(told)
         else options.success(told)
         options.complete(told)
-      })
+      }
+      if (reply.after) this.timers.sleep(reply.after).then(answer)
+      else setImmediate(answer)
     },
     requestPayment: (options) => {
       this.calls.push({ route: 'cashier', ...options })
@@ -231,6 +233,17 @@ test('a payment that has just arrived is waited for, not called closed', async (
   assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
 })
 
+test('the cashier opens when the guest has answered about messages, not over the question', async () => {
+  let answer
+  world.wx.requestSubscribeMessage = (options) => (answer = () => options.success({ errMsg: 'requestSubscribeMessage:ok' }))
+  const paid = pay.pay('HSO1')
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
+  assert.deepEqual(world.routes('prepay').length, 1)
+  assert.deepEqual(world.routes('cashier'), [])
+  answer()
+  assert.equal((await run(paid)).outcome, 'paid')
+})
+
 for (const subscription of ['fails', 'never']) {
   test(`messages that cannot be asked for do not stop a payment (${subscription})`, async () => {
     world.subscription = subscription
@@ -251,6 +264,13 @@ test('signs in once for many requests at once, and keeps the token over a restar
   await run(Promise.all([pay.homes(), pay.homes(), pay.pay('HSO1')]))
   await run(world.client().homes())
   assert.equal(world.logins, 1)
+})
+
+test('two requests whose token is refused, one of them late, sign in again once', async () => {
+  world.replies['GET /homestays'].unshift(REFUSED_TOKEN)
+  world.replies['GET /orders'] = [{ ...REFUSED_TOKEN, after: 5000 }, { status: 200, body: { orders: [] } }]
+  await run(Promise.all([pay.homes(), pay.orders()]))
+  assert.equal(world.logins, 2)
 })
 
 test('a token that is about to expire is not used', async () => {
@@ -335,6 +355,14 @@ test('the same stay again, on purpose, is a new order; so is another stay', asyn
   await run(pay.createOrder(STAY))
   await run(pay.createOrder({ ...STAY, people: 1 }))
   assert.equal(world.orders.size, 3)
+})
+
+test('another stay, after one whose answer never came, has a key of its own', async () => {
+  world.replies['POST /orders'].unshift('offline', 'offline', 'offline')
+  await refused(pay.createOrder(STAY), 'offline')
+  await run(pay.createOrder({ ...STAY, people: 1 }))
+  const keys = world.calls.filter((call) => call.route === 'POST /orders').map((call) => call.header['Idempotency-Key'])
+  assert.equal(new Set(keys).size, 2)
 })
 
 test('a key that the server has forgotten is not used again', async () => {
