@@ -263,7 +263,7 @@ def test_every_route_but_two_asks_for_a_token() -> None:
 def test_the_routes_are_those_that_the_functions_serve() -> None:
     served = set()
     for folder in FOLDERS.values():
-        for method, path in re.findall(r'@app\.(get|post)\("([^"]+)"\)', (folder / "app.py").read_text()):
+        for method, path in re.findall(r'@app\.(get|post)\(\s*"([^"]+)"', (folder / "app.py").read_text()):
             served.add(f"{method.upper()} {path.replace('<', '{').replace('>', '}')}")
     assert served | {"POST /wxpay/notify"} == set(routes())
 
