@@ -165,7 +165,7 @@ def run_tests(
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(checks.PARTS)}; may repeat.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Also the interleavings that take minutes.")] = False,
 ) -> None:
-    """Lint, types, template lint, unit, component and local tests, as CI runs them."""
+    """Lint, types, template, unit, component, local and browser tests, as CI runs them."""
     unknown = set(only or []) - set(checks.PARTS)
     if unknown:
         operate.fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
