@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Response, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Response, Route, expect
 
 from tests.local.conftest import Cloud, eventually
 
@@ -105,6 +105,46 @@ def test_the_guest_closes_the_cashier_and_pays_later(phone: Phone, cloud: Cloud)
     phone.type()
     phone.see("支付成功")
     cloud.check()
+
+
+def test_a_button_stays_under_the_finger_while_the_page_learns_more(phone: Phone, cloud: Cloud) -> None:
+    held: list[Route] = []
+    phone.to_the_cashier()
+    phone.page.route("**/api/orders/HSO*", lambda route: held.append(route))
+    phone.page.keyboard.press("Escape")
+    button = phone.page.get_by_role("button", name="查看订单")
+    button.hover()
+    place = button.bounding_box()
+    phone.page.mouse.down()
+    expect(phone.page.get_by_text("西湖边的小屋")).to_have_count(0)
+    held[0].continue_()
+    phone.page.unroute("**/api/orders/HSO*")
+    phone.see("西湖边的小屋")
+    assert button.bounding_box() == place
+    phone.page.mouse.up()
+    phone.see("待付款")
+    cloud.check()
+
+
+def test_redrawing_never_makes_one_button_into_another(phone: Phone) -> None:
+    told = phone.page.evaluate(
+        """async () => {
+          const { parse, draw } = await import("./phone/wxml.js")
+          const root = parse(
+            '<button wx:if="{{more}}">first</button>' +
+            '<button wx:for="{{items}}" wx:key="id">{{item.id}}</button><button>last</button>', "test")
+          const box = document.createElement("div")
+          const drawn = (data) => (draw(box, root, data, {}), [...box.children])
+          const [one, two, last] = drawn({ items: [{ id: "1" }, { id: "2" }] })
+          const grown = drawn({ more: true, items: [{ id: "0" }, { id: "1" }, { id: "2" }] })
+          const shrunk = drawn({ items: [{ id: "2" }] })
+          return {
+            grown: grown.map((button) => button.textContent), shrunk: shrunk.map((button) => button.textContent),
+            kept: grown[2] === one && grown[3] === two && grown[4] === last && shrunk[0] === two && shrunk[1] === last,
+          }
+        }"""
+    )
+    assert told == {"grown": ["first", "0", "1", "2", "last"], "shrunk": ["2", "last"], "kept": True}
 
 
 def test_a_wrong_password_can_be_typed_again(phone: Phone, cloud: Cloud) -> None:

@@ -35,7 +35,7 @@ function children(parent, scope, context) {
   for (const node of parent.childNodes) {
     if (node.nodeType === Node.TEXT_NODE) {
       const text = spelled(node.data, scope)
-      if (text.trim()) made.push(document.createTextNode(text))
+      if (text.trim()) made.push(Object.assign(document.createTextNode(text), { from: node }))
       continue
     }
     if (node.nodeType !== Node.ELEMENT_NODE) continue
@@ -51,7 +51,11 @@ function children(parent, scope, context) {
     if (!taken) continue
     if (node.hasAttributeNS(WX, "for")) {
       const items = fill(attribute("for"), scope) || []
-      items.forEach((item, index) => made.push(...element(node, { ...scope, item, index }, context)))
+      const key = attribute("key")
+      items.forEach((item, index) => {
+        const drawn = element(node, { ...scope, item, index }, context)
+        made.push(...drawn.map((one) => Object.assign(one, { key: key ? item[key] : index })))
+      })
     } else made.push(...element(node, scope, context))
   }
   return made
@@ -66,7 +70,7 @@ function element(node, scope, context) {
     const inner = evaluate(`({${node.getAttribute("data").replace(/^\{\{|\}\}$/g, "")}})`, scope)
     return children(context.templates[value("is")], inner, context)
   }
-  const made = document.createElement(TAGS[node.localName])
+  const made = Object.assign(document.createElement(TAGS[node.localName]), { from: node })
   const dataset = {}
   for (const { name, value: raw } of node.attributes) {
     if (name.startsWith("data-")) dataset[name.slice(5)] = fill(raw, scope)
@@ -155,25 +159,43 @@ function evaluate(expression, scope) {
 
 const HANDLERS = ["onclick", "oninput", "onchange", "onkeydown"]
 
+// Made from the same place of the template, and in a wx:for from the same item: never is a button that somebody is about
+// to press turned into another one.
+const same = (one, other) => one.from === other.from && one.key === other.key && one.nodeName === other.nodeName
+
 // Makes `old` equal to `fresh`, touching only what differs.
 function patch(old, fresh) {
-  const wanted = [...fresh.childNodes]
-  wanted.forEach((node, index) => {
-    const standing = old.childNodes[index]
-    if (!standing) old.append(node)
-    else if (standing.nodeName !== node.nodeName || standing.type !== node.type) standing.replaceWith(node)
-    else if (node.nodeType === Node.TEXT_NODE) {
-      if (standing.data !== node.data) standing.data = node.data
-    } else {
-      for (const { name } of [...standing.attributes]) if (!node.hasAttribute(name)) standing.removeAttribute(name)
-      for (const { name, value } of node.attributes) {
-        if (standing.getAttribute(name) !== value) standing.setAttribute(name, value)
-      }
-      for (const handler of HANDLERS) standing[handler] = node[handler]
-      if (node.localName === "input" && standing.value !== node.value) standing.value = node.value
-      if (node.type === "checkbox") standing.checked = node.checked
-      patch(standing, node)
+  let next = old.firstChild // all before it is done
+  for (const node of [...fresh.childNodes]) {
+    let standing = next
+    while (standing && !same(standing, node)) standing = standing.nextSibling
+    if (!standing) {
+      old.insertBefore(node, next)
+      continue
     }
-  })
-  while (old.childNodes.length > wanted.length) old.lastChild.remove()
+    drop(next, standing)
+    next = standing.nextSibling
+    if (node.nodeType === Node.TEXT_NODE) {
+      if (standing.data !== node.data) standing.data = node.data
+      continue
+    }
+    for (const { name } of [...standing.attributes]) if (!node.hasAttribute(name)) standing.removeAttribute(name)
+    for (const { name, value } of node.attributes) {
+      if (standing.getAttribute(name) !== value) standing.setAttribute(name, value)
+    }
+    for (const handler of HANDLERS) standing[handler] = node[handler]
+    if (node.localName === "input" && standing.value !== node.value) standing.value = node.value
+    if (node.type === "checkbox") standing.checked = node.checked
+    patch(standing, node)
+  }
+  drop(next, null)
+}
+
+// Removes the siblings from one on up to another.
+function drop(one, end) {
+  while (one !== end) {
+    const after = one.nextSibling
+    one.remove()
+    one = after
+  }
 }
