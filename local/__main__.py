@@ -278,4 +278,4 @@ def _state() -> State:
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="./dev")

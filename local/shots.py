@@ -103,6 +103,7 @@ def take(state: State, names: list[str]) -> Iterator[Path]:
                 viewport={"width": width, "height": height},
                 color_scheme="dark" if scene.dark else "light",
                 locale=scene.locale,
+                timezone_id="Asia/Shanghai",
                 reduced_motion="reduce",
             )
             page = context.new_page()
