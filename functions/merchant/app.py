@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
@@ -20,7 +20,7 @@ from payments.case import Case, Resolution
 from payments.observability import count, instrumented, logger
 from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
 from payments.payment import parse_out_trade_no
-from payments.problems import Api, Body, OrderSn, Problem, invalid, not_found
+from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
 from payments.refund import GIVEN_UP, MAX_REASON, Refund, RefundOrigin, automatic_refund, merchant_refund
 from payments.settings import shipping_record, table
 from payments.shipping import look_after_redemption
@@ -36,7 +36,6 @@ TRIES = 4
 
 app = Api()
 
-IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,300}$")]
 
 

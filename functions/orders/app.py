@@ -13,7 +13,7 @@ import secrets
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Header, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
@@ -21,7 +21,7 @@ from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.closing import close_order
 from payments.observability import count, instrumented, logger
 from payments.order import STATUS_CODE, Order, OrderStatus, new_order_sn, place
-from payments.problems import Api, Body, OrderSn, Problem, invalid, not_found
+from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
 from payments.settings import table
 from payments.times import beijing_day, utc_now
 from payments.wechat_pay import wechat_pay
@@ -49,7 +49,6 @@ def _is_iso(text: object) -> object:
 # Pydantic takes a number for a time too: seconds or milliseconds, as it thinks fit.
 Instant = Annotated[AwareDatetime, BeforeValidator(_is_iso)]
 ISO = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
-IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 
 
 class HomestayOut(BaseModel):
