@@ -143,7 +143,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
     try {
       reply = await call('request', options, TIMEOUT_MS)
     } catch (told) {
-      throw fail('offline', { why: told.errMsg })
+      throw fail('offline', { why: told.errMsg || told.message })
     }
     const status = reply.statusCode
     const data = parsed(reply.data)

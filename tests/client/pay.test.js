@@ -357,6 +357,11 @@ test('the same stay again, on purpose, is a new order; so is another stay', asyn
   assert.equal(world.orders.size, 3)
 })
 
+test('what went wrong in wx itself is told to who asks', async () => {
+  world.replies['GET /homestays'].unshift('throws', 'throws', 'throws')
+  await assert.rejects(run(pay.homes()), { kind: 'offline', why: 'request is not available' })
+})
+
 test('another stay, after one whose answer never came, has a key of its own', async () => {
   world.replies['POST /orders'].unshift('offline', 'offline', 'offline')
   await refused(pay.createOrder(STAY), 'offline')
