@@ -26,9 +26,19 @@ SIGNED = {
 }
 FAULTS: dict[str, dict[str, str]] = {
     "prepay": ANY | SIGNED | {"paid_first": "it is paid, and the notice comes, before the prepay reply is delivered"},
-    **dict.fromkeys(("query", "query_refund", "tradebill", "fundflowbill"), ANY | SIGNED),
+    **dict.fromkeys(
+        ("query", "query_refund"), ANY | SIGNED | {"denied": "404: there is no trade or refund of this number"}
+    ),
+    **dict.fromkeys(("tradebill", "fundflowbill"), ANY | SIGNED),
     "close": ANY | SIGNED | {"paid_first": "it is paid just before the close arrives"},
-    "refund": ANY | SIGNED | {"not_enough": "403 NOT_ENOUGH: the merchant's balance is too low"},
+    "refund": ANY
+    | SIGNED
+    | {
+        "not_enough": "403 NOT_ENOUGH: the merchant's balance is too low",
+        "no": "400 INVALID_REQUEST: a final no",
+        "no_auth": "403 NO_AUTH: the merchant lacks a right",
+        "no_merchant": "400 MCH_NOT_EXISTS: the caller's mchid is wrong",
+    },
     "refund_end": {"ABNORMAL": "the refund ends ABNORMAL", "CLOSED": "the refund ends CLOSED"},
     "download": ANY,
     "certificates": ANY,
@@ -63,6 +73,13 @@ FAULTS: dict[str, dict[str, str]] = {
     },
 }
 """What can go wrong, by call: the answers and what they mean."""
+
+REFUSALS = {
+    "no": (400, "INVALID_REQUEST", "请求参数符合参数格式，但不符合业务规则"),
+    "no_auth": (403, "NO_AUTH", "没有权限"),
+    "no_merchant": (400, "MCH_NOT_EXISTS", "商户号不存在"),
+    "denied": (404, "RESOURCE_NOT_EXISTS", "查询的资源不存在"),
+}
 
 BY_NAME = {"no_page"}
 """What only the call itself can tell to be due: it asks for it by its name."""
@@ -131,6 +148,9 @@ async def wrong_answer(world: World, fault: Fault) -> Response | None:
             return JSONResponse({"code": "FREQUENCY_LIMITED", "message": "频率超限"}, 429)
         case "not_enough":
             return JSONResponse({"code": "NOT_ENOUGH", "message": "基本账户余额不足，请充值后重新发起"}, 403)
+        case "no" | "no_auth" | "no_merchant" | "denied":
+            status, code, message = REFUSALS[fault.answer]
+            return JSONResponse({"code": code, "message": message}, status)
         case "busy":
             return JSONResponse({"errcode": -1, "errmsg": "system error"})
         case "refused":

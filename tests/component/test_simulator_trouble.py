@@ -385,6 +385,26 @@ def test_a_refund_can_meet_an_empty_balance(wechat: Wechat, shop: Shop) -> None:
     assert statuses == [403, 200]
 
 
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [("no", 400, "INVALID_REQUEST"), ("no_auth", 403, "NO_AUTH"), ("no_merchant", 400, "MCH_NOT_EXISTS")],
+)
+def test_a_refund_can_be_refused_and_a_number_denied(
+    wechat: Wechat, shop: Shop, answer: str, status: int, code: str
+) -> None:
+    shop.pay()
+    wechat.fault("refund", answer, after_effect=True)
+    body = REFUND | {"transaction_id": wechat.world.trades["TEST0001"].transaction_id}
+    reply = shop.merchant.send("POST", "/v3/refund/domestic/refunds", body)
+    assert (reply.status_code, reply.json()["code"], len(wechat.world.refunds)) == (status, code, 1)
+    for call, path in (
+        ("query_refund", f"/v3/refund/domestic/refunds/{REFUND['out_refund_no']}"),
+        ("query", f"/v3/pay/transactions/out-trade-no/TEST0001?mchid={wechat.world.credentials.mchid}"),
+    ):
+        wechat.fault(call, "denied")
+        assert [shop.merchant.send("GET", path).status_code for _ in range(2)] == [404, 200]
+
+
 def test_bills_and_their_download_can_fail(wechat: Wechat, shop: Shop) -> None:
     for call, path in (("tradebill", "/v3/bill/tradebill"), ("fundflowbill", "/v3/bill/fundflowbill")):
         wechat.fault(call, "502html")
