@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import secrets
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, NoReturn
@@ -189,7 +190,9 @@ def close_case(
     case = _one(on, trade, kind, case_id)
     if not reference.strip():
         fail("--reference says where the money went; it cannot be empty")
-    if not on.table.close_case(case, resolution, reference.strip()[:128], f"cli-{getpass.getuser()}"[:27], utc_now()):
+    if not on.table.close_case(
+        case, resolution, reference.strip()[:128], f"cli-{getpass.getuser()}"[:27], secrets.token_urlsafe(9), utc_now()
+    ):
         fail("it is closed already")
     console.print(f"Closed: {case.kind} of {case.out_trade_no}, {case.amount_fen} fen, {resolution}.")
 

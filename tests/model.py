@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 from payments.dynamodb import unwire
@@ -34,7 +35,8 @@ class Stopped(BaseException):
 
 @dataclass(frozen=True)
 class Process:
-    """One run of a function: what it is, and the answers that it has had."""
+    """One run of a function: what it is, and the answers that it has had. Every function is over within a minute: one
+    that has begun does not see the next (`World.minute`)."""
 
     kind: str
     argument: str = ""
@@ -50,6 +52,7 @@ class World:
     refunds: tuple[tuple[str, int, int, str], ...] = ()  # out_refund_no, n, amount, status
     processes: tuple[Process, ...] = ()
     handed: tuple[int, ...] = ()  # trades that a phone can pay
+    minute: int = 0  # since the walk began
     budget: tuple[tuple[str, int], ...] = ()
 
     def left(self, trouble: str) -> int:
@@ -199,6 +202,8 @@ def word(out_refund_no: str, n: int, amount: int, status: str) -> RefundWord:
 
 
 TOTAL = 89600
+PAID = ("SUCCESS", "REFUND")
+WALK_BEGINS = NOW + timedelta(minutes=1)
 
 Run = Callable[[str], Any]
 
@@ -210,22 +215,25 @@ class Model:
     functions: Mapping[str, Run]
     calls: Calls
     dynamodb: Any
-    _next: dict[Process, tuple[str, Any]] = field(default_factory=dict)
+    clock: Callable[[int], None]  # sets the time to so many minutes after the walk's beginning
+    _next: dict[tuple[Process, int], tuple[str, Any]] = field(default_factory=dict)
     _written: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     # --- one process
 
-    def next_of(self, process: Process) -> tuple[str, Any]:
+    def next_of(self, process: Process, minute: int) -> tuple[str, Any]:
         """("call", what) or ("done", what it gave) or ("failed", why)."""
-        if process not in self._next:
+        key = (process, minute)
+        if key not in self._next:
+            self.clock(minute)
             self.calls.begin(process.answers)
             try:
-                self._next[process] = ("done", self.functions[process.kind](process.argument))
+                self._next[key] = ("done", self.functions[process.kind](process.argument))
             except Stopped as stopped:
-                self._next[process] = ("call", stopped.call)
+                self._next[key] = ("call", stopped.call)
             except Exception as error:  # noqa: BLE001  # what a function raises is its end, and told
-                self._next[process] = ("failed", f"{type(error).__name__}: {error}")
-        return self._next[process]
+                self._next[key] = ("failed", f"{type(error).__name__}: {error}")
+        return self._next[key]
 
     # --- one step
 
@@ -235,7 +243,7 @@ class Model:
             if process in world.processes[:position]:
                 continue  # its twin has the same future
             rest = replace(world, processes=(*world.processes[:position], *world.processes[position + 1 :]))
-            state, what = self.next_of(process)
+            state, what = self.next_of(process, world.minute)
             name = f"{process.kind} {process.argument[:70]}"
             again = replace(process, answers=())
             if state == "call":
@@ -250,13 +258,15 @@ class Model:
             if process.kind in EVENTS and not process.answers:
                 if world.left("duplicate"):
                     yield f"{name}: comes twice", _with(world.spend("duplicate"), process)
-                if world.left("lost_event") and (process.kind != "callback" or not world.has("late")):
+                if world.left("lost_event") and _may_get_lost(world, process):
                     yield f"{name}: is LOST", rest.spend("lost_event")
+        if world.left("minute"):
+            yield "a minute passes", _a_minute_later(world.spend("minute"))
         yield from self._people(world)
 
     def _gone_on(self, world: World, process: Process) -> World:
         """A process that has nothing left to call is gone; a prepay leaves its trade on a phone."""
-        state, gave = self.next_of(process)
+        state, gave = self.next_of(process, world.minute)
         if state != "done":
             return _with(world, process)
         if process.kind == "prepay":
@@ -269,6 +279,8 @@ class Model:
                 yield f"the guest pays {n}", _paid(world, n)
                 if world.left("console_close"):
                     yield f"{n} is closed in the console", _with_trade(world.spend("console_close"), n, "CLOSED")
+            if world.left("console_refund") and world.trade(n) == "SUCCESS" and _room(world, n):
+                yield f"{n} is refunded in the console", _refunded_in_console(world.spend("console_refund"), n)
             if world.trade(n) == "CLOSED" and world.left("late"):
                 yield f"{n} is paid LATE", _paid(world.spend("late"), n)
         for number, n, amount, status in world.refunds:
@@ -341,7 +353,7 @@ class Model:
         """One process alone, to its end."""
         process = Process(kind, argument)
         while True:
-            state, what = self.next_of(process)
+            state, what = self.next_of(process, world.minute)
             if state != "call":
                 return (what if state == "done" else None), world
             _, answer, world = next(self._answer(world, json.loads(what)))
@@ -431,6 +443,43 @@ def _with_trade(world: World, n: int, state: str) -> World:
     return replace(world, trades=tuple(sorted((dict(world.trades) | {n: state}).items())))
 
 
+def _room(world: World, n: int) -> bool:
+    """WeChat refunds no more than was paid."""
+    back = sum(refund[2] for refund in world.refunds if refund[1] == n)
+    return back + dict(world.budget)["console_fen"] <= TOTAL
+
+
+def _may_get_lost(world: World, process: Process) -> bool:
+    """WeChat repeats its notice of late money for a day. A console refund of a trade whose success is recorded, or is
+    about to be by its own notice, would be found by the bill alone when its notice gets lost."""
+    if process.kind == "callback":
+        return not world.has("late")
+    if process.kind == "refund_callback" and world.has("console_refund"):
+        told = any(other.kind == "callback" for other in world.processes)
+        return not told and world.item("PAYMENT#1").get("status") == "NOTPAY"
+    return True
+
+
+def _refunded_in_console(world: World, n: int) -> World:
+    """At once, in part or in full as the world says; WeChat tells of it like of any other."""
+    amount = dict(world.budget)["console_fen"]
+    made = (f"C{n}", n, amount, "SUCCESS")
+    world = _with_trade(replace(world, refunds=tuple(sorted((*world.refunds, made)))), n, "REFUND")
+    return _with(world, Process("refund_callback", json.dumps(made)))
+
+
+def _a_minute_later(world: World) -> World:
+    """What has begun is over: its caller has nothing, its letter comes again. The janitor looks at what is due."""
+    begun = [process for process in world.processes if process.answers]
+    again = [replace(process, answers=()) for process in begun if process.kind in EVENTS]
+    waiting = [process for process in world.processes if not process.answers and process.kind != "sweep"]
+    now = (WALK_BEGINS + timedelta(minutes=world.minute + 1)).isoformat()
+    due = [(item["sk"], item["due_at"]) for item in world.plain() if item.get("due_at", "9") <= now]
+    janitor = [Process("sweep", json.dumps([now, *due]))] if due else []
+    world = replace(world, minute=world.minute + 1, processes=())
+    return _with(world, *waiting, *again, *janitor)
+
+
 def _paid(world: World, n: int) -> World:
     return _with(_with_trade(world, n, "SUCCESS"), Process("callback", str(n)))
 
@@ -441,7 +490,7 @@ def _wechat(world: World, operation: str, arguments: dict[str, Any]) -> tuple[An
     state = world.trade(n)
     known = next((list(refund) for refund in world.refunds if refund[0] == number), None)
     match operation:
-        case "prepay" if state == "SUCCESS":
+        case "prepay" if state in PAID:
             return {"refused": [400, "ORDER_PAID"]}, world
         case "prepay" if state == "CLOSED":
             return {"refused": [400, "ORDER_CLOSED"]}, world
@@ -449,7 +498,7 @@ def _wechat(world: World, operation: str, arguments: dict[str, Any]) -> tuple[An
             return {"told": f"wx{n}"}, _with_trade(world, n, "NOTPAY")
         case "query":
             return {"told": state}, world
-        case "close" if state == "SUCCESS":
+        case "close" if state in PAID:
             return {"refused": [400, "ORDER_PAID"]}, world
         case "close":
             return {"told": None}, _with_trade(world, n, "CLOSED")

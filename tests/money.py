@@ -10,6 +10,10 @@ MONEY_CASES = {"mispaid", "second_transaction", "unknown_trade"}
 """Cases that hold a payment which no order has."""
 
 REFUND_CASES = {"refund_abnormal", "refund_closed", "refund_refused", "refund_stalled"}
+ELSEWHERE = "refunded_elsewhere"
+"""The case of a trade that WeChat calls refunded although no refund of it is known here."""
+
+GIVEN_UP = {"CLOSED", "REFUSED", "WITHDRAWN"}
 
 
 def assert_no_fen_missing(
@@ -60,13 +64,22 @@ def _account(trade: Mapping[str, Any], table: Mapping[str, Any], back: Counter[s
         assert payment["transaction_id"] == trade["transaction_id"], f"{number} is booked under another transaction"
         assert order["status"] in {"WAIT_USE", "USED", "EXPIRED", "REFUNDED"}, f"{number} paid, order {order['status']}"
         success = sum(int(r["amount_fen"]) for r in refunds if r["status"] == "SUCCESS")
-        asked = sum(int(r["amount_fen"]) for r in refunds if r["status"] not in {"CLOSED", "REFUSED"})
+        asked = sum(int(r["amount_fen"]) for r in refunds if r["status"] not in GIVEN_UP)
+        asked += sum(int(case["amount_fen"]) for case in cases if _by_hand(case, refunds))
+        held = any(case["kind"] == ELSEWHERE for case in opened)
+        assert bool(order.get("on_hold")) == held, f"{number}: its case and the order's hold differ"
+        if held:  # a person finds out what went back: no refund is known here, and nothing is given out meanwhile
+            assert sum(back.values()) > success, f"{number}: on hold, and WeChat gave nothing back that is not known"
+            return [numbers[0]]
         assert int(order["refunded_fen"]) == success == back["SUCCESS"], f"{number}: sums do not agree"
         assert int(order["refundable_fen"]) == max(total - asked, 0), f"{number}: refundable_fen is wrong"
         assert sum(back.values()) <= total, f"{number}: more went back than was paid"
         assert (order["status"] == "REFUNDED") == (success == total), f"{number}: {success} back, {order['status']}"
         return [numbers[0]]
-    elsewhere = sum(int(r["amount_fen"]) for r in refunds if r["status"] not in {"ABNORMAL", "CLOSED", "REFUSED"})
+    if any(case["kind"] == ELSEWHERE for case in opened):
+        assert not any(r["status"] == "REQUESTED" for r in refunds), f"{number}: a person looks into what went back"
+        return []
+    elsewhere = sum(int(r["amount_fen"]) for r in refunds if r["status"] not in {"ABNORMAL", *GIVEN_UP})
     in_cases = sum(int(case["amount_fen"]) for case in opened if case["kind"] in MONEY_CASES | REFUND_CASES)
     resolved = sum(int(case["amount_fen"]) for case in cases if "resolution" in case and case["kind"] in MONEY_CASES)
     found = elsewhere + (in_cases or (resolved if not elsewhere else 0))
@@ -81,5 +94,11 @@ def _agrees_with_wechat(partition: Mapping[str, Mapping[str, Any]], wechat: Mapp
         if sk.startswith("REFUND#") and item["status"] in {"SUCCESS", "ABNORMAL", "CLOSED"}:
             refund = known[item["out_refund_no"]]
             assert (refund["status"], refund["amount"]["refund"]) == (item["status"], int(item["amount_fen"])), sk
-        if sk.startswith("REFUND#") and item["status"] == "REFUSED":
-            assert item["out_refund_no"] not in known, f"{sk} is refused here and stands at WeChat"
+        if sk.startswith("REFUND#") and item["status"] in {"REFUSED", "WITHDRAWN"}:
+            assert item["out_refund_no"] not in known, f"{sk} is {item['status']} here and stands at WeChat"
+
+
+def _by_hand(case: Mapping[str, Any], refunds: Iterable[Mapping[str, Any]]) -> bool:
+    """Money that people gave back outside of WeChat, after a refund that does not hold its sum any more."""
+    given_up = {r["out_refund_no"] for r in refunds if r["status"] in GIVEN_UP}
+    return case.get("resolution") == "settled_by_hand" and case["case_id"] in given_up

@@ -7,26 +7,53 @@ all, and the cases that belong to no order.
 import base64
 import binascii
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from payments.case import Case, Resolution
+from payments.case import (
+    LEAST_ACCOUNT,
+    LEAST_REASON,
+    MOST_REFERENCE,
+    REFUND_CASES,
+    REFUNDED_ELSEWHERE,
+    SYSTEM,
+    Case,
+    Resolution,
+    held_by,
+    holds,
+)
 from payments.observability import count, instrumented, logger
 from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
-from payments.payment import parse_out_trade_no
+from payments.payment import Payment, PaymentStatus, parse_out_trade_no
 from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
-from payments.refund import GIVEN_UP, MAX_REASON, Refund, RefundOrigin, automatic_refund, merchant_refund
+from payments.refund import (
+    GIVEN_UP,
+    MAX_REASON,
+    MOST_PARTS,
+    ON_ITS_WAY,
+    Refund,
+    RefundOrigin,
+    RefundStatus,
+    RefundWord,
+    automatic_refund,
+    merchant_refund,
+    next_attempt,
+    of_trade,
+)
 from payments.settings import shipping_record, table
+from payments.settlement import settle_refund
 from payments.shipping import look_after_redemption
 from payments.table import Collection
 from payments.times import utc_now
 from payments.tokens import EVERY_BUSINESS, Role
+from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
 
 GUESSES = 10
 """Wrong codes that a member of staff may try in a window."""
@@ -36,6 +63,8 @@ TRIES = 4
 
 app = Api()
 
+REFUND_NO = re.compile("[0-9A-Za-z_*@-]{1,64}")
+RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,300}$")]
 
 
@@ -50,7 +79,8 @@ class StaffStay(BaseModel):
 
 
 class StaffOrder(BaseModel):
-    """An order as staff see it: no code, no openid. Sums in fen."""
+    """An order as staff see it: no code, no openid. Sums in fen. `on_hold`: WeChat says that it was refunded, and no
+    refund is known here: its case waits, and it is neither redeemed nor refunded."""
 
     order_sn: str
     status: str
@@ -58,6 +88,9 @@ class StaffOrder(BaseModel):
     total_fen: int
     refundable_fen: int
     refunded_fen: int
+    by_hand_fen: int
+    stuck_fen: int
+    on_hold: bool
     created_at: datetime
     paid_at: datetime | None
     used_at: datetime | None
@@ -73,7 +106,8 @@ class StaffPayment(BaseModel):
 
 
 class StaffRefund(BaseModel):
-    """A refund and how far it is: SUCCESS, ABNORMAL, CLOSED and REFUSED are ends."""
+    """A refund and how far it is: SUCCESS, ABNORMAL, CLOSED, REFUSED and WITHDRAWN are ends. `withdrawing_at`: staff
+    take it back, which is done when WeChat twice does not know it; `due_at`: when the janitor looks at it next."""
 
     out_refund_no: str
     out_trade_no: str
@@ -83,6 +117,8 @@ class StaffRefund(BaseModel):
     origin: str
     requested_by: str
     created_at: datetime
+    withdrawing_at: datetime | None
+    due_at: datetime | None
 
 
 class StaffCase(BaseModel):
@@ -134,10 +170,11 @@ class NewRefund(Body):
 
 
 class Closing(Body):
-    """`reference`: of refunded the out_refund_no or refund_id, of booked the order_sn, of kept the reason."""
+    """`reference`: of refunded the out_refund_no of a refund of this trade that has arrived; of booked the order_sn; of
+    kept why, in ten characters or more; of settled_by_hand how it was given back, in twenty or more (owners only)."""
 
-    resolution: Annotated[Resolution, Field(strict=False)]
-    reference: Annotated[str, Field(min_length=1, max_length=128)]
+    resolution: Literal["refunded", "booked", "kept", "settled_by_hand"]
+    reference: Annotated[str, Field(min_length=1, max_length=MOST_REFERENCE)]
 
 
 class CaseList(BaseModel):
@@ -265,6 +302,8 @@ def _not_redeemed(order: Order) -> Problem:
             return Problem(409, "code-expired", "The stay is over; the code has expired.", **told)
         case OrderStatus.REFUNDED:
             return Problem(409, "code-refunded", "The order is refunded.", **told)
+    if order.on_hold:
+        return _on_hold(order)
     return Problem(409, "refund-in-flight", "All of this order is being refunded.", **told)
 
 
@@ -297,6 +336,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
             key=idempotency_key,
             body_hash=body_hash,
             now=now,
+            others=of_trade(collection.refunds, payment.out_trade_no),
         )
         earlier = next((one for one in collection.refunds if one.out_refund_no == wanted.out_refund_no), None)
         if earlier is not None:
@@ -305,7 +345,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
                     422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
                 )
             return _refund_out(earlier)
-        _check_refundable(order, wanted)
+        _check_refundable(collection, wanted)
         if table().request_refund(order, wanted):
             logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
             count("RefundRequested")
@@ -313,14 +353,72 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
     raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
 
 
-def _check_refundable(order: Order, wanted: Refund) -> None:
+def _on_hold(order: Order) -> Problem:
+    return Problem(
+        409,
+        "on-hold",
+        "WeChat says that this order was refunded, and no refund is known here.",
+        "Close its case first: /merchant/cases.",
+        order_sn=order.order_sn,
+        order_status=order.status,
+    )
+
+
+def _check_refundable(collection: Collection, wanted: Refund) -> None:
     """The reasons in words; what decides is the condition of the write."""
-    left = order.refundable_fen or 0
+    order, left = collection.order, collection.order.refundable_fen or 0
+    if order.on_hold:
+        raise _on_hold(order)
     if order.status not in ENTERED_FROM[OrderStatus.REFUNDED]:
         raise Problem(409, "order-state", "This order cannot be refunded.", order_status=order.status)
     if not 1 <= wanted.amount_fen <= left:
         detail = f"At most {left} fen may still be refunded."
         raise Problem(409, "refund-exceeds", "That is more than was paid.", detail, refundable_fen=left)
+    parts = [one for one in of_trade(collection.refunds, wanted.out_trade_no) if one.status not in GIVEN_UP]
+    if len(parts) >= MOST_PARTS:
+        raise Problem(
+            409, "too-many-refunds", f"WeChat takes {MOST_PARTS} refunds of one payment.", "Give it back by hand."
+        )
+
+
+@app.post("/merchant/orders/<order_sn>/refunds/<out_refund_no>/try", status_code=202)
+def try_now(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
+    """WeChat is asked again within a minute, about a refund that waits, is on its way or stuck. 409: it has ended."""
+    refund, now = _refund(order_sn, out_refund_no), utc_now()
+    if refund.status not in ON_ITS_WAY | {RefundStatus.ABNORMAL}:
+        raise _refund_state(refund, "It has come to its end.")
+    table().look_at_refund(refund, now)
+    return _refund_out(_refund(order_sn, out_refund_no))
+
+
+@app.post("/merchant/orders/<order_sn>/refunds/<out_refund_no>/withdraw", status_code=202)
+def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
+    """Takes back a refund that WeChat has not taken. WeChat is asked about it twice, a minute apart: when it knows the
+    refund, that goes on; else it is WITHDRAWN after some minutes, and its sum may be asked for again.
+
+    409: WeChat has it already, it has come to its end, or it is of money that pays no order: that has to go back.
+    """
+    refund, now = _refund(order_sn, out_refund_no), utc_now()
+    if refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}:
+        raise _refund_state(refund, "This money pays no order: it has to go back.")
+    if refund.status is not RefundStatus.REQUESTED:
+        raise _refund_state(refund, "WeChat has it, or it has come to its end.")
+    if refund.withdrawing_at is None and table().mark_withdrawing(refund, now):
+        logger.info("refund.withdrawing", out_refund_no=out_refund_no)
+        count("RefundWithdrawing")
+    return _refund_out(_refund(order_sn, out_refund_no))
+
+
+def _refund(order_sn: str, out_refund_no: str) -> Refund:
+    """A refund of an order that the caller may see."""
+    refund = _collection(order_sn, _staff()).refund(out_refund_no)
+    if refund is None:
+        raise not_found()
+    return refund
+
+
+def _refund_state(refund: Refund, why: str) -> Problem:
+    return Problem(409, "refund-state", "That cannot be done with this refund now.", why, refund_status=refund.status)
 
 
 # --- cases
@@ -341,35 +439,160 @@ def get_case(case_id: CaseId) -> StaffCase:
 
 @app.post("/merchant/cases/<case_id>/close")
 def close_case(case_id: CaseId, body: Closing) -> StaffCase:
-    """Closes a case with what became of its money. 409: it is closed already."""
+    """Closes a case with what became of its money; the reference is checked, a refund's at WeChat.
+
+    403: settled_by_hand is the owner's. 409: it is closed, or that resolution does not fit it. 422: the reference does
+    not hold, and why. 503: WeChat cannot be asked now.
+    """
     staff, case = _staff(), _case(case_id)
-    if not table().close_case(case, body.resolution, body.reference, staff["user_id"], utc_now()):
+    resolution, reference = Resolution(body.resolution), body.reference.strip()
+    attempt, now = secrets.token_urlsafe(9), utc_now()
+    if not case.open:
         raise Problem(409, "case-closed", "This case is closed.")
-    logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=body.resolution)
+    _check_resolution(case, resolution, reference, staff)
+    for _ in range(TRIES):
+        if _closed(case, resolution, reference, staff["user_id"], attempt, now):
+            break
+        case = _case(case_id)
+        if case.closing_attempt == attempt or (case.closed_by == SYSTEM and resolution is Resolution.REFUNDED):
+            break  # written before, or closed by what WeChat has just said of the refund
+        if not case.open:
+            raise Problem(409, "case-closed", "This case is closed.")
+    else:
+        raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
+    logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=resolution)
     count("CaseClosed")
     return _case_out(_case(case_id))
 
 
+def _closed(case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime) -> bool:
+    """Writes the resolution; where an order's hold or sums depend on it, both in one transaction. False: read again."""
+    elsewhere = case.kind == REFUNDED_ELSEWHERE
+    collection = _collection_of(case)
+    if collection is None or not (
+        elsewhere or (case.kind in REFUND_CASES and resolution is Resolution.SETTLED_BY_HAND)
+    ):
+        return table().close_case(case, resolution, reference, by, attempt, now)
+    released = elsewhere and not holds(collection.cases, collection.order, but=case)
+    return table().close_case_of_order(collection, case, resolution, reference, by, attempt, now, released=released)
+
+
+def _check_resolution(case: Case, resolution: Resolution, reference: str, staff: Mapping[str, str]) -> None:
+    """Raises Problem unless the resolution fits the case and its reference holds."""
+    if case.kind == REFUNDED_ELSEWHERE and resolution not in {Resolution.REFUNDED, Resolution.KEPT}:
+        why = "WeChat calls this payment refunded: say refunded with that refund's number, or kept if there was none."
+        raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+    match resolution:
+        case Resolution.REFUNDED:
+            _check_refund(case, reference)
+        case Resolution.BOOKED:
+            order = table().order(reference) if ORDER_SN.fullmatch(reference) else None
+            if order is None or not _sees(staff, order):
+                raise invalid("body.reference", "there is no such order: name the order_sn that it is booked on")
+        case Resolution.SETTLED_BY_HAND:
+            if staff["business_id"] != EVERY_BUSINESS:
+                raise Problem(403, "owner-only", "This is for the owner.", "Money given back by hand is his to say.")
+            if len(reference) < LEAST_ACCOUNT:
+                raise invalid("body.reference", f"how, when and to whom: {LEAST_ACCOUNT} characters or more")
+        case _:
+            if len(reference) < LEAST_REASON:
+                raise invalid("body.reference", f"why the money is kept: {LEAST_REASON} characters or more")
+
+
+def _check_refund(case: Case, reference: str) -> None:
+    """Raises Problem unless the reference is the out_refund_no of a refund that answers the case: of this very
+    payment, arrived, and not less than the case is about. WeChat is asked about what is not stored here so."""
+    elsewhere, collection = case.kind == REFUNDED_ELSEWHERE, _collection_of(case)
+    refund = collection.refund(reference) if collection else None
+    stored = refund if refund is not None and case.kind != "second_transaction" else None
+    if stored is None or stored.status is not RefundStatus.SUCCESS:
+        word = _asked(reference)
+        of_another = word.out_trade_no != case.out_trade_no
+        if case.kind == "second_transaction":
+            of_another = of_another or word.transaction_id != case.transaction_id
+        elif collection is not None and not of_another:
+            settle_refund(table(), word, utc_now())
+        found: Refund | RefundWord = word
+    else:
+        of_another, found = stored.out_trade_no != case.out_trade_no, stored
+    if of_another:
+        raise invalid("body.reference", "this refund is of another payment")
+    if found.status in GIVEN_UP or (found.status is not RefundStatus.SUCCESS and not elsewhere):
+        raise invalid("body.reference", f"this refund has not arrived: WeChat calls it {found.status}")
+    if found.amount_fen < case.amount_fen and not elsewhere:
+        raise invalid("body.reference", f"this refund is {found.amount_fen} fen, the case is about {case.amount_fen}")
+
+
+def _asked(out_refund_no: str) -> RefundWord:
+    """What WeChat says of a refund now. Raises Problem."""
+    if not REFUND_NO.fullmatch(out_refund_no):
+        raise invalid("body.reference", "not an out_refund_no: it stands with the refund in WeChat's merchant console")
+    try:
+        word = wechat_pay().query_refund(out_refund_no)
+    except (OutcomeUnknown, Refused) as error:
+        logger.warning("query.failed", out_refund_no=out_refund_no, why=str(error))
+        raise Problem(
+            503,
+            "wechat-unavailable",
+            "WeChat cannot be asked about this refund now.",
+            "The case stays open. Try again.",
+            retry_after_s=3,
+        ) from None
+    if word is None:
+        raise invalid("body.reference", "WeChat knows no refund of this number")
+    return word
+
+
 @app.post("/merchant/cases/<case_id>/refund", status_code=201)
 def refund_again(case_id: CaseId) -> StaffRefund:
-    """Refunds late or second money once more, after its refund has ended in vain; twice is the same as once.
+    """Refunds once more what of late or second money is not back, after its refund has come to nothing; twice is the
+    same as once.
 
-    409: its refund has not ended in vain, or it is other money.
+    409: a refund of it may still arrive or has arrived, or it is other money.
     """
-    case = _case(case_id)
-    order = _order_of(case)
-    refunds = table().collection(order.order_sn, consistent=True) if order else None
-    failed = next((one for one in refunds.refunds if one.out_refund_no == case.case_id), None) if refunds else None
-    if refunds is None or failed is None or failed.origin not in {RefundOrigin.LATE, RefundOrigin.SECOND}:
-        raise Problem(409, "not-refundable", "This case is not about late or second money.")
-    if failed.status not in GIVEN_UP:
-        raise Problem(409, "refund-state", "Its refund has not ended in vain.", refund_status=failed.status)
-    payment = next(one for one in refunds.payments if one.out_trade_no == failed.out_trade_no)
-    attempt = int(failed.out_refund_no.rpartition("_R")[2]) + 1
-    again = automatic_refund(payment, failed.origin, utc_now(), attempt=attempt)
-    table().put_refund(again)
-    logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
-    return _refund_out(table().refund(again.order_sn, again.out_refund_no) or again)
+    staff, case = _staff(), _case(case_id)
+    for _ in range(TRIES):
+        collection, now = _collection_of(case), utc_now()
+        numbers = parse_out_trade_no(case.out_trade_no)
+        payment = collection.payment(numbers[1]) if collection and numbers else None
+        if collection is None or payment is None or not _pays_nothing(collection.order, payment):
+            raise Problem(409, "not-refundable", "This case is not about late or second money.")
+        if held_by(collection.cases, payment.out_trade_no):
+            raise _on_hold(collection.order)
+        own = of_trade(collection.refunds, payment.out_trade_no)
+        _, _, k = case.case_id.rpartition("_R")
+        earlier = collection.refund(f"{payment.out_trade_no}_R{int(k) + 1}") if k.isdecimal() else None
+        if earlier is not None:
+            return _refund_out(earlier)
+        attempt = next_attempt(payment, own)
+        if attempt is None:
+            states = ", ".join(sorted({one.status for one in own}))
+            raise Problem(409, "refund-state", "Its refund may still arrive, or has arrived.", refund_status=states)
+        origin = RefundOrigin.LATE if collection.order.paid_by is None else RefundOrigin.SECOND
+        again = automatic_refund(
+            payment,
+            origin,
+            now,
+            attempt=attempt,
+            requested_by=staff["user_id"],
+            others=own,
+        )
+        if table().add_refund(collection, again, now):
+            logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
+            return _refund_out(again)
+    raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
+
+
+def _pays_nothing(order: Order, payment: Payment) -> bool:
+    """A paid trade of an order that was cancelled, or that another trade pays."""
+    paid = payment.status is PaymentStatus.SUCCESS
+    return paid and order.paid_by != payment.n and order.status is not OrderStatus.WAIT_PAY
+
+
+def _collection_of(case: Case) -> Collection | None:
+    """The order that a case lies beside, with all that belongs to it."""
+    numbers = parse_out_trade_no(case.out_trade_no)
+    return table().collection(numbers[0], consistent=True) if numbers else None
 
 
 def _case(case_id: str) -> Case:
@@ -402,6 +625,9 @@ def _order_out(order: Order) -> StaffOrder:
         total_fen=order.total_fen,
         refundable_fen=order.refundable_fen or 0,
         refunded_fen=order.refunded_fen,
+        by_hand_fen=order.by_hand_fen or 0,
+        stuck_fen=order.stuck_fen or 0,
+        on_hold=bool(order.on_hold),
         created_at=order.created_at,
         paid_at=order.paid_at,
         used_at=order.entered_at(OrderStatus.USED),

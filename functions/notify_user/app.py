@@ -19,7 +19,7 @@ from payments.message import VALUES, BadMapping, Fields, fill, page_of, parse_fi
 from payments.mini_program import ApiRefused, NotReached, PerhapsDone, mini_program
 from payments.notice import ORDER_PAID, Delivery, Message, Notice, claim_next, refund_notice
 from payments.observability import count, instrumented, logger
-from payments.order import Order, OrderStatus
+from payments.order import Order
 from payments.queues import consume
 from payments.refund import Refund, RefundOrigin
 from payments.settings import Misconfigured, optional, setting, table
@@ -53,8 +53,8 @@ def _handle(event: Event) -> None:
 
 def _order_paid(event: Event) -> None:
     order = _order(event)
-    if order.status is not OrderStatus.WAIT_USE:
-        logger.info("notice.skipped", order_sn=order.order_sn, status=order.status)
+    if not order.usable or order.redeem_code is None:  # used, on its way back, or on hold: then the event comes again
+        logger.info("notice.skipped", order_sn=order.order_sn, status=order.status, on_hold=bool(order.on_hold))
         return
     values = order_paid_values(order)
     _notify(order, ORDER_PAID, {"order_confirmed": values, "check_in_code": values})

@@ -1,25 +1,41 @@
 """order_update: what happens to an order's money happens to the order.
 
-payment.succeeded: WAIT_PAY → WAIT_USE, with `paid_by` and the redeem code in the same write (R5). When that write
-fails, the order as it stands decides: paid by this very trade, it is a repeat; anything else is late or second money,
-which is refunded by itself (R6). refund.*: the order's sums are drawn anew from its refunds, never moved by an event
-(R7), and a refund that came to nothing becomes a case. Events come at least once and in any order; twice is the same as
-once.
+payment.succeeded: WAIT_PAY → WAIT_USE, with `paid_by`, the redeem code and the sums of the refunds that are there
+already, in the same write (R5). An order that is no longer WAIT_PAY decides what the event is: paid by this very trade,
+it is a repeat; anything else is late or second money, which is refunded by itself (R6). refund.*: the order's sums are
+drawn anew from its refunds, never moved by an event (R7); a refund that came to nothing becomes a case, and a case that
+has answered itself is closed. Events come at least once and in any order; twice is the same as once.
 """
 
 import secrets
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.case import refund_case
+from payments.case import SYSTEM, Case, Resolution, answer, excess_case, held_by, refund_case
 from payments.events import Event
+from payments.janitor import sums_are_drawn
 from payments.observability import count, instrumented, logger
-from payments.order import ENTERED_FROM, REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
+from payments.order import REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
+from payments.payment import Payment, PaymentStatus
 from payments.queues import consume
-from payments.refund import FAILED, RefundOrigin, automatic_refund, sums
+from payments.refund import (
+    FAILED,
+    GIVEN_UP,
+    Refund,
+    RefundOrigin,
+    RefundStatus,
+    all_back,
+    automatic_refund,
+    excess,
+    of_trade,
+    unpaid_rest,
+)
 from payments.settings import table
+from payments.table import Collection
 from payments.times import utc_now
 
 TRIES = 5
@@ -40,24 +56,50 @@ def _handle(event: Event) -> None:
 
 
 def _paid(event: Event) -> None:
-    n, paid_at = event.state.n, event.state.success_time
-    if n is None or paid_at is None:
-        raise ValueError(f"{event.id} lacks n or success_time")
-    code = "".join(secrets.choice(REDEEM_ALPHABET) for _ in range(REDEEM_LENGTH))
-    standing = table().mark_order_paid(event.order_sn, n, code, paid_at)
-    if standing is None:
-        logger.info("order.paid", order_sn=event.order_sn, paid_by=n)
-        count("OrderPaid")
-        return
-    if standing.paid_by == n:
-        return
-    payment = table().payment(event.order_sn, n)
-    if payment is None:
-        raise LookupError(f"{event.id} is of no payment")
-    origin = RefundOrigin.LATE if standing.paid_by is None else RefundOrigin.SECOND
-    if table().put_refund(automatic_refund(payment, origin, utc_now())):
-        logger.warning("refund.requested", out_trade_no=payment.out_trade_no, origin=origin)
-        count("AutomaticRefund")
+    for _ in range(TRIES):
+        collection = table().collection(event.order_sn, consistent=True)
+        payment = collection.payment(event.state.n) if collection else None
+        if collection is None or payment is None:
+            raise LookupError(f"{event.id} is of no payment")
+        if collection.order.status is OrderStatus.WAIT_PAY:
+            done = _mark_paid(collection, payment) and not collection.refunds  # where there are some, the sums follow
+        elif collection.order.paid_by == payment.n:
+            done = _bring_up_to_date(collection)
+        else:
+            done = _refund_what_pays_nothing(collection, payment)
+        if done:
+            return
+    raise RuntimeError(f"{event.order_sn} keeps changing; its payment is not taken in yet")
+
+
+def _mark_paid(collection: Collection, payment: Payment) -> bool:
+    """WAIT_PAY → WAIT_USE with the sums of the refunds that are there already, and a code where something is left to
+    use (R5). False: the order has changed since it was read."""
+    order, now = collection.order, utc_now()
+    drawn = replace(collection, order=replace(order, paid_by=payment.n)).sums()
+    code = _new_code() if drawn.refundable and not order.on_hold else None
+    if not table().mark_order_paid(order, payment.n, drawn, code, payment.success_time or now):
+        return False
+    logger.info("order.paid", order_sn=order.order_sn, paid_by=payment.n)
+    count("OrderPaid")
+    return True
+
+
+def _refund_what_pays_nothing(collection: Collection, payment: Payment) -> bool:
+    """Late or second money goes back: what of the trade is not back or on its way yet, once (R6). Nothing while a
+    person finds out what went back outside of this system. False: the order has changed since it was read."""
+    order, now, own = collection.order, utc_now(), of_trade(collection.refunds, payment.out_trade_no)
+    if not unpaid_rest(payment, own) or held_by(collection.cases, payment.out_trade_no):
+        return True
+    origin = RefundOrigin.LATE if order.paid_by is None else RefundOrigin.SECOND
+    refund = automatic_refund(payment, origin, now, others=own)
+    if collection.refund(refund.out_refund_no) is not None:
+        return True
+    if not table().add_refund(collection, refund, now):
+        return False
+    logger.warning("refund.requested", out_trade_no=payment.out_trade_no, origin=origin)
+    count("AutomaticRefund")
+    return True
 
 
 def _refund_changed(event: Event) -> None:
@@ -65,18 +107,59 @@ def _refund_changed(event: Event) -> None:
         collection = table().collection(event.order_sn, consistent=True)
         if collection is None:
             raise LookupError(f"{event.id} is of no order")
-        refund = next((r for r in collection.refunds if r.out_refund_no == event.state.out_refund_no), None)
-        if refund is not None and refund.status in FAILED and table().put_case(refund_case(refund, utc_now())):
-            logger.error("case.opened", order_sn=event.order_sn, out_refund_no=refund.out_refund_no, why=refund.status)
-            count("CaseOpened")
-        order = collection.order
-        if order.paid_by is None:
-            return
-        refunded, refundable = sums(order, collection.refunds)
-        all_back = refunded >= order.total_fen and order.status in ENTERED_FROM[OrderStatus.REFUNDED]
-        if (refunded, refundable) == (order.refunded_fen, order.refundable_fen) and not all_back:
-            return
-        if table().save_sums(order, refunded, refundable, OrderStatus.REFUNDED if all_back else None):
-            logger.info("order.refunded", order_sn=order.order_sn, refunded_fen=refunded, refundable_fen=refundable)
+        if _bring_up_to_date(collection):
             return
     raise RuntimeError(f"{event.order_sn} keeps changing; its sums are not drawn yet")
+
+
+def _bring_up_to_date(collection: Collection) -> bool:
+    """Draws the order's sums from its refunds, writes REFUNDED when all is back, and the code of an order that was on
+    hold; opens the cases of refunds that came to nothing, and closes those that are answered. False: the order has
+    changed since it was read."""
+    order, now, drawn = collection.order, utc_now(), collection.sums()
+    _open_and_close_cases(collection, now)
+    if order.paid_by is None:
+        return True
+    usable = replace(order, refundable_fen=drawn.refundable).usable and order.stay_over_at > now
+    code = _new_code() if usable and order.redeem_code is None else None
+    if sums_are_drawn(collection) and code is None:
+        return True
+    if not table().save_sums(order, drawn, OrderStatus.REFUNDED if all_back(order, drawn) else None, code, now):
+        return False
+    logger.info("order.refunded", order_sn=order.order_sn, refunded_fen=drawn.refunded, refundable_fen=drawn.refundable)
+    return True
+
+
+def _open_and_close_cases(collection: Collection, now: datetime) -> None:
+    known = {(case.kind, case.case_id) for case in collection.cases}
+    new = [_failed_case(collection, refund, now) for refund in collection.refunds if refund.status in FAILED]
+    for payment in collection.payments:
+        back = [one for one in of_trade(collection.refunds, payment.out_trade_no) if one.status is RefundStatus.SUCCESS]
+        too_much = excess(payment.total_fen, back) if payment.status is PaymentStatus.SUCCESS else 0
+        new += [excess_case(back[-1], too_much, now)] if too_much else []
+    for case in new:
+        if (case.kind, case.case_id) not in known and table().put_case(case):
+            logger.error("case.opened", order_sn=collection.order.order_sn, kind=case.kind, out_refund_no=case.case_id)
+            count("CaseOpened")
+    for case in collection.cases:
+        reason = answer(case, collection.refunds) if case.open else None
+        if reason and table().close_case(case, Resolution.ANSWERED, reason, SYSTEM, "", now):
+            logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, why=reason)
+            count("CaseClosed")
+
+
+def _failed_case(collection: Collection, refund: Refund, now: datetime) -> Case:
+    """The case of a refund that came to nothing; of money that pays no order, over what of it is not back otherwise."""
+    case = refund_case(refund, now)
+    payment = next((one for one in collection.payments if one.out_trade_no == refund.out_trade_no), None)
+    if (
+        payment is None
+        or refund.status not in GIVEN_UP
+        or refund.origin not in {RefundOrigin.LATE, RefundOrigin.SECOND}
+    ):
+        return case
+    return replace(case, amount_fen=min(case.amount_fen, unpaid_rest(payment, collection.refunds)))
+
+
+def _new_code() -> str:
+    return "".join(secrets.choice(REDEEM_ALPHABET) for _ in range(REDEEM_LENGTH))

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
-from payments.closing import close_order
+from payments.closing import Paid, close_order
 from payments.observability import count, instrumented, logger
 from payments.order import STATUS_CODE, Order, OrderStatus, new_order_sn, place
 from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
@@ -90,8 +90,10 @@ class StayOut(BaseModel):
 
 
 class OrderOut(BaseModel):
-    """An order as its owner sees it; redeem_code only after payment. `closing`: it is being cancelled; `refunding_fen`:
-    what is on its way back."""
+    """An order as its owner sees it; redeem_code only while it can be used. `closing`: it is being cancelled;
+    `refunding_fen`: what is on its way back; `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`:
+    what WeChat could not give back, so that the shop has to; `on_hold`: WeChat says that it was refunded, and the shop
+    checks that."""
 
     order_sn: str
     status: str
@@ -104,6 +106,9 @@ class OrderOut(BaseModel):
     redeem_code: str | None = None
     refunded_fen: int = 0
     refunding_fen: int = 0
+    by_hand_fen: int = 0
+    stuck_fen: int = 0
+    on_hold: bool = False
     stay: StayOut
 
 
@@ -200,12 +205,18 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
     if order.status is OrderStatus.WAIT_PAY:
-        order = close_order(table(), wechat_pay(), order_sn, utc_now())
+        try:
+            order = close_order(table(), wechat_pay(), order_sn, utc_now())
+        except Paid:
+            raise _it_is_paid(order) from None
     if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
-        raise Problem(
-            409, "order-state", "This order cannot be cancelled now.", "It is paid.", order_status=order.status
-        )
+        raise _it_is_paid(order)
     return _out(order)
+
+
+def _it_is_paid(order: Order) -> Problem:
+    """`order_status` may still be WAIT_PAY: the money is recorded, and the order follows in a moment."""
+    return Problem(409, "order-state", "This order cannot be cancelled now.", "It is paid.", order_status=order.status)
 
 
 def _out(order: Order) -> OrderOut:
@@ -219,9 +230,12 @@ def _out(order: Order) -> OrderOut:
         expires_at=order.expires_at,
         closing=order.closing and order.status is OrderStatus.WAIT_PAY,
         paid_at=order.paid_at,
-        redeem_code=order.redeem_code,
+        redeem_code=order.redeem_code if order.usable else None,
         refunded_fen=order.refunded_fen,
         refunding_fen=order.refunding_fen,
+        by_hand_fen=order.by_hand_fen or 0,
+        stuck_fen=order.stuck_fen or 0,
+        on_hold=bool(order.on_hold),
         stay=StayOut(
             homestay_id=stay.homestay_id,
             title=stay.title,

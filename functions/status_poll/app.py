@@ -27,14 +27,16 @@ app = Api()
 
 
 class PaymentOut(BaseModel):
-    """`payment_status` is that of the trade that counts, null before the first prepay. Poll again after
-    `poll_after_ms`; null means that nothing more will come by itself."""
+    """`payment_status` is that of the trade that counts, null before the first prepay. `on_hold`: it is paid, and
+    WeChat says that it was refunded, which the shop checks. Poll again after `poll_after_ms`; null means that nothing
+    more will come by itself."""
 
     order_sn: str
     order_status: str
     payment_status: str | None
     paid_at: datetime | None = None
     redeem_code: str | None = None
+    on_hold: bool = False
     poll_after_ms: int | None
 
 
@@ -79,7 +81,8 @@ def _answer(collection: Collection, now: datetime) -> PaymentOut:
         order_status=order.status,
         payment_status=status,
         paid_at=order.paid_at,
-        redeem_code=order.redeem_code,
+        redeem_code=order.redeem_code if order.usable else None,
+        on_hold=bool(order.on_hold),
         poll_after_ms=_poll_after_ms(collection, status, now),
     )
 

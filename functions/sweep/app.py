@@ -15,11 +15,12 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.closing import close_order, close_trade
+from payments.closing import Paid, close_order, close_trade
 from payments.events import again
-from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, Step, next_look, next_step
+from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, Step, Withdraw, next_look, next_step
 from payments.observability import count, gauge, instrumented, logger
 from payments.payment import Payment
+from payments.refund import second_no
 from payments.settings import shipping_record, table
 from payments.settlement import settle_refund, take_in
 from payments.table import Collection, Due
@@ -68,21 +69,21 @@ def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
     collection = table().collection(order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"no order {order_sn}")
-    due, tried, record = {one.sk for one in items}, set[Step](), shipping_record()
+    due, tried, record, unanswered = {one.sk for one in items}, set[Step](), shipping_record(), False
     while (step := next_step(collection, now, due, tried, record)) is not None:
         if not tried:
             items = [Due(one.pk, one.sk, now + LEASE) for one in items if table().move_due(one, now + LEASE)]
             if not items:
                 return  # another janitor has them, or they are due anew
         tried.add(step)
-        _do(step, collection, now)
+        unanswered = not _do(step, collection, now) or unanswered
         collection = table().collection(order_sn, consistent=True) or collection
     for one in items:
-        table().move_due(one, next_look(collection, one.sk, now, record))
+        table().move_due(one, next_look(collection, one.sk, now, record, unanswered=unanswered))
 
 
-def _do(step: Step, collection: Collection, now: datetime) -> None:
-    """One step. Where WeChat cannot be asked nothing changes: the next look is planned, and asks again."""
+def _do(step: Step, collection: Collection, now: datetime) -> bool:
+    """One step; False where WeChat could not be asked: nothing changes then, and the next look asks again."""
     order_sn = collection.order.order_sn
     logger.info("sweep.step", order_sn=order_sn, step=type(step).__name__)
     count(f"Sweep{type(step).__name__}")
@@ -107,11 +108,29 @@ def _do(step: Step, collection: Collection, now: datetime) -> None:
                 word = wechat_pay().query_refund(out_refund_no)
                 if word is not None:
                     settle_refund(table(), word, now)
+            case Withdraw(out_refund_no):
+                _withdraw(collection, out_refund_no, now)
             case Open(case):
                 table().put_case(case)
                 count("CaseOpened")
+    except Paid:
+        logger.info("sweep.paid", order_sn=order_sn)  # its event is on the way to the order
     except (OutcomeUnknown, Refused) as error:
         logger.warning("sweep.unknown", order_sn=order_sn, step=type(step).__name__, why=str(error))
+        return False
+    return True
+
+
+def _withdraw(collection: Collection, out_refund_no: str, now: datetime) -> None:
+    """WeChat does not know a refund that staff take back: noted the first time, WITHDRAWN the second (R7)."""
+    refund, word = collection.refund(out_refund_no), wechat_pay().query_refund(out_refund_no)
+    if word is not None:
+        settle_refund(table(), word, now)
+    elif refund is not None and refund.first_no_at is None:
+        table().note_first_no(refund, now)
+    elif refund is not None and second_no(refund, now) and table().withdraw_refund(refund, now):
+        logger.info("refund.withdrawn", out_refund_no=out_refund_no)
+        count("RefundWithdrawn")
 
 
 def _payment(collection: Collection, n: int) -> Payment:

@@ -33,8 +33,9 @@ def _handle(event: Event) -> None:
     if collection is None:
         raise LookupError(f"{event.id} is of no order")
     order = collection.order
-    if order.status not in RECORDED_AFTER[shipping_record()] or not order.refundable_fen:
-        logger.info("shipping.skipped", order_sn=order.order_sn, status=order.status)  # all of it is on its way back
+    if order.status not in RECORDED_AFTER[shipping_record()] or not order.refundable_fen or order.on_hold:
+        # All of it is on its way back, or may have gone back elsewhere: that is looked into first (R4).
+        logger.info("shipping.skipped", order_sn=order.order_sn, status=order.status)
         return
     payment = next(payment for payment in collection.payments if payment.n == order.paid_by)
     standing, new = collection.shippings.get(payment.n), shipping_of(payment, utc_now())

@@ -65,6 +65,8 @@ ROUTES = {
     "POST /merchant/lookups": merchant,
     "GET /merchant/orders/{order_sn}": merchant,
     "POST /merchant/orders/{order_sn}/refunds": merchant,
+    "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/try": merchant,
+    "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw": merchant,
     "GET /merchant/cases": merchant,
     "GET /merchant/cases/{case_id}": merchant,
     "POST /merchant/cases/{case_id}/close": merchant,
@@ -247,9 +249,10 @@ class Shop:
         event = http_event(method, path.replace("{order_sn}", order_sn), text)
         event["routeKey"] = route
         event["headers"] |= changes.pop("headers", {})
-        if "case" in changes:
-            event["rawPath"] = event["rawPath"].replace("{case_id}", changes.pop("case"))
-            event["requestContext"]["http"]["path"] = event["rawPath"]
+        for name, placeholder in (("case", "{case_id}"), ("refund", "{out_refund_no}")):
+            if name in changes:
+                event["rawPath"] = event["rawPath"].replace(placeholder, changes.pop(name))
+                event["requestContext"]["http"]["path"] = event["rawPath"]
         if route not in ("POST /login", "POST /wxpay/notify"):
             verdict = authorizer.handler({"headers": {"authorization": f"Bearer {token}"}}, self.context)
             if not verdict["isAuthorized"]:
@@ -305,6 +308,17 @@ class Shop:
         headers = {"idempotency-key": key}
         route = "POST /merchant/orders/{order_sn}/refunds"
         return self.call(route, body, token=self.staff(), order_sn=order_sn, headers=headers)
+
+    def close_case(
+        self, case: str, resolution: str, reference: str, business_id: str = HOME.business_id, user_id: str = "staff-1"
+    ) -> Answer:
+        body = {"resolution": resolution, "reference": reference}
+        token = self.staff(business_id, user_id)
+        return self.call("POST /merchant/cases/{case_id}/close", body, token=token, case=case)
+
+    def open_cases(self) -> list[dict[str, Any]]:
+        """As staff of the business see them."""
+        return list(self.call("GET /merchant/cases", token=self.staff()).json["cases"])
 
     def redeem(self, code: str, **body: str) -> Answer:
         return self.call("POST /merchant/redemptions", {"code": code, **body}, token=self.staff())

@@ -21,13 +21,15 @@ from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
 from payments import observability, settings
 from payments.events import parse
+from payments.refund import GIVEN_UP
 from payments.settlement import settle, settle_refund
 from payments.table import Due, Table
+from payments.times import utc_now
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, order
-from tests.model import TOTAL, Calls, Dynamo, Model, Process, Wechat, World, trade, word
+from tests.model import TOTAL, WALK_BEGINS, Calls, Dynamo, Model, Process, Wechat, World, trade, word
 from tests.money import assert_no_fen_missing
 
-LOOKED_AT = NOW + timedelta(minutes=1)
+LOOKED_AT = WALK_BEGINS
 EXPIRED = NOW + timedelta(minutes=40)
 CODE = "ABCDEFGHJK"
 
@@ -70,22 +72,24 @@ def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     monkeypatch.setattr(sweep, "publish", lambda event: calls("sns", "publish", {"event": event.model_dump_json()}))
     monkeypatch.setattr(observability._metrics, "add_metric", lambda **_: None)
     monkeypatch.setattr(observability.logger._logger, "disabled", True)
-    with time_machine.travel(LOOKED_AT, tick=False):
+    with time_machine.travel(LOOKED_AT, tick=False) as clock:
         yield Model(
             {
                 "prepay": prepay,
                 "cancel": lambda _: orders.cancel_order(ORDER_SN).status,
                 "poll": lambda _: status_poll.poll(ORDER_SN).order_status,
-                "callback": lambda n: settle(settings.table(), trade(int(n), "SUCCESS"), LOOKED_AT),
+                "callback": lambda n: settle(settings.table(), trade(int(n), "SUCCESS"), utc_now()),
                 "order_update": lambda event: order_update._handle(parse(event)),
                 "execute_refund": lambda event: execute_refund._handle(parse(event)),
-                "refund_callback": lambda told: settle_refund(settings.table(), word(*json.loads(told)), LOOKED_AT),
+                "refund_callback": lambda told: settle_refund(settings.table(), word(*json.loads(told)), utc_now()),
                 "refund": merchant_refund,
+                "withdraw": lambda number: merchant.withdraw(ORDER_SN, number).status,
                 "redeem": lambda _: _redeem(),
                 "sweep": swept,
             },
             calls,
             real,
+            lambda minute: clock.move_to(LOOKED_AT + timedelta(minutes=minute), tick=False),
         )
 
 
@@ -113,9 +117,23 @@ def paid_world(model: Model, **trouble: int) -> World:
     return world
 
 
+def late_world(model: Model, **trouble: int) -> World:
+    """An order that was cancelled, and whose trade was paid all the same."""
+    n, world = model.run(new_world(model, **trouble), "prepay")
+    _, world = model.run(world, "cancel")
+    assert world.item("ORDER")["status"] == "CANCELLED"
+    return replace(world, handed=(n,), trades=((n, "SUCCESS"),), processes=(Process("callback", str(n)),))
+
+
+def refund_asked_world(model: Model, **trouble: int) -> World:
+    """A paid order, a part of which is asked back; WeChat has not been asked yet."""
+    return model.run(paid_world(model, **trouble), "refund", "key-a-00 30000")[1]
+
+
 def going(world: World, *processes: tuple[str, str]) -> World:
-    made = [Process(kind, argument) for kind, argument in processes]
-    return replace(world, processes=tuple(sorted(made, key=repr)))
+    number = next((item["out_refund_no"] for item in world.plain() if item["sk"].startswith("REFUND#")), "")
+    made = [Process(kind, argument or (number if kind == "withdraw" else "")) for kind, argument in processes]
+    return replace(world, processes=tuple(sorted((*world.processes, *made), key=repr)))
 
 
 # --- what must hold
@@ -130,6 +148,13 @@ def check(before: World, after: World) -> None:
         assert not payable, f"cancelled, and a phone can pay {payable}"
     if (was["status"], now["status"]) == ("WAIT_USE", "USED"):
         assert was["refundable_fen"] > 0, "redeemed although all of it goes back"
+        assert not was.get("on_hold"), "redeemed while on hold"
+        known = [item for item in before.plain() if item["sk"].startswith("REFUND#") and item["status"] not in GIVEN_UP]
+        assert sum(item["amount_fen"] for item in known) < TOTAL, "redeemed although all of it is known to be back"
+    for item in after.plain():
+        if item["sk"].startswith("REFUND#") and item["status"] == "WITHDRAWN":
+            stands = [refund for refund in after.refunds if refund[0] == item["out_refund_no"]]
+            assert not stands, "withdrawn, and WeChat has it: its sum may go back twice"
     for n in {refund[1] for refund in after.refunds}:
         assert sum(refund[2] for refund in after.refunds if refund[1] == n) <= TOTAL, "more back than was paid"
     assert now.get("refundable_fen", 0) >= 0
@@ -143,6 +168,7 @@ def healed(model: Model, world: World) -> World:
         world = replace(world, refunds=ended)
         due = [(item["sk"], item["due_at"]) for item in world.plain() if "due_at" in item]
         due = [one for one in due if datetime.fromisoformat(one[1]) <= now]
+        world = replace(world, minute=int((now - LOOKED_AT).total_seconds() // 60))
         if due:
             _, world = model.run(world, "sweep", json.dumps([now.isoformat(), *due]))
         world = model.drain(world)
@@ -216,6 +242,21 @@ SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
         paid_world,
         [("refund", "key-a-00 53760"), ("refund", "key-b-00 53760")],
         {"lost_reply": 1, "duplicate": 1, "retry": 1},
+    ),
+    "paid, refunded in the console, both notices and a poll in any order, a redemption": (
+        new_world,
+        [("prepay", "a"), ("poll", ""), ("redeem", "")],
+        {"console_refund": 1, "console_fen": TOTAL, "lost_event": 2},
+    ),
+    "late money, a part of it refunded in the console": (
+        late_world,
+        [],
+        {"console_refund": 1, "console_fen": 30000, "lost_event": 1, "duplicate": 1, "late": 0},
+    ),
+    "a withdrawal meets a late acceptance": (
+        refund_asked_world,
+        [("withdraw", "")],
+        {"minute": 4, "duplicate": 1},
     ),
     "prepay and cancel, a crash": (
         new_world,

@@ -1,5 +1,6 @@
 """No fen goes missing: answers, notices and events get lost, people pay late and twice, the janitor heals it all."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -192,13 +193,51 @@ def test_a_cancel_that_cannot_reach_wechat_is_finished_by_the_janitor(
     shop.check()
 
 
-def test_cancel_of_an_order_that_is_paid_already_books_it(shop: Shop) -> None:
+def test_cancel_of_an_order_that_is_paid_books_it_and_says_so(shop: Shop) -> None:
+    """It is found paid by this very cancel; then the payment is known here; then the order is."""
     token, order_sn = shop.paid_order()
-    assert shop.cancel(token, order_sn)["status"] == "WAIT_PAY"
-    assert payments(shop, order_sn) == [PaymentStatus.SUCCESS]
-    shop.settle_events()
+    for known in ("WAIT_PAY", "WAIT_PAY", "WAIT_USE"):
+        if known == "WAIT_USE":
+            shop.settle_events()
+        reply = shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
+        assert (reply.status, reply.json["order_status"], reply.json["detail"]) == (409, known, "It is paid.")
+        assert payments(shop, order_sn) == [PaymentStatus.SUCCESS]
+    shop.check()
+
+
+@pytest.mark.parametrize("between", ["paid_first", "callback"])
+def test_cancel_of_an_order_that_is_paid_while_its_trade_is_closed_says_so(
+    shop: Shop, waiting: Any, between: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, order_sn, fields = waiting
+    if between == "paid_first":
+        shop.fault("close", "paid_first")
+    else:  # its notice is stored between our question and our write
+        query = WechatPay.query
+
+        def then_the_notice(self: WechatPay, payment: Payment) -> Trade | None:
+            told = query(self, payment)
+            monkeypatch.setattr(WechatPay, "query", query)
+            assert shop.cashier(fields) == "requestPayment:ok"
+            assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+            return told
+
+        monkeypatch.setattr(WechatPay, "query", then_the_notice)
     reply = shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
-    assert (reply.status, reply.json["order_status"]) == (409, "WAIT_USE")
+    assert (reply.status, reply.json["detail"]) == (409, "It is paid.")
+    shop.come_to_rest()
+    assert status(shop, order_sn) is OrderStatus.WAIT_USE
+    shop.check()
+
+
+def test_a_payment_that_is_not_what_we_asked_for_does_not_keep_its_order_from_being_cancelled(
+    shop: Shop, waiting: Any
+) -> None:
+    token, order_sn, fields = waiting
+    shop.set_payment(order_sn, total_fen=1)
+    shop.cashier(fields)
+    assert shop.cancel(token, order_sn)["status"] == "CANCELLED"
+    assert payments(shop, order_sn) == [PaymentStatus.MISPAID]
     shop.check()
 
 
@@ -315,13 +354,18 @@ def test_late_money_that_cannot_go_back_is_a_case_and_a_person_may_try_again(sho
     assert (case["kind"], case["amount_fen"]) == ("refund_closed", 89600)
     shop.check()
     for _ in range(2):
-        reply = shop.call("POST /merchant/cases/{case_id}/refund", {}, token=shop.staff(), case=case["case"])
+        anna = shop.staff(user_id="anna")
+        reply = shop.call("POST /merchant/cases/{case_id}/refund", {}, token=anna, case=case["case"])
         assert (reply.status, reply.json["out_refund_no"]) == (201, f"{order_sn}_1_R2")
+        assert (reply.json["requested_by"], reply.json["amount_fen"]) == ("anna", 89600)
     body = {"resolution": "refunded", "reference": f"{order_sn}_1_R2"}
-    assert shop.call("POST /merchant/cases/{case_id}/close", body, token=shop.staff(), case=case["case"]).status == 200
+    reply = shop.call("POST /merchant/cases/{case_id}/close", body, token=shop.staff(), case=case["case"])
+    assert (reply.status, reply.json["field"]) == (422, "body.reference")  # it has not arrived
     shop.later(minutes=2)
     shop.come_to_rest()
     assert refunds(shop, order_sn)[f"{order_sn}_1_R2"] is RefundStatus.SUCCESS
+    closed = shop.call("GET /merchant/cases/{case_id}", token=shop.staff(), case=case["case"]).json
+    assert (closed["resolution"], closed["closed_by"]) == ("answered", "system")
     shop.check()
 
 
@@ -354,10 +398,13 @@ def test_money_that_is_not_what_we_asked_for_is_a_case(shop: Shop, waiting: Any,
     shop.come_to_rest()
     assert status(shop, order_sn) is OrderStatus.CANCELLED
     shop.check()
-    shop.driver(f"trades/{order_sn}_1/refund", amount=89600)
+    made = shop.driver(f"trades/{order_sn}_1/refund", amount=89600)["out_refund_no"]
     told = shop.call("GET /merchant/cases", token=shop.staff()).json["cases"][0]
-    body = {"resolution": "refunded", "reference": "console"}
-    assert shop.call("POST /merchant/cases/{case_id}/close", body, token=shop.staff(), case=told["case"]).status == 200
+    for reference, why in (("console", "WeChat knows no refund"), (made, "has not arrived")):
+        reply = shop.close_case(told["case"], "refunded", reference)
+        assert (reply.status, why in reply.json["detail"]) == (422, True), reply
+    shop.later(minutes=1)
+    assert shop.close_case(told["case"], "refunded", made).status == 200
     shop.refunds_end()
     shop.settle_events()
     shop.check()
@@ -512,6 +559,10 @@ def test_a_final_no_is_a_case_and_the_sum_may_be_asked_for_again(shop: Shop, pai
     number = shop.refund(paid, 1000).json["out_refund_no"]
     shop.later(minutes=2)
     shop.settle_events()
+    assert refunds(shop, paid)[number] is RefundStatus.REQUESTED  # one no is not enough
+    shop.later(minutes=2)
+    shop.sweep()
+    shop.settle_events()
     assert refunds(shop, paid)[number] is RefundStatus.REFUSED
     assert [case["kind"] for case in shop.cases()] == ["refund_refused"]
     shop.come_to_rest()
@@ -567,7 +618,13 @@ def test_a_refund_that_does_not_end_for_seven_days_is_a_case(shop: Shop, paid: s
         asked += shop.sweep()["orders"]
     assert [case["kind"] for case in shop.cases()] == ["refund_stalled"]
     assert 10 < asked < 25
-    assert shop.collection(paid).refunds[0].due_at is None
+    shop.check()
+    made.due_at = shop.world.clock.now()  # it goes on being asked about, daily: it ends, and its notice is lost
+    shop.world.clock.advance(0)
+    shop.come_to_rest(timedelta(days=2))
+    assert list(refunds(shop, paid).values()) == [RefundStatus.SUCCESS]
+    (case,) = shop.cases()
+    assert (case["resolution"], case["closed_by"], "case_open" in case) == ("answered", "system", False)
     shop.check()
 
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from payments import settings
 from payments.payment import PaymentStatus, Trade
-from payments.refund import RefundOrigin, automatic_refund
+from payments.refund import RefundOrigin, Sums, automatic_refund
 from payments.settings import Misconfigured
 from payments.settlement import Settlement, settle
 from payments.table import Table
@@ -176,9 +176,14 @@ def test_a_success_without_a_number_of_ours_never_reaches_a_payment(table: Table
     assert isinstance(foreign, Trade)
 
 
-def test_an_order_that_is_not_there_cannot_be_paid(table: Table) -> None:
-    with pytest.raises(LookupError):
-        table.mark_order_paid(ORDER_SN, 1, "CODE", NOW)
+def test_an_order_that_has_changed_since_it_was_read_is_not_marked_as_paid(table: Table) -> None:
+    made = order()
+    drawn = Sums(refunded=0, refundable=made.total_fen)
+    assert not table.mark_order_paid(made, 1, drawn, "CODE", NOW)  # not there at all
+    table.put_order(made)
+    assert not table.mark_order_paid(replace(made, version=7), 1, drawn, "CODE", NOW)
+    assert table.mark_order_paid(made, 1, drawn, "CODE", NOW)
+    assert not table.mark_order_paid(made, 1, drawn, "CODE", NOW)
 
 
 def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Table, dynamodb: Any) -> None:
@@ -191,8 +196,11 @@ def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Ta
 
 def test_a_refund_request_exists_once_and_is_never_overwritten(table: Table, dynamodb: Any) -> None:
     refund = automatic_refund(payment(), RefundOrigin.LATE, NOW)
-    assert table.put_refund(refund)
-    assert not table.put_refund(replace(refund, amount_fen=1))
+    table.put_order(order())
+    for amount_fen, written in ((refund.amount_fen, True), (1, False)):
+        seen = table.collection(ORDER_SN, consistent=True)
+        assert seen is not None
+        assert table.add_refund(seen, replace(refund, amount_fen=amount_fen), NOW) is written
     key = {"pk": {"S": f"ORDER#{ORDER_SN}"}, "sk": {"S": f"REFUND#{refund.out_refund_no}"}}
     assert dynamodb.get_item(TableName="table", Key=key)["Item"]["amount_fen"] == {"N": str(refund.amount_fen)}
 

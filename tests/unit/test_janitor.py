@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from payments.case import Case
-from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, next_look, next_step
+from payments.janitor import SELDOM, Announce, Ask, AskRefund, Close, End, Expire, Open, next_look, next_step
 from payments.notice import ORDER_PAID, Delivery, Message, Notice, refund_notice
 from payments.order import LOOKS, OrderStatus
 from payments.payment import PaymentStatus
@@ -153,8 +153,8 @@ def test_a_refund_that_the_sums_do_not_count_is_told_again() -> None:
     told = TOLD | notice(refund_notice(made.out_refund_no), Delivery.SENT)
     stale = Collection(paid_order(), [paid_payment()], [made], told)
     assert next_step(stale, EARLY) == Announce(LATE_SN)
-    refunded, refundable = sums(stale.order, [made])
-    counted = replace(stale, order=paid_order(refunded_fen=refunded, refundable_fen=refundable))
+    drawn = sums(stale.order, [made])
+    counted = replace(stale, order=paid_order(refunded_fen=drawn.refunded, refundable_fen=drawn.refundable))
     assert next_step(counted, EARLY) is None
 
 
@@ -165,8 +165,8 @@ def test_after_seven_days_a_person_is_asked_once() -> None:
     assert isinstance(step, Open)
     assert (step.case.kind, step.case.amount_fen) == ("refund_stalled", made.amount_fen)
     asked = replace(collection, cases=[step.case])
-    assert next_step(asked, NOW + PATIENCE, {LATE_SN}) is None
-    assert next_look(asked, LATE_SN, NOW + PATIENCE) is None
+    assert next_step(asked, NOW + PATIENCE, {LATE_SN}) == AskRefund(made.out_refund_no)
+    assert next_look(asked, LATE_SN, NOW + PATIENCE) == NOW + PATIENCE + SELDOM
 
 
 # --- when to look again

@@ -1,6 +1,6 @@
 """The decisions of R2, R3 and R4, and how WeChat's word is read."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -151,8 +151,6 @@ def test_an_unpaid_trade_has_neither_sums_nor_times() -> None:
         {"amount": {"total": 1.5}},
         {"transaction_id": ""},
         {"transaction_id": 42},
-        {"success_time": "yesterday"},
-        {"success_time": None},
         {"trade_state": None},
         {"out_trade_no": ["x"]},
     ],
@@ -160,6 +158,45 @@ def test_an_unpaid_trade_has_neither_sums_nor_times() -> None:
 def test_a_malformed_word_is_refused_and_not_guessed_at(broken: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         Trade.from_wechat(PAID | broken)
+
+
+ODD_TIMES: list[object] = [None, "yesterday", "", 0, [], "0001-01-01T00:00:00+14:00"]
+ODD_SUMS: list[object] = [None, "1", -1, 1.5, True]
+
+
+def without(field: str) -> dict[str, Any]:
+    return {name: value for name, value in PAID.items() if name != field}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        without("success_time"),
+        *(PAID | {"success_time": odd} for odd in ODD_TIMES),
+        *(PAID | {"amount": {"total": 89600, "payer_total": odd}} for odd in ODD_SUMS),
+        without("bank_type"),
+        without("payer"),
+    ],
+)
+def test_what_says_neither_which_trade_it_is_nor_its_sum_never_keeps_money_out(told: dict[str, Any]) -> None:
+    read = Trade.from_wechat(told)
+    assert (read.paid, read.total_fen, read.transaction_id) == (True, 89600, PAID["transaction_id"])
+    assert read.payer_total_fen in (89600, Trade.from_wechat(PAID).payer_total_fen)
+
+
+@pytest.mark.parametrize(
+    ("told", "utc"),
+    [
+        ("2026-11-25T20:11:12", datetime(2026, 11, 25, 12, 11, 12, tzinfo=UTC)),
+        ("2026-11-26 01:00:00", datetime(2026, 11, 25, 17, 0, tzinfo=UTC)),
+        ("2026-11-25T20:11:12+08:00", datetime(2026, 11, 25, 12, 11, 12, tzinfo=UTC)),
+        ("2026-11-25T12:11:12Z", datetime(2026, 11, 25, 12, 11, 12, tzinfo=UTC)),
+        ("2026-11-25", datetime(2026, 11, 24, 16, 0, tzinfo=UTC)),
+        ("9999-12-31T23:59:59-14:00", None),
+    ],
+)
+def test_a_time_of_wechats_without_offset_is_beijing_time(told: str, utc: datetime | None) -> None:
+    assert Trade.from_wechat(PAID | {"success_time": told}).success_time == utc
 
 
 json_values = st.recursive(

@@ -52,12 +52,27 @@ def test_a_reply_and_a_notice_name_their_state_differently() -> None:
         {"amount": {"total": 100}},
         {"amount": {"total": 100, "refund": 40.5}},
         {"amount": None},
-        {"create_time": "yesterday"},
+        {"transaction_id": None},
+        {"mchid": ["1900000001"]},
     ],
 )
 def test_a_word_that_cannot_be_read_is_malformed(wrong: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
         RefundWord.from_wechat(REPLY | wrong)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"create_time": "yesterday"}, {"create_time": 7}, {"refund_id": None}, {"refund_id": []}]
+)
+def test_what_says_neither_which_refund_it_is_nor_its_sums_never_keeps_it_out(odd: dict[str, Any]) -> None:
+    word = RefundWord.from_wechat(REPLY | odd)
+    assert (word.status, word.amount_fen) == ("PROCESSING", 40)
+    without = {name: value for name, value in REPLY.items() if name not in odd}
+    assert RefundWord.from_wechat(without).amount_fen == 40
+
+
+def test_a_time_of_acceptance_without_offset_is_beijing_time() -> None:
+    assert RefundWord.from_wechat(REPLY | {"create_time": "2026-11-23T12:00:00"}).accepted_at == NOW
 
 
 def test_success_wins_from_everywhere_and_nothing_leaves_it() -> None:
@@ -89,10 +104,10 @@ def test_sums_are_drawn_from_the_orders_own_refunds(told: list[tuple[int, Refund
         replace(automatic_refund(paid_payment(1 if own else 2), RefundOrigin.LATE, NOW), amount_fen=fen, status=status)
         for fen, status, own in told
     ]
-    refunded, refundable = sums(paid, refunds)
-    assert refunded == sum(fen for fen, status, own in told if own and status is RefundStatus.SUCCESS)
+    drawn = sums(paid, refunds)
+    assert drawn.refunded == sum(fen for fen, status, own in told if own and status is RefundStatus.SUCCESS)
     asked = sum(fen for fen, status, own in told if own and status not in GIVEN_UP)
-    assert refundable == max(paid.total_fen - asked, 0)
+    assert drawn.refundable == max(paid.total_fen - asked, 0)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ marked `closing`, and the janitor finishes it.
 """
 
 from datetime import datetime
+from enum import StrEnum
 
 from payments.observability import count, logger
 from payments.order import Order
@@ -14,10 +15,22 @@ from payments.table import Table
 from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay
 
 
+class End(StrEnum):
+    """What an attempt to end a trade came to."""
+
+    OVER = "over"  # it cannot be paid any more, or it is MISPAID: its case holds that money
+    PAID = "paid"
+    UNKNOWN = "unknown"  # WeChat cannot be asked now, or someone is typing the password
+
+
+class Paid(Exception):
+    """The order cannot be cancelled: one of its trades is paid, as the table knew or as WeChat says now."""
+
+
 def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime) -> Order:
     """Brings an unpaid order to CANCELLED, or as near to it as WeChat allows now; the order as it stands afterwards.
 
-    Raises LookupError when there is no such order.
+    Raises Paid, and LookupError when there is no such order.
     """
     standing = table.mark_closing(order_sn)
     if standing is not None:
@@ -26,16 +39,22 @@ def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime) -
     if collection is None:
         raise LookupError(f"no order {order_sn}")
     if any(payment.status is PaymentStatus.SUCCESS for payment in collection.payments):
-        return collection.order  # its event is on the way to the order
-    still_open = [payment for payment in collection.payments if payment.status is PaymentStatus.NOTPAY]
-    if all(close_trade(table, client, payment, now) for payment in still_open) and table.cancel_order(order_sn):
+        raise Paid(f"{order_sn} is paid")  # its event is on the way to the order
+    ends = [
+        close_trade(table, client, payment, now)
+        for payment in collection.payments
+        if payment.status is PaymentStatus.NOTPAY
+    ]
+    if End.PAID in ends:
+        raise Paid(f"{order_sn} is paid")
+    if End.UNKNOWN not in ends and table.cancel_order(order_sn):
         logger.info("order.cancelled", order_sn=order_sn)
         count("OrderCancelled")
     return table.order(order_sn) or collection.order
 
 
-def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime) -> bool:
-    """Closes an open trade, here and at WeChat; False when it was paid instead, or when that is not known yet."""
+def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime) -> End:
+    """Closes an open trade, here and at WeChat, or records that it was paid instead."""
     try:
         trade = client.query(payment)
         closed = trade is not None and trade.over
@@ -47,14 +66,16 @@ def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime
     except (OutcomeUnknown, Refused) as error:
         # 429 among them: someone is typing the password. Ask again later, never cancel.
         logger.warning("close.unknown", out_trade_no=payment.out_trade_no, why=str(error))
-        return False
-    if trade is None:
-        # While no prepay_id is stored none can reach a phone any more: the trade was never opened.
-        return table.close_payment(payment, unused=True)
-    if trade.paid:
+        return End.UNKNOWN
+    if trade is not None and trade.paid:
         settle(table, trade, now)
-        return False
-    return closed and table.close_payment(payment, unused=False)
+    elif (trade is None or closed) and table.close_payment(payment, unused=trade is None):
+        # While no prepay_id is stored none can reach a phone any more: a trade that WeChat does not know never opened.
+        return End.OVER
+    standing = table.payment(payment.order_sn, payment.n)
+    if standing is None or standing.status is PaymentStatus.NOTPAY:
+        return End.UNKNOWN
+    return End.PAID if standing.status is PaymentStatus.SUCCESS else End.OVER
 
 
 def _closed(client: WechatPay, payment: Payment) -> bool:

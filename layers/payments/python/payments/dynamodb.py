@@ -82,12 +82,6 @@ def _typed(hint: Any, value: Any) -> Any:
 CONFLICT_TRIES = 4
 
 
-class Attribute(str):
-    """In an update: not this text, but the value that the item's attribute of this name has."""
-
-    __slots__ = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Plus:
     """In an update: what the attribute has, and this."""
@@ -127,9 +121,6 @@ def update_arguments(
             continue
         names[f"#s{number}"] = name
         match value:
-            case Attribute():
-                names[f"#a{number}"] = str(value)
-                sets.append(f"#s{number} = #a{number}")
             case Plus(by):
                 values |= wire({f":s{number}": by})
                 sets.append(f"#s{number} = #s{number} + :s{number}")

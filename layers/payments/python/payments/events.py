@@ -31,6 +31,7 @@ TYPES = {
         "ABNORMAL": "refund.abnormal",
         "CLOSED": "refund.closed",
         "REFUSED": "refund.refused",
+        "WITHDRAWN": "refund.withdrawn",
     },
 }
 """The event of entering each status; a status that is not here is entered silently."""

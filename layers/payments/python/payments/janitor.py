@@ -9,11 +9,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from payments.case import Case, refund_case
+from payments.case import STALLED, Case, answer, held_by, refund_case
 from payments.notice import ORDER_PAID, refund_notice
 from payments.order import LOOKS, Order, OrderStatus
 from payments.payment import Payment, PaymentStatus
-from payments.refund import FAILED, ON_ITS_WAY, PATIENCE, Refund, RefundOrigin, RefundStatus, sums
+from payments.refund import (
+    FAILED,
+    ON_ITS_WAY,
+    PATIENCE,
+    Refund,
+    RefundOrigin,
+    RefundStatus,
+    Sums,
+    all_back,
+    next_question,
+    unpaid_rest,
+    withdrawn_long_ago,
+)
 from payments.shipping import RECORDED_AFTER, ShippingRecord
 from payments.table import Collection
 from payments.times import of_millis
@@ -22,8 +34,6 @@ SOON = timedelta(minutes=1)
 """The shortest time between two looks: how often the janitor comes."""
 
 SELDOM = timedelta(days=1)
-
-STALLED = "refund_stalled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +75,20 @@ class AskRefund:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Ask WeChat about a refund that staff take back: twice unknown there, it is WITHDRAWN (R7)."""
+
+    out_refund_no: str
+
+
+@dataclass(frozen=True, slots=True)
 class Open:
     """A person has to look at it."""
 
     case: Case
 
 
-Step = Announce | Ask | Close | End | Expire | AskRefund | Open
+Step = Announce | Ask | Close | End | Expire | AskRefund | Withdraw | Open
 
 
 def next_step(
@@ -102,43 +119,78 @@ def _steps(collection: Collection, now: datetime, due: Known[str], record: Shipp
         yield End()
     elif "ORDER" in due:
         yield from map(Ask, open_trades)
-    untold = order.status is OrderStatus.WAIT_USE and not _told(collection, ORDER_PAID)
-    if untold or _unrecorded(collection, record):
+    if order.on_hold:
+        pass  # a person looks into it: no code, no message, no record, no end (R4)
+    elif order.usable and order.redeem_code is None and order.stay_over_at > now:
+        yield Announce(f"PAYMENT#{order.paid_by}")  # the hold is over: order_update writes the code
+    elif (order.usable and not _told(collection, ORDER_PAID)) or _unrecorded(collection, record):
         yield Announce("ORDER")
-    if order.status is OrderStatus.WAIT_USE and order.stay_over_at <= now:
+    if order.status is OrderStatus.WAIT_USE and order.stay_over_at <= now and not order.on_hold:
         yield Expire()
     for refund in collection.refunds:
         yield from _refund_steps(collection, refund, now, due)
 
 
 def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Known[str]) -> Iterator[Step]:
-    if _at_rest(collection, refund):
-        return
     event = Announce(f"REFUND#{refund.out_refund_no}")
-    if refund.status not in ON_ITS_WAY:
+    trade = collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
+    if event.sk in due and trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
+        yield Ask(trade.n)  # a refund proves that it was paid
+    if refund.status not in ON_ITS_WAY and not _at_rest(collection, refund):
         yield event
-    elif now - refund.created_at >= PATIENCE:
+    if (
+        refund.status in ON_ITS_WAY
+        and now - refund.created_at >= PATIENCE
+        and not _has_case(collection, refund, STALLED)
+    ):
         yield Open(refund_case(refund, now, STALLED))
-    elif event.sk in due:
-        yield event if refund.status is RefundStatus.REQUESTED else AskRefund(refund.out_refund_no)
+    if event.sk not in due:
+        return
+    if refund.status is RefundStatus.REQUESTED:
+        question = next_question(refund, now)
+        if not refund.withdrawing_at:
+            yield event
+        elif question is not None and question <= now:
+            yield Withdraw(refund.out_refund_no)
+    elif refund.status in {RefundStatus.PROCESSING, RefundStatus.ABNORMAL} or withdrawn_long_ago(refund, now):
+        yield AskRefund(refund.out_refund_no)
 
 
 def _at_rest(collection: Collection, refund: Refund) -> bool:
-    """It has come to its end, the order's sums count it, and the guest or a person knows; or it does not end, and a
-    person knows."""
-    order = collection.order
+    """It has come to its end, its trade is known as paid, the order's sums count it, the guest or a person knows, and
+    no case asks what it has answered. One that is on its way is never at rest: a case does not end the duty to ask."""
     if refund.status in ON_ITS_WAY:
-        return _has_case(collection, refund, STALLED)
-    if order.paid_by is not None and (order.refunded_fen, order.refundable_fen) != sums(order, collection.refunds):
+        return False
+    trade = collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
+    if trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
+        return False
+    if not sums_are_drawn(collection) or any(
+        answer(case, collection.refunds) for case in collection.cases if case.open
+    ):
         return False
     if refund.status in FAILED:
         return _has_case(collection, refund, f"refund_{refund.status.lower()}")
+    if refund.status is RefundStatus.WITHDRAWN:
+        return True
     return refund.origin is RefundOrigin.CONSOLE or _told(collection, refund_notice(refund.out_refund_no))
 
 
+def sums_are_drawn(collection: Collection) -> bool:
+    """The order's sums are those of its refunds, and it is REFUNDED when all of it is back (R7); one that nothing pays
+    has none."""
+    order, drawn = collection.order, collection.sums()
+    standing = Sums(order.refunded_fen, order.refundable_fen or 0, order.by_hand_fen or 0, order.stuck_fen or 0)
+    return order.paid_by is None or (standing == drawn and not all_back(order, drawn))
+
+
 def _spent(collection: Collection, payment: Payment) -> bool:
-    """The money of a paid trade has found its way: into the order, or into a refund of its own (R5, R6)."""
-    return collection.order.paid_by == payment.n or any(
+    """The money of a paid trade has found its way: into the order, into refunds of its own, or into a case (R5, R6)."""
+    order = collection.order
+    if order.status is OrderStatus.WAIT_PAY:
+        return False  # the order must learn that it is paid, even if all of it has gone back meanwhile
+    if order.paid_by == payment.n or held_by(collection.cases, payment.out_trade_no):
+        return True
+    return not unpaid_rest(payment, collection.refunds) or any(
         refund.out_trade_no == payment.out_trade_no and refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}
         for refund in collection.refunds
     )
@@ -153,7 +205,7 @@ def _told(collection: Collection, event: str) -> bool:
 def _unrecorded(collection: Collection, record: ShippingRecord) -> bool:
     """Its shipping must be recorded and is not, and the event that its state stands for does it."""
     order, shipping = collection.order, collection.shippings.get(collection.order.paid_by or 0)
-    announced = order.status in {OrderStatus.WAIT_USE, OrderStatus.USED}
+    announced = order.status in {OrderStatus.WAIT_USE, OrderStatus.USED} and bool(order.refundable_fen)
     return announced and order.status in RECORDED_AFTER[record] and not (shipping and shipping.final)
 
 
@@ -165,17 +217,36 @@ def _has_case(collection: Collection, refund: Refund, kind: str) -> bool:
 
 
 def next_look(
-    collection: Collection, sk: str, now: datetime, record: ShippingRecord = ShippingRecord.OFF
+    collection: Collection,
+    sk: str,
+    now: datetime,
+    record: ShippingRecord = ShippingRecord.OFF,
+    *,
+    unanswered: bool = False,
 ) -> datetime | None:
-    """When to look again at an item that is due, after all was done that could be; None: never by itself."""
+    """When to look again at an item that is due, after all was done that could be; None: never by itself.
+
+    `unanswered`: WeChat was to be asked, and did not answer.
+    """
     kind, _, name = sk.partition("#")
     if kind == "PAYMENT":
         payment = next(payment for payment in collection.payments if payment.n == int(name))
         return None if _spent(collection, payment) else _again(payment, now)
     if kind == "REFUND":
         refund = next(refund for refund in collection.refunds if refund.out_refund_no == name)
-        return None if _at_rest(collection, refund) else _again(refund, now)
+        return _next_look_at_refund(collection, refund, now, unanswered=unanswered)
     return _next_look_at_order(collection, now, record)
+
+
+def _next_look_at_refund(collection: Collection, refund: Refund, now: datetime, *, unanswered: bool) -> datetime | None:
+    if refund.status is RefundStatus.ABNORMAL and _at_rest(collection, refund):
+        return None  # a person has it; who asks to try now makes the janitor look
+    question = next_question(refund, now)
+    if question is not None and question > now and not unanswered:
+        return max(question, now + SOON)
+    if refund.withdrawing_at is not None and refund.status is RefundStatus.REQUESTED:
+        return _after(refund.withdrawing_at, now)
+    return None if _at_rest(collection, refund) and not unanswered else _again(refund, now)
 
 
 def _next_look_at_order(collection: Collection, now: datetime, record: ShippingRecord) -> datetime | None:
@@ -187,11 +258,14 @@ def _next_look_at_order(collection: Collection, now: datetime, record: ShippingR
         return next((look for look in looks if look > now), order.expires_at)
     if any(isinstance(step, Close) or (isinstance(step, Announce) and "REFUND#" not in step.sk) for step in left):
         return _again(order, now)
-    return order.stay_over_at if order.status is OrderStatus.WAIT_USE else None
+    return order.stay_over_at if order.status is OrderStatus.WAIT_USE and not order.on_hold else None
 
 
 def _again(item: Order | Payment | Refund, now: datetime) -> datetime:
     """After as long again as it has been in its state: 1, 2, 4 ... minutes, at last once a day."""
     entered = item.at.get(item.status)
-    since = item.created_at if entered is None else of_millis(entered)
+    return _after(item.created_at if entered is None else of_millis(entered), now)
+
+
+def _after(since: datetime, now: datetime) -> datetime:
     return now + min(max(now - since, SOON), SELDOM)

@@ -81,6 +81,9 @@ class Order:
     paid_at: datetime | None = None
     refundable_fen: int | None = None  # what may still be asked back (R7)
     refunded_fen: int = 0  # what the guest has back
+    by_hand_fen: int | None = None  # what people gave back outside of WeChat
+    stuck_fen: int | None = None  # what WeChat could not give back (ABNORMAL)
+    on_hold: bool | None = None  # WeChat says it was refunded, and no refund is known here (R4)
     used_by: str | None = None
     redeem_code: str | None = None
     hints: int = 0  # unverified notices that made the janitor look (R13)
@@ -100,8 +103,16 @@ class Order:
 
     @property
     def refunding_fen(self) -> int:
-        """What was asked back and has not arrived."""
-        return 0 if self.refundable_fen is None else self.total_fen - self.refundable_fen - self.refunded_fen
+        """What is on its way back: asked for, and neither arrived nor stuck nor given back by hand."""
+        if self.refundable_fen is None:
+            return 0
+        elsewhere = self.refunded_fen + (self.by_hand_fen or 0) + (self.stuck_fen or 0)
+        return max(self.total_fen - self.refundable_fen - elsewhere, 0)
+
+    @property
+    def usable(self) -> bool:
+        """Its code is good: paid, not used, not all of it asked back, and nothing about it is being looked into."""
+        return self.status is OrderStatus.WAIT_USE and bool(self.refundable_fen) and not self.on_hold
 
     @property
     def open_to_pay(self) -> bool:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from payments.order import ORDER_SN, Order
+from payments.times import wechat_time
 
 CURRENCY = "CNY"
 
@@ -59,6 +60,9 @@ class Payment:
     payer_total_fen: int | None = None
     success_time: datetime | None = None
     learned_by: str | None = None  # which function learned that it was paid
+    refunded_transaction_id: str | None = (
+        None  # of a refund that was known before the payment: the payment's must match
+    )
     due_at: datetime | None = None
     entered: int = 1
     at: Mapping[str, int] = field(default_factory=dict)
@@ -92,13 +96,20 @@ class Trade:
         return self.trade_state in {"SUCCESS", "REFUND"}
 
     @property
+    def refunded(self) -> bool:
+        """It was paid, and a part of it or all of it was refunded."""
+        return self.trade_state == "REFUND"
+
+    @property
     def over(self) -> bool:
         """It can never be paid any more."""
         return self.trade_state in {"CLOSED", "REVOKED", "PAYERROR"}
 
     @classmethod
     def from_wechat(cls, body: Mapping[str, Any]) -> "Trade":
-        """Reads WeChat's JSON; unknown fields are ignored, an unpaid trade has neither sums nor times.
+        """Reads WeChat's JSON; unknown fields are ignored, an unpaid trade has neither sums nor times. What says
+        neither which trade it is nor its sum may be missing or unreadable: success_time is None then, payer_total the
+        total (R4).
 
         Raises Malformed.
         """
@@ -119,9 +130,9 @@ class Trade:
                 mchid=trade.mchid,
                 transaction_id=text(body["transaction_id"]),
                 total_fen=fen(amount["total"]),
-                payer_total_fen=fen(amount.get("payer_total", amount["total"])),
+                payer_total_fen=_fen_or(amount.get("payer_total"), amount["total"]),
                 currency=text(amount.get("currency", CURRENCY)),
-                success_time=datetime.fromisoformat(text(body["success_time"])),
+                success_time=wechat_time(body.get("success_time")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise Malformed(f"{type(error).__name__} in WeChat's trade") from error
@@ -137,6 +148,13 @@ def fen(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise TypeError("whole fen expected")
     return value
+
+
+def _fen_or(value: object, instead: int) -> int:
+    try:
+        return fen(value)
+    except TypeError:
+        return instead
 
 
 def parse_out_trade_no(out_trade_no: str) -> tuple[str, int] | None:
@@ -225,12 +243,16 @@ def judge(old: Payment | None, trade: Trade) -> Verdict:
 
 
 def differences(asked: Payment, trade: Trade) -> list[str]:
-    """In which of amount.total, currency, appid and mchid the paid trade is not the one we asked for.
+    """In which of amount.total, currency, appid and mchid the paid trade is not the one we asked for, or that its
+    transaction is not the one that a refund known before it named.
 
     payer_total is not compared: a coupon lowers it.
     """
     names = ("total_fen", "currency", "appid", "mchid")
-    return [name for name in names if getattr(asked, name) != getattr(trade, name)]
+    found = [name for name in names if getattr(asked, name) != getattr(trade, name)]
+    if asked.refunded_transaction_id not in (None, trade.transaction_id):
+        found.append("transaction_id")
+    return found
 
 
 def prepay_description(order: Order) -> str:

@@ -1,19 +1,33 @@
-"""The one door for money (R4): whoever learns that a trade was paid, or that money went back, brings it through here.
+"""The only code that records money (R4): callback, poll, janitor and bill bring what WeChat says through here, a
+payment through `settle`, a refund through `settle_refund`.
 
-The callback, the poll, the janitor and the bill differ in how they learn of it; what follows is the same conditional
-write with the same comparison.
+They differ in how they learn of it; what follows is the same conditional write with the same comparison.
 """
 
+import hashlib
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from payments.case import Case
+from payments.case import Case, elsewhere_case, excess_case, held_by, holds, refund_case
 from payments.observability import count, logger
 from payments.payment import CURRENCY, Payment, PaymentStatus, Trade, Verdict, differences, judge, parse_out_trade_no
-from payments.refund import RefundWord, console_refund
-from payments.table import Table
+from payments.refund import (
+    ENTERED_FROM,
+    GIVEN_UP,
+    Refund,
+    RefundStatus,
+    RefundWord,
+    console_refund,
+    excess,
+    known_at_wechat,
+    of_trade,
+    refund_differences,
+    taken_in,
+)
+from payments.table import Collection, Table
 
-TRIES = 4
+TRIES = 5
 """Each try after the first answers a change that another writer made in between; there are few such changes."""
 
 
@@ -25,12 +39,19 @@ class Settlement(StrEnum):
     CASE = "case"
 
 
+# --- payments
+
+
 def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
-    """Stores a verified success of WeChat's: on its payment, or as a case when it fits nowhere.
+    """Stores a verified success of WeChat's: on its payment, or as a case when it fits nowhere. One that WeChat calls
+    refunded, of which no refund is known here, puts its order on hold (R4).
 
     Raises RuntimeError when other writers keep changing the payment: nothing is stored then, come again.
     """
-    outcome = _settled(table, trade, now)
+    timed = (
+        trade if trade.success_time else replace(trade, success_time=now)
+    )  # the time of learning, where none is told
+    outcome = _settled_refunded(table, timed, now) if trade.refunded else _settled(table, timed, now)
     logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome)
     count(f"Payment{outcome.title()}")
     return outcome
@@ -44,16 +65,55 @@ def _settled(table: Table, trade: Trade, now: datetime) -> Settlement:
         obstacle = table.record_success(trade, leaves, now)
         if obstacle is None:
             return Settlement.BOOKED
-        payment, verdict = obstacle.payment, judge(obstacle.payment, trade)
-        if verdict is Verdict.DUPLICATE:
-            return Settlement.DUPLICATE
-        if payment is None or verdict is Verdict.SECOND_TRANSACTION:
-            return _open_case(table, trade, verdict, "", now)
-        if verdict is Verdict.LATE:
-            leaves = payment.status
-        elif table.record_mispaid(payment, trade, _case(trade, verdict, ", ".join(differences(payment, trade)), now)):
-            return Settlement.CASE
+        outcome = _not_written(table, obstacle.payment, trade, now)
+        if outcome is not None:
+            return outcome
+        if obstacle.payment is not None:
+            leaves = obstacle.payment.status
     raise RuntimeError(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
+
+
+def _settled_refunded(table: Table, trade: Trade, now: datetime) -> Settlement:
+    """A trade that WeChat calls refunded: was paid, and has gone back in part or in full. Its refunds decide."""
+    numbers = parse_out_trade_no(trade.out_trade_no)
+    for _ in range(TRIES):
+        collection = table.collection(numbers[0], consistent=True) if numbers else None
+        payment = collection.payment(numbers[1]) if collection and numbers else None
+        if collection is None or payment is None:
+            return _settled(table, trade, now)
+        written = payment.transaction_id == trade.transaction_id
+        outcome = None if written else _not_written(table, payment, trade, now)
+        if outcome is not None:
+            return outcome
+        if payment.status is PaymentStatus.MISPAID or not _refunded_elsewhere(collection, trade):
+            return _settled(table, trade, now)
+        case = elsewhere_case(trade, now)
+        if table.record_refunded_elsewhere(collection.order, payment, trade, case, now):
+            logger.error("case.opened", out_trade_no=trade.out_trade_no, kind=case.kind)
+            count("CaseOpened")
+            return Settlement.DUPLICATE if written else Settlement.BOOKED
+    raise RuntimeError(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
+
+
+def _refunded_elsewhere(collection: Collection, trade: Trade) -> bool:
+    """No refund of the trade explains what WeChat says, and nobody was asked about it yet."""
+    if any(known_at_wechat(refund) for refund in of_trade(collection.refunds, trade.out_trade_no)):
+        return False
+    case = elsewhere_case(trade, collection.order.created_at)
+    return not any((one.kind, one.case_id) == (case.kind, case.case_id) for one in collection.cases)
+
+
+def _not_written(table: Table, payment: Payment | None, trade: Trade, now: datetime) -> Settlement | None:
+    """What a success is that could not be written on its payment as that stands; None: it can be, try that."""
+    verdict = judge(payment, trade)
+    if verdict is Verdict.DUPLICATE:
+        return Settlement.DUPLICATE
+    if payment is None or verdict is Verdict.SECOND_TRANSACTION:
+        return _open_case(table, trade, verdict, "", now)
+    if verdict is Verdict.MISPAID:
+        case = _case(trade, verdict, ", ".join(differences(payment, trade)), now)
+        return Settlement.CASE if table.record_mispaid(payment, trade, case) else None
+    return None
 
 
 def take_in(table: Table, payment: Payment, trade: Trade, now: datetime) -> bool:
@@ -64,9 +124,15 @@ def take_in(table: Table, payment: Payment, trade: Trade, now: datetime) -> bool
     return trade.over and table.close_payment(payment, unused=False)
 
 
+# --- refunds
+
+
 def settle_refund(table: Table, word: RefundWord, now: datetime) -> Settlement:
     """Stores WeChat's verified word on a refund: on the one that we asked for, as a refund made in WeChat's merchant
-    console, or as a case when its trade or its sum is not ours."""
+    console, or as a case when its trade, its transaction or its sum is not ours.
+
+    Raises RuntimeError when other writers keep changing the order: nothing is stored then, come again.
+    """
     outcome = _refund_settled(table, word, now)
     logger.info("refund.settled", out_refund_no=word.out_refund_no, status=word.status, outcome=outcome)
     count(f"Refund{outcome.title()}")
@@ -75,28 +141,52 @@ def settle_refund(table: Table, word: RefundWord, now: datetime) -> Settlement:
 
 def _refund_settled(table: Table, word: RefundWord, now: datetime) -> Settlement:
     numbers = parse_out_trade_no(word.out_trade_no)
-    payment = table.payment(*numbers) if numbers else None
-    if payment is None:
-        return _refund_case(table, word, "unknown_refund", "of no trade of ours", now)
-    try:
-        standing = table.record_refund(payment.order_sn, word, now)
-    except LookupError:
-        refund = console_refund(payment, word, now)
-        if table.put_refund(refund):
+    for _ in range(TRIES):
+        collection = table.collection(numbers[0], consistent=True) if numbers else None
+        payment = collection.payment(numbers[1]) if collection and numbers else None
+        if collection is None or payment is None:
+            return _refund_case(table, word, "unknown_refund", "of no trade of ours", now)
+        refund = collection.refund(word.out_refund_no)
+        wrong = refund_differences(payment, refund, word)
+        if wrong:
+            return _refund_case(table, word, "refund_mismatch", ", ".join(wrong), now)
+        if refund is not None and refund.status not in ENTERED_FROM[word.status]:
+            return Settlement.DUPLICATE
+        if _taken_in(table, collection, payment, refund, word, now):
             return Settlement.BOOKED
-        standing = table.record_refund(payment.order_sn, word, now)
-    if standing is None:
-        return Settlement.BOOKED
-    if standing.amount_fen != word.amount_fen:
-        return _refund_case(table, word, "refund_mismatch", f"asked for {standing.amount_fen} fen", now)
-    return Settlement.DUPLICATE
+    raise RuntimeError(f"{word.out_refund_no} keeps changing; WeChat's word on it is not stored yet")
+
+
+def _taken_in(
+    table: Table, collection: Collection, payment: Payment, refund: Refund | None, word: RefundWord, now: datetime
+) -> bool:
+    if refund is None:
+        found = console_refund(payment, word, now)
+        hold = held_by(collection.cases, payment.out_trade_no) if known_at_wechat(found) else None
+        released = hold is not None and not holds(collection.cases, collection.order, but=hold)
+        return table.add_refund(collection, found, now, hold=hold, released=released)
+    if refund.status not in GIVEN_UP or word.status in GIVEN_UP:
+        return table.record_refund(collection, refund, word, now)
+    # Its sum was free again: what the order may still give back is drawn anew in the same write.
+    after = [taken_in(one, word, now) if one == refund else one for one in collection.refunds]
+    drawn = replace(collection, refunds=after).sums() if collection.order.paid_by is not None else None
+    cases = []
+    if refund.status is RefundStatus.WITHDRAWN:
+        cases.append(refund_case(refund, now, "refund_after_withdrawal"))
+    if too_much := excess(payment.total_fen, of_trade(after, payment.out_trade_no)):
+        cases.append(excess_case(refund, too_much, now))
+    return table.record_refund(collection, refund, word, now, drawn, cases)
+
+
+# --- cases
 
 
 def _refund_case(table: Table, word: RefundWord, kind: str, detail: str, now: datetime) -> Settlement:
+    told = f"{word.out_trade_no}:{word.transaction_id}:{word.mchid}:{word.total_fen}:{word.amount_fen}"
     table.put_case(
         Case(
             kind=kind,
-            case_id=word.out_refund_no,
+            case_id=f"{word.out_refund_no}@{hashlib.sha256(told.encode()).hexdigest()[:8]}",  # one of each that differs
             out_trade_no=word.out_trade_no,
             amount_fen=word.amount_fen,
             currency=CURRENCY,

@@ -5,16 +5,15 @@ it leaves and adds one to `version`; the allowed changes stand in `order`, `paym
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.business.homestay import Homestay
-from payments.case import Case, Resolution
+from payments.case import SYSTEM, Case, Resolution, by_hand
 from payments.dynamodb import (
-    Attribute,
     IfMissing,
     Plus,
     Removed,
@@ -33,8 +32,8 @@ from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
 from payments.order import MAX_HINTS, Order, OrderStatus
 from payments.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
 from payments.payment import Payment, PaymentStatus, Trade, parse_out_trade_no
+from payments.refund import AFTER_WITHDRAWAL, APART, EXECUTION, FIRST_LOOK, Refund, RefundStatus, RefundWord, Sums, sums
 from payments.refund import ENTERED_FROM as REFUND_ENTERED_FROM
-from payments.refund import FIRST_LOOK, Refund, RefundStatus, RefundWord
 from payments.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
 from payments.shipping import Shipping, ShippingStatus
 from payments.times import beijing_day, iso, millis, utc_now
@@ -49,6 +48,7 @@ ON_SALE = "ON_SALE"
 OPEN = "OPEN"
 
 NEW = Attr("pk").not_exists()
+NOT_ON_HOLD = Attr("on_hold").not_exists()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +81,17 @@ class Collection:
     notices: Mapping[str, Notice] = field(default_factory=dict)
     cases: Sequence[Case] = ()
     shippings: Mapping[int, Shipping] = field(default_factory=dict)
+
+    def payment(self, n: int | None) -> Payment | None:
+        """Its n-th trade."""
+        return next((payment for payment in self.payments if payment.n == n), None)
+
+    def refund(self, out_refund_no: str | None) -> Refund | None:
+        return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
+
+    def sums(self) -> Sums:
+        """The order's sums as its refunds and its cases have them now."""
+        return sums(self.order, self.refunds, by_hand(self.cases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,23 +238,18 @@ class Table:
         orders = (self.order(key["pk"].removeprefix("ORDER#")) for key in keys)
         return [order for order in orders if order is not None and order.redeem_code == redeem_code]
 
-    def mark_order_paid(self, order_sn: str, n: int, redeem_code: str, paid_at: datetime) -> Order | None:
-        """WAIT_PAY → WAIT_USE, paid by trade n (R5). None when it is written; else the order as it stands.
-
-        Raises LookupError when there is no such order.
-        """
-        standing = self._update(
-            order_key(order_sn),
-            {
-                "status": OrderStatus.WAIT_USE,
-                "paid_by": n,
-                "paid_at": paid_at,
-                "redeem_code": redeem_code,
-                "refundable_fen": Attribute("total_fen"),
-            },
-            _status_in(ORDER_ENTERED_FROM[OrderStatus.WAIT_USE]),
-        )
-        return self._existing(order_sn, standing)
+    def mark_order_paid(self, order: Order, n: int, drawn: Sums, redeem_code: str | None, paid_at: datetime) -> bool:
+        """WAIT_PAY → WAIT_USE, paid by trade n, with the sums drawn from the refunds that are there (R5); `redeem_code`
+        None: it gets none now. False when the order has changed since it was read."""
+        changes = {
+            "status": OrderStatus.WAIT_USE,
+            "paid_by": n,
+            "paid_at": paid_at,
+            "redeem_code": redeem_code,
+            **_drawn(order, drawn),
+        }
+        when = _as_read(order) & _status_in(ORDER_ENTERED_FROM[OrderStatus.WAIT_USE])
+        return self._update(order_key(order.order_sn), changes, when) is None
 
     def mark_closing(self, order_sn: str) -> Order | None:
         """WAIT_PAY stays WAIT_PAY, but is on its way to CANCELLED (R8). None when it is marked now or was before; else
@@ -263,23 +269,28 @@ class Table:
         return self._update(order_key(order_sn), {"status": OrderStatus.EXPIRED}, when) is None
 
     def redeem(self, order_sn: str, staff: str, attempt: str, due_at: datetime | None = None) -> Order | None:
-        """WAIT_USE → USED by a member of staff, once, and not while all of it is on its way back (R7). With `due_at`
-        the janitor looks then.
+        """WAIT_USE → USED by a member of staff, once, not while all of it is on its way back (R7) and not while it is
+        on hold (R4). With `due_at` the janitor looks then.
 
         None when this attempt has redeemed it; else the order as it stands. Raises LookupError.
         """
-        when = _status_in(ORDER_ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0)
+        when = _status_in(ORDER_ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0) & NOT_ON_HOLD
         changes = {"status": OrderStatus.USED, "used_by": staff, "attempt": attempt, **_due(order_sn, due_at)}
         standing = self._existing(order_sn, self._update(order_key(order_sn), changes, when))
         if standing and standing.status is OrderStatus.USED and standing.attempt == attempt:
             return None
         return standing
 
-    def save_sums(self, order: Order, refunded_fen: int, refundable_fen: int, status: OrderStatus | None) -> bool:
-        """The order's sums as drawn from its refunds, and REFUNDED when all of it is back; False when the order has
-        changed since it was read (R7)."""
-        changes = {"refunded_fen": refunded_fen, "refundable_fen": refundable_fen, "status": status}  # None: as it is
-        when: ConditionBase = Attr("version").eq(order.version)
+    def save_sums(
+        self, order: Order, drawn: Sums, status: OrderStatus | None, redeem_code: str | None, now: datetime
+    ) -> bool:
+        """The order's sums as drawn from its refunds, REFUNDED when all of it is back, and the code of one that had
+        none because it was on hold: then the janitor looks at it now, so that the guest is told (R4, R7). None leaves a
+        value as it is; False when the order has changed since it was read."""
+        changes = {**_drawn(order, drawn), "status": status, "redeem_code": redeem_code}
+        if redeem_code is not None:
+            changes |= _due(order.order_sn, now)
+        when = _as_read(order)
         if status is not None:
             when = when & _status_in(ORDER_ENTERED_FROM[status])
         return self._update(order_key(order.order_sn), changes, when) is None
@@ -316,35 +327,53 @@ class Table:
         return self._update_payment(payment, {"asked_at": now}, _status_in({PaymentStatus.NOTPAY}) & quiet)
 
     def record_success(self, trade: Trade, leaves: PaymentStatus, now: datetime) -> Obstacle | None:
-        """`leaves` → SUCCESS, if sum, currency, appid and mchid are those that were asked for (R3, R4).
+        """`leaves` → SUCCESS, if sum, currency, appid and mchid are those that were asked for, and the transaction is
+        the one of a refund that was known before (R3, R4).
 
         None when it is written. A trade that was CLOSED gets `due_at` in the same write: its money finds its way even
         if every event is lost. Raises ValueError for a number that is not of our form.
         """
         order_sn, n = _ours(trade)
-        changes = {"status": PaymentStatus.SUCCESS, "learned_by": self._author or None, **_settled(trade)}
-        if leaves is PaymentStatus.CLOSED:
-            changes |= _due(order_sn, now)
-        when: ConditionBase = Attr("status").eq(leaves.value)
-        for name in ("total_fen", "currency", "appid", "mchid"):
-            when = when & Attr(name).eq(getattr(trade, name))
-        standing = self._update(payment_key(order_sn, n), changes, when)
+        changes = self._success(order_sn, trade, leaves, now)
+        standing = self._update(payment_key(order_sn, n), changes, _as_asked(trade, leaves))
         if standing is None:
             return None
         return Obstacle(typed(Payment, standing) if standing else None)
 
+    def record_refunded_elsewhere(
+        self, order: Order, payment: Payment, trade: Trade, case: Case, now: datetime
+    ) -> bool:
+        """The case of a trade that WeChat calls refunded although no refund of it is known here, its success if that is
+        not written yet, and `on_hold` on the order unless another trade pays it: all or nothing (R4). False when one of
+        them has changed since it was read."""
+        items = [
+            self._put_item(_case_item(case)),
+            self._update_item(
+                order_key(order.order_sn),
+                {"on_hold": True} if order.paid_by in (None, payment.n) else {},
+                _as_read(order),
+            ),
+        ]
+        if payment.status is not PaymentStatus.SUCCESS:
+            changes = self._success(order.order_sn, trade, payment.status, now)
+            key = payment_key(payment.order_sn, payment.n)
+            items.append(self._update_item(key, changes, _as_asked(trade, payment.status)))
+        return transact(self._client, *items)
+
+    def _success(self, order_sn: str, trade: Trade, leaves: PaymentStatus, now: datetime) -> dict[str, object]:
+        changes = {"status": PaymentStatus.SUCCESS, "learned_by": self._author or None, **_settled(trade)}
+        return changes | (_due(order_sn, now) if leaves is PaymentStatus.CLOSED else {})
+
     def record_mispaid(self, payment: Payment, trade: Trade, case: Case) -> bool:
         """→ MISPAID with its case, both or neither; False when the payment has changed since it was read."""
-        change = update_arguments(
-            payment_key(payment.order_sn, payment.n),
-            {"status": PaymentStatus.MISPAID, **_settled(trade)},
-            _status_in(PAYMENT_ENTERED_FROM[PaymentStatus.MISPAID]) & Attr("version").eq(payment.version),
-            at=millis(utc_now()),
-        )
         return transact(
             self._client,
-            {"Update": {"TableName": self._name, **change}},
-            {"Put": {"TableName": self._name, **put_arguments(_case_item(case), None)}},
+            self._update_item(
+                payment_key(payment.order_sn, payment.n),
+                {"status": PaymentStatus.MISPAID, **_settled(trade)},
+                _status_in(PAYMENT_ENTERED_FROM[PaymentStatus.MISPAID]) & _as_read(payment),
+            ),
+            self._put_item(_case_item(case), None),
         )
 
     # --- refunds
@@ -352,35 +381,65 @@ class Table:
     def refund(self, order_sn: str, out_refund_no: str) -> Refund | None:
         return self._get(Refund, refund_key(order_sn, out_refund_no), consistent=True)
 
-    def put_refund(self, refund: Refund) -> bool:
-        """Puts a refund of money that does not pay the order; False when it exists: its number can exist only once."""
-        return write(self._client, self._name, **put_arguments(_refund_item(refund), NEW)) is None
+    def add_refund(
+        self, collection: Collection, refund: Refund, now: datetime, *, hold: Case | None = None, released: bool = False
+    ) -> bool:
+        """Puts a refund that was not asked for through R7, under the order's version as the collection was read with
+        it, with the sums as they are with this refund; one of a trade that is not known as paid names its transaction
+        there. `hold`: the case of that trade, which the refund answers; `released`: nothing else holds the order then.
+
+        All or nothing (R5); False when one of them has changed since it was read.
+        """
+        order, payment = collection.order, collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
+        changes: dict[str, object] = {}
+        if order.paid_by is not None:
+            changes = _drawn(order, replace(collection, refunds=[*collection.refunds, refund]).sums())
+        if hold is not None:
+            changes |= _due(order.order_sn, now) | ({"on_hold": Removed()} if released else {})
+        items = [
+            self._put_item(_refund_item(refund)),
+            self._update_item(order_key(order.order_sn), changes, _as_read(order)),
+        ]
+        if payment is not None and refund.transaction_id is not None:
+            key = payment_key(payment.order_sn, payment.n)
+            named = {"refunded_transaction_id": refund.transaction_id}
+            items.append(self._update_item(key, named, _as_read(payment)))
+        if hold is not None:
+            items.append(self._close_case_item(hold, Resolution.REFUNDED, refund.out_refund_no, SYSTEM, "", now))
+        return transact(self._client, *items)
 
     def request_refund(self, order: Order, refund: Refund) -> bool:
         """Puts a refund of the order's own payment and takes its sum from what may be refunded, both or neither (R7).
 
-        False when the order does not allow it, the refund exists, or another transaction was in the way: read again.
+        False when the order does not allow it or has changed since it was read, or when the refund exists.
         """
-        reserve = update_arguments(
-            order_key(order.order_sn),
-            {"refundable_fen": Plus(-refund.amount_fen)},
-            _status_in(ORDER_ENTERED_FROM[OrderStatus.REFUNDED])
+        when = (
+            _as_read(order)
+            & _status_in(ORDER_ENTERED_FROM[OrderStatus.REFUNDED])
             & Attr("paid_by").eq(order.paid_by)
-            & Attr("refundable_fen").gte(refund.amount_fen),
-            at=millis(utc_now()),
+            & Attr("refundable_fen").gte(refund.amount_fen)
+            & NOT_ON_HOLD
         )
+        reserved = {"refundable_fen": Plus(-refund.amount_fen)}
         return transact(
             self._client,
-            {"Update": {"TableName": self._name, **reserve}},
-            {"Put": {"TableName": self._name, **put_arguments(_refund_item(refund), NEW)}},
+            self._update_item(order_key(order.order_sn), reserved, when),
+            self._put_item(_refund_item(refund)),
         )
 
-    def record_refund(self, order_sn: str, word: RefundWord, now: datetime) -> Refund | None:
-        """WeChat's word on a refund that is ours, if its sum is the one that was asked for. None when it is written;
-        else the refund as it stands. One that was at rest is due again: its new state has consequences of its own.
-
-        Raises LookupError when there is none.
-        """
+    def record_refund(
+        self,
+        collection: Collection,
+        refund: Refund,
+        word: RefundWord,
+        now: datetime,
+        drawn: Sums | None = None,
+        cases: Sequence[Case] = (),
+    ) -> bool:
+        """WeChat's word on a refund that is ours; False when it has changed since it was read. One that was at rest is
+        due again: its new state has consequences of its own. With `drawn` the order gets these sums, and with `cases`
+        they are opened, in the same transaction."""
+        order_sn = refund.order_sn
         changes = {
             "status": word.status,
             "refund_id": word.refund_id,
@@ -388,19 +447,55 @@ class Table:
             "settled_on": IfMissing(beijing_day(word.accepted_at or now)),
             **{name: IfMissing(value) for name, value in _due(order_sn, now + FIRST_LOOK).items()},
         }
-        when = _status_in(REFUND_ENTERED_FROM[word.status]) & Attr("amount_fen").eq(word.amount_fen)
-        standing = self._update(refund_key(order_sn, word.out_refund_no), changes, when)
-        if standing is None:
-            return None
-        if not standing:
-            raise LookupError(f"no refund {word.out_refund_no}")
-        return typed(Refund, standing)
+        key = refund_key(order_sn, refund.out_refund_no)
+        when = _as_read(refund) & _status_in(REFUND_ENTERED_FROM[word.status])
+        if drawn is None and not cases:
+            return self._update(key, changes, when) is None
+        order = collection.order
+        items = [self._update_item(key, changes, when)]
+        if drawn is not None:
+            items.append(self._update_item(order_key(order_sn), _drawn(order, drawn), _as_read(order)))
+        return transact(self._client, *items, *(self._put_item(_case_item(case)) for case in cases))
+
+    def note_first_no(self, refund: Refund, now: datetime) -> bool:
+        """WeChat does not know the number of a refund that it refused for good, or that is being withdrawn. Said a
+        second time, a minute later, it counts (R1): the janitor asks then."""
+        return self._wait(refund, {"first_no_at": now}, now + APART)
 
     def refuse_refund(self, refund: Refund) -> bool:
-        """REQUESTED → REFUSED: WeChat said a final no, and does not know the number."""
-        when = _status_in(REFUND_ENTERED_FROM[RefundStatus.REFUSED])
+        """REQUESTED → REFUSED: WeChat said a final no twice, and does not know the number."""
+        return self._give_up(refund, RefundStatus.REFUSED, None)
+
+    def mark_withdrawing(self, refund: Refund, now: datetime) -> bool:
+        """Staff take a refund back: from now on execute_refund does not ask for it. False when it has left REQUESTED,
+        or is being withdrawn already (R7)."""
+        return self._wait(refund, {"withdrawing_at": now, "first_no_at": Removed()}, now + EXECUTION)
+
+    def withdraw_refund(self, refund: Refund, now: datetime) -> bool:
+        """REQUESTED → WITHDRAWN, after WeChat twice did not know its number; WeChat is asked twice more, later."""
+        return self._give_up(refund, RefundStatus.WITHDRAWN, now + AFTER_WITHDRAWAL[0])
+
+    def look_at_refund(self, refund: Refund, at: datetime) -> bool:
+        """The janitor looks at this refund at `at`, if it would not do so before. False: it would, or the refund has
+        changed since it was read."""
+        sooner = Attr("due_at").not_exists() | Attr("due_at").gt(iso(at))
         key = refund_key(refund.order_sn, refund.out_refund_no)
-        return self._update(key, {"status": RefundStatus.REFUSED}, when) is None
+        return self._update(key, _due(refund.order_sn, at), _status_in({refund.status}) & sooner) is None
+
+    def postpone_refund(self, refund: Refund, to: datetime) -> bool:
+        """Another part of this trade has just been asked for: this one waits until then (R7)."""
+        return self._wait(refund, {"not_before": to}, to)
+
+    def _wait(self, refund: Refund, changes: Mapping[str, object], due_at: datetime) -> bool:
+        """A refund stays REQUESTED, and the janitor looks at it at `due_at` if it would not do so before."""
+        planned = {**changes, **_due(refund.order_sn, min(refund.due_at or due_at, due_at))}
+        when = _status_in({RefundStatus.REQUESTED}) & _not_known_since(refund)
+        return self._update(refund_key(refund.order_sn, refund.out_refund_no), planned, when) is None
+
+    def _give_up(self, refund: Refund, status: RefundStatus, due_at: datetime | None) -> bool:
+        changes = {"status": status, **_due(refund.order_sn, due_at)}
+        when = _status_in(REFUND_ENTERED_FROM[status]) & _not_known_since(refund)
+        return self._update(refund_key(refund.order_sn, refund.out_refund_no), changes, when) is None
 
     # --- shipping
 
@@ -417,16 +512,14 @@ class Table:
     def refuse_shipping(self, shipping: Shipping, case: Case) -> bool:
         """UPLOADING → REFUSED with its case, both or neither; False when it has come to its end before, or another
         transaction was in the way."""
-        change = update_arguments(
-            shipping_key(shipping),
-            {"status": ShippingStatus.REFUSED, "why": case.detail},
-            _status_in(SHIPPING_ENTERED_FROM[ShippingStatus.REFUSED]),
-            at=millis(utc_now()),
-        )
         return transact(
             self._client,
-            {"Update": {"TableName": self._name, **change}},
-            {"Put": {"TableName": self._name, **put_arguments(_case_item(case), None)}},
+            self._update_item(
+                shipping_key(shipping),
+                {"status": ShippingStatus.REFUSED, "why": case.detail},
+                _status_in(SHIPPING_ENTERED_FROM[ShippingStatus.REFUSED]),
+            ),
+            self._put_item(_case_item(case), None),
         )
 
     # --- cases
@@ -458,17 +551,56 @@ class Table:
         )
         return sum(page["Count"] for page in pages)
 
-    def close_case(self, case: Case, resolution: Resolution, reference: str, staff: str, now: datetime) -> bool:
-        """Writes what became of it; False when it is closed already."""
+    def close_case(
+        self, case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime
+    ) -> bool:
+        """Writes what became of it; False when another call has closed it. `attempt` makes a repeat of this very call,
+        whose first answer got lost, a success (R11)."""
+        arguments = self._close_case_item(case, resolution, reference, by, attempt, now)["Update"]
+        del arguments["TableName"]
+        standing = write(self._client, self._name, **arguments)
+        return standing is None or standing.get("closing_attempt") == attempt
+
+    def close_case_of_order(
+        self,
+        collection: Collection,
+        case: Case,
+        resolution: Resolution,
+        reference: str,
+        by: str,
+        attempt: str,
+        now: datetime,
+        *,
+        released: bool = False,
+    ) -> bool:
+        """Closes a case that an order's sums or its hold depend on, with the sums as they are then and the janitor's
+        look at the order now; `released`: nothing holds the order any more. All or nothing; False when one of them has
+        changed since it was read."""
+        order = collection.order
+        closed = replace(case, resolution=resolution)
+        after = replace(collection, cases=[closed if one == case else one for one in collection.cases])
+        changes = _due(order.order_sn, now) | ({"on_hold": Removed()} if released else {})
+        if order.paid_by is not None:
+            changes |= _drawn(order, after.sums())
+        return transact(
+            self._client,
+            self._close_case_item(case, resolution, reference, by, attempt, now),
+            self._update_item(order_key(order.order_sn), changes, _as_read(order)),
+        )
+
+    def _close_case_item(
+        self, case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime
+    ) -> dict[str, Any]:
         changes = {
             "resolution": resolution,
             "reference": reference,
-            "closed_by": staff,
+            "closed_by": by,
             "closed_at": now,
+            "closing_attempt": attempt or None,
             "case_open": Removed(),
         }
         key = case_key(case.out_trade_no, case.kind, case.case_id)
-        return self._update(key, changes, Attr("case_open").eq(OPEN)) is None
+        return self._update_item(key, changes, Attr("case_open").eq(OPEN))
 
     # --- the janitor's promises (R10)
 
@@ -546,6 +678,16 @@ class Table:
     ) -> dict[str, Any] | None:
         return write(self._client, self._name, **update_arguments(key, changes, when, at=millis(utc_now())))
 
+    def _put_item(self, item: Mapping[str, object], when: ConditionBase | None = NEW) -> dict[str, Any]:
+        """A Put of a transaction."""
+        return {"Put": {"TableName": self._name, **put_arguments(item, when)}}
+
+    def _update_item(
+        self, key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase
+    ) -> dict[str, Any]:
+        """An Update of a transaction."""
+        return {"Update": {"TableName": self._name, **update_arguments(key, changes, when, at=millis(utc_now()))}}
+
     def _update_payment(self, payment: Payment, changes: Mapping[str, object], when: ConditionBase) -> bool:
         return self._update(payment_key(payment.order_sn, payment.n), changes, when) is None
 
@@ -586,6 +728,41 @@ def _settled(trade: Trade) -> dict[str, object]:
         "settled_on": None if trade.success_time is None else beijing_day(trade.success_time),
         "out_trade_no": trade.out_trade_no,
     }
+
+
+def _as_read(item: Order | Payment | Refund) -> ConditionBase:
+    """It has not changed since it was read."""
+    return Attr("version").eq(item.version)
+
+
+def _not_known_since(refund: Refund) -> ConditionBase:
+    """What is known of its withdrawal and of WeChat's first no is what was read: neither has happened since."""
+    return _same("withdrawing_at", refund.withdrawing_at) & _same("first_no_at", refund.first_no_at)
+
+
+def _same(name: str, value: datetime | None) -> ConditionBase:
+    return Attr(name).not_exists() if value is None else Attr(name).eq(iso(value))
+
+
+def _as_asked(trade: Trade, leaves: PaymentStatus) -> ConditionBase:
+    """The payment is the one that WeChat's trade says was paid (R4)."""
+    when: ConditionBase = Attr("status").eq(leaves.value)
+    for name in ("total_fen", "currency", "appid", "mchid"):
+        when = when & Attr(name).eq(getattr(trade, name))
+    named = Attr("refunded_transaction_id")
+    return when & (named.not_exists() | named.eq(trade.transaction_id))
+
+
+def _drawn(order: Order, drawn: Sums) -> dict[str, object]:
+    """The order's sums; those that are seldom there go away when they are 0."""
+    changes: dict[str, object] = {"refunded_fen": drawn.refunded, "refundable_fen": drawn.refundable}
+    for name, was, now in (
+        ("by_hand_fen", order.by_hand_fen, drawn.by_hand),
+        ("stuck_fen", order.stuck_fen, drawn.stuck),
+    ):
+        if now or was:
+            changes[name] = now or Removed()
+    return changes
 
 
 def _status_in(statuses: Iterable[OrderStatus | PaymentStatus | RefundStatus | ShippingStatus]) -> ConditionBase:

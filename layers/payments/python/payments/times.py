@@ -31,6 +31,18 @@ def end_of_day(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time(), BEIJING).astimezone(UTC)
 
 
+def wechat_time(value: object) -> datetime | None:
+    """The instant that WeChat's text names, in UTC; a time without offset is Beijing time. None for what is no time: a
+    time is never a reason not to record money (R4)."""
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=BEIJING)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def beijing_day(instant: datetime) -> date:
     """The calendar day in Beijing: the day of a stay, of an order number, of a bill."""
     return instant.astimezone(BEIJING).date()

@@ -56,6 +56,9 @@ _LATER = {
     *("USER_PAYING", "USERPAYING"),
     *NOT_ENOUGH,
 }
+ABOUT_US = ("MCH_NOT_EXISTS", "APPID_MCHID_NOT_MATCH")
+"""The deployment's settings are wrong, not the refund: it is asked for again when they are mended."""
+
 _FINAL_IN_SPITE_OF_500 = {"OPENID_MISMATCH", "INVALID_TRANSACTIONID"}
 
 
