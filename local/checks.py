@@ -140,7 +140,12 @@ def run_step(step: Step) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "junit.xml"
         code = _run([*step.command, f"--junit-xml={report}"] if step.is_pytest else step.command)
-        outcome = read_junit(report) if step.is_pytest and report.exists() else Outcome(passed=int(code == 0))
+        if not step.is_pytest:
+            outcome = Outcome(passed=int(code == 0))
+        elif report.exists():
+            outcome = read_junit(report)
+        else:
+            outcome = Outcome(failed=1, why=Counter(["failed: pytest left no report"]))
     if code and not outcome.failed:
         outcome.failed = 1
         outcome.why[f"{_shown(step.command[:3])} ended with {code}: see above"] += 1
