@@ -19,10 +19,9 @@ print(sys.executable)'
 
 find_uv() {
   for uv in "${UV:-}" "$(command -v uv || true)" "$here/../.local/uv/bin/uv"; do
-    if [ -n "$uv" ] && "$uv" --version >/dev/null 2>&1; then
-      echo "$uv"
-      return
-    fi
+    case $([ -z "$uv" ] || "$uv" --version 2>/dev/null) in
+      "uv "*) echo "$uv" && return ;;
+    esac
   done
   echo "uv is not there: ./dev status installs it into .local/uv, or see https://docs.astral.sh/uv/" >&2
   return 1
