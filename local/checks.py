@@ -23,6 +23,7 @@ SAM = Path(os.environ.get("WXPAY_SAM_ENV", PROJECT / ".venv-sam")) / "bin/sam"
 REGIONS = ("ap-southeast-1", "cn-north-1", "cn-northwest-1", "us-east-1")
 CODE = ("functions", "layers", "local", "simulator", "tests")
 COVERAGE_AT_LEAST = 95
+TOLD = 10
 LAMBDAS_PYTHON = "3.13"
 
 UNCOVERED = ("tests/component/test_interleavings.py", "tests/component/test_crashes.py")
@@ -66,7 +67,9 @@ class Outcome:
         return "passed" if self.passed else "skipped"
 
     def reasons(self) -> str:
-        return "\n".join(f"{count} × {reason}" for reason, count in self.why.items())
+        """One line each, the first ten; the rest stands above the table."""
+        lines = [f"{count} × {reason}" if count > 1 else reason for reason, count in self.why.most_common()]
+        return "\n".join(lines[:TOLD] + ([f"and {len(lines) - TOLD} more"] if lines[TOLD:] else []))
 
 
 def _pytest(*folders: str, workers: int = 2, cover: bool = False, long: bool = False) -> Step:

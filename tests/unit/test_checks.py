@@ -134,6 +134,14 @@ def test_only_skips_are_not_called_passed(monkeypatch: pytest.MonkeyPatch) -> No
     assert code == 0
 
 
+def test_reasons_are_counted_and_not_endless() -> None:
+    outcome = Outcome(failed=14, skipped=27, why=Counter({f"failed: test_{n}": 1 for n in range(14)}) + NO_BROWSER.why)
+    lines = outcome.reasons().splitlines()
+    assert lines[:2] == ["27 × skipped: no browser", "failed: test_0"]
+    assert lines[-1] == "and 5 more"
+    assert len(lines) == 11
+
+
 def test_in_ci_a_single_skip_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = (Outcome(passed=99), Outcome(passed=5, skipped=1, why=Counter({"skipped: needs node": 1})))
     code, text = table(monkeypatch, *outcomes)
