@@ -6,13 +6,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from local import checks, operate, sam_local
+from local import artifact, checks, operate, sam_local
 from local import shots as pictures
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
@@ -170,6 +171,31 @@ def run_tests(
     if unknown:
         operate.fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
     raise typer.Exit(checks.run(console, only or list(checks.PARTS), long=long))
+
+
+@app.command("check-build")
+def check_build(
+    config_env: Annotated[str, typer.Option(help="As you will give it to sam deploy.")] = "default",
+    arch: Annotated[str, typer.Option(help="arm64 or x86_64; samconfig.toml's choice, if not given.")] = "",
+    without_bytecode: Annotated[bool, typer.Option("--without-bytecode", help="Accept slow cold starts.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Look at what `sam build` has made, before `sam deploy`. Exit code 1 when it must not be deployed."""
+    try:
+        architecture = arch or artifact.chosen_architecture(config_env)
+    except LookupError as error:
+        operate.fail(str(error))
+    if architecture not in artifact.MACHINES:
+        operate.fail(f"no such architecture: {architecture}; there are {', '.join(artifact.MACHINES)}")
+    report = artifact.check(architecture=architecture)
+    stops = [finding for finding in report.findings if not (finding.missing_bytecode and without_bytecode)]
+    if as_json:
+        print(json.dumps({"passed": not stops, **asdict(report)}))
+    else:
+        for line in report.lines():
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if stops:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -16,6 +16,7 @@ import httpx
 from local.home import PROJECT, Home
 
 CLOUD = Path(os.environ.get("WXPAY_CLOUD_ENV", PROJECT / ".venv-cloud"))
+BUILD = PROJECT / "layers/build.sh"
 REQUIREMENTS = PROJECT / "layers/dependencies/requirements.txt"
 READY_WITHIN_S = 30
 STOP_WITHIN_S = 3
@@ -108,22 +109,26 @@ async def start_wechat(home: Home, port: int, lock: int) -> Child:
 
 
 async def install_dependencies(home: Home) -> Path:
-    """The folder of the layer's packages for the emulator's interpreter; made again when the lock has changed.
+    """The folder of the layer's packages for the emulator's interpreter; made again when what makes it has changed.
 
     The emulator unzips every layer for every worker. So the local dependency layer is one .pth file that points here.
+    The recipe is the deployed layer's: the same packages, the same services of boto3, bytecode.
     """
-    folder, stamp = home.folder / "dependencies", home.folder / "dependencies.stamp"
-    wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    folder, aside = home.folder / "dependencies", home.folder / "dependencies.new"
+    made_by = (REQUIREMENTS, BUILD, CLOUD / "pyvenv.cfg")
+    wanted = hashlib.sha256(b"".join(file.read_bytes() for file in made_by)).hexdigest()
+    stamp = folder / ".stamp"
     if stamp.exists() and stamp.read_text() == wanted:
         return folder
-    stamp.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    uv = os.environ.get("UV", "uv")
-    arguments = ["--require-hashes", "--compile-bytecode", "--requirements", str(REQUIREMENTS)]
-    await run(
-        [uv, "pip", "install", "--quiet", "--python", str(CLOUD / "bin/python"), "--target", str(folder), *arguments]
-    )
-    stamp.write_text(wanted)
+    shutil.rmtree(aside, ignore_errors=True)
+    python = ["--python", str(CLOUD / "bin/python")]
+    await run(["sh", str(BUILD), "packages", str(aside), *python, "--compile-bytecode"])
+    (aside / stamp.name).write_text(wanted)
+    if folder.is_symlink():
+        folder.unlink()
+    elif folder.exists():
+        shutil.rmtree(folder)
+    aside.rename(folder)
     return folder
 
 

@@ -1,6 +1,7 @@
 """A browser in front of the tests' own laptop cloud: Debian's chromium, driven by Playwright, in Chinese."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ __all__ = ["cloud", "folder", "running"]
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists() and "CI" not in os.environ:
+    if not shutil.which(CHROMIUM) and "CI" not in os.environ:
         pytest.skip(f"no browser at {CHROMIUM}: apt-get install chromium fonts-noto-cjk, or set CHROMIUM")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)

@@ -160,9 +160,8 @@ def eventually(look: Callable[[], T], within_s: float = WITHIN_S) -> T:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("cloud")
     # What was compiled once need not be compiled again: the packages of the layer are the same for every cloud.
-    for name in ("dependencies", "dependencies.stamp"):
-        if (PROJECT / ".local" / name).exists():
-            (made / name).symlink_to(PROJECT / ".local" / name)
+    if (PROJECT / ".local/dependencies").exists():
+        (made / "dependencies").symlink_to(PROJECT / ".local/dependencies")
     return made
 
 

@@ -76,9 +76,8 @@ def test_an_unknown_part_of_the_tests_is_refused_with_the_list(tmp_path: Path) -
 
 @pytest.fixture
 def own(tmp_path: Path, folder: Path) -> Path:
-    for name in ("dependencies", "dependencies.stamp"):
-        with contextlib.suppress(FileExistsError):
-            (tmp_path / name).symlink_to(folder / name)
+    with contextlib.suppress(FileExistsError):
+        (tmp_path / "dependencies").symlink_to(folder / "dependencies")
     return tmp_path
 
 

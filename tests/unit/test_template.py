@@ -611,3 +611,22 @@ def test_the_layers_requirements_are_those_of_the_lock() -> None:
     )
     assert {"boto3", "pydantic", "wechatpayv3", "pyjwt", "aws-lambda-powertools"} <= {name for name, _ in lines}
     assert set(lines) <= locked
+
+
+def test_the_parameter_architecture_alone_chooses_the_libraries() -> None:
+    metadata = RESOURCES["DependenciesLayer"]["Metadata"]
+    assert metadata["BuildArchitecture"] == {"Ref": "Architecture"}
+    assert metadata["WorkingDirectory"] == {"Fn::Sub": "layers/dependencies/${Architecture}"}
+    platforms = {path.parent.name: path.read_text() for path in Path("layers/dependencies").glob("*/platform")}
+    assert platforms == {"arm64": "aarch64-manylinux_2_28\n", "x86_64": "x86_64-manylinux_2_28\n"}
+    assert set(platforms) == set(TEMPLATE["Parameters"]["Architecture"]["AllowedValues"])
+    assert "ARCHITECTURE" not in Path("layers/Makefile").read_text() + Path("layers/build.sh").read_text()
+
+
+def test_every_function_and_layer_is_built_by_the_makefile_that_compiles() -> None:
+    built = FUNCTIONS | of_type("AWS::Serverless::LayerVersion")
+    assert len(built) == len(FUNCTIONS) + 2
+    for logical_id in built:
+        metadata = RESOURCES[logical_id]["Metadata"]
+        assert (metadata["BuildMethod"], metadata["ContextPath"]) == ("makefile", "layers"), logical_id
+        assert "SkipBuild" not in metadata
