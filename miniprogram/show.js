@@ -16,6 +16,9 @@ const nightsOf = (start, end) => Math.round((Date.parse(end) - Date.parse(start)
 // HH:mm in Beijing of an instant.
 const clock = (iso) => new Date(Date.parse(iso) + 8 * 3600 * 1000).toISOString().slice(11, 16)
 
+// MM-DD HH:mm:ss in Beijing of a phone's time in milliseconds.
+const moment = (ms) => new Date(ms + 8 * 3600 * 1000).toISOString().slice(5, 19).replace('T', ' ')
+
 // ABCD EFG HJK: easier to read out.
 const spaced = (code) => code && `${code.slice(0, 4)} ${code.slice(4, 7)} ${code.slice(7)}`
 
@@ -32,9 +35,15 @@ function qr(text) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`
 }
 
-// An order as pages show it.
+// An order as pages show it. The code is shown while it can be used: not while the shop checks a refund, and not when
+// everything is on its way back.
 function order(told, t) {
   const { stay } = told
+  const hold = told.on_hold === true && told.status !== 'REFUNDED'
+  const refunding = told.refunding_fen || 0
+  const refunded = told.refunded_fen || 0
+  const usable = told.status === 'WAIT_USE' && !hold && refunding + refunded < told.total_fen && Boolean(told.redeem_code)
+  const word = hold ? 'hold' : told.closing ? 'closing' : told.status
   return {
     order_sn: told.order_sn,
     homestay_id: stay.homestay_id,
@@ -47,16 +56,17 @@ function order(told, t) {
     room: yuan(stay.homestay_total_fen),
     meals: stay.food_total_fen ? yuan(stay.food_total_fen) : '',
     total: yuan(told.total_fen),
-    closing: told.closing,
-    open: told.status === 'WAIT_PAY' && !told.closing,
+    closing: told.closing === true && !hold,
+    open: told.status === 'WAIT_PAY' && !told.closing && !hold,
+    hold,
     status: told.status,
-    word: t.status[told.closing ? 'closing' : told.status],
+    word: t.status[word] || t.status.other,
     before: clock(told.expires_at),
-    code: told.status === 'WAIT_USE' ? spaced(told.redeem_code) : '',
-    qr: told.status === 'WAIT_USE' ? qr(told.redeem_code) : '',
-    refunded: told.refunded_fen ? yuan(told.refunded_fen) : '',
-    refunding: told.refunding_fen ? yuan(told.refunding_fen) : '',
+    code: usable ? spaced(told.redeem_code) : '',
+    qr: usable ? qr(told.redeem_code) : '',
+    refunded: refunded ? yuan(refunded) : '',
+    refunding: refunding ? yuan(refunding) : '',
   }
 }
 
-module.exports = { yuan, day, nightsOf, spaced, qr, order }
+module.exports = { yuan, day, nightsOf, moment, spaced, qr, order }
