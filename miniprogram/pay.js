@@ -222,8 +222,10 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
       const raw = error instanceof PayError ? error : fail('broken', { why: String((error && error.message) || error) })
       if (raw.call) throw raw
       if (order_sn && raw.problem) {
-        const paid = /^urn:wxpay:(order-)?paid$/.test(raw.problem.type)
-        learn(order_sn, { status: raw.problem.order_status, payment_status: paid ? 'SUCCESS' : raw.problem.payment_status })
+        // The one reason for which an order in WAIT_PAY is not cancelled: its money is here, the order follows in a moment.
+        const { order_status: status, on_hold } = raw.problem
+        const paid = call === 'cancel' && raw.status === 409 && status === 'WAIT_PAY'
+        learn(order_sn, { status, on_hold, payment_status: paid ? 'SUCCESS' : undefined })
       }
       const kind = raw.kind === 'missing' && !OF_ONE_ORDER.includes(call) ? 'broken' : raw.kind
       const { moment, word } = beforeOrder() ? { moment: 'before' } : known[order_sn] || { moment: 'unknown' }
@@ -426,23 +428,21 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
     return call('requestSubscribeMessage', { tmplIds: templateIds.slice(0, 3) }, SUBSCRIBE_MS).catch(() => {})
   }
 
-  // Keeps how it ended, for the page that shows the order next.
-  async function ending(order_sn, start) {
-    try {
-      return (ends[order_sn] = await start())
-    } catch (error) {
-      ends[order_sn] = error
-      throw error
-    }
-  }
+  // One cashier per order at a time. How it ended is kept, for the page that shows the order next.
+  const paying = (order_sn, subscribed, onStep) =>
+    once(`pay ${order_sn}`, async () => {
+      try {
+        return (ends[order_sn] = await payOrder(order_sn, subscribed, onStep))
+      } catch (error) {
+        ends[order_sn] = error
+        throw error
+      }
+    })
 
   // Pays an order -> { outcome: 'paid' | 'hold' | 'cancelled' | 'waiting' | 'closed', text, order_status, ... }.
   // Call it in the tap. `onStep('wait', { ms })` when the server wants us to wait before it opens the cashier.
   function pay(order_sn, onStep = () => {}) {
-    return once(`pay ${order_sn}`, () => {
-      const subscribed = subscribe()
-      return ending(order_sn, () => payOrder(order_sn, subscribed, onStep))
-    })
+    return once(`tap ${order_sn}`, () => paying(order_sn, subscribe(), onStep))
   }
 
   // One tap: orders the stay, then pays it. `onStep('order', order)` hands the order over as soon as it exists.
@@ -451,7 +451,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
       const subscribed = subscribe()
       const order = await createOrder(stay, onStep)
       onStep('order', order)
-      return ending(order.order_sn, () => payOrder(order.order_sn, subscribed, onStep))
+      return paying(order.order_sn, subscribed, onStep)
     })
   }
 

@@ -42,8 +42,14 @@ function order(told, t) {
   const hold = told.on_hold === true && told.status !== 'REFUNDED'
   const refunding = told.refunding_fen || 0
   const refunded = told.refunded_fen || 0
-  const usable = told.status === 'WAIT_USE' && !hold && refunding + refunded < told.total_fen && Boolean(told.redeem_code)
-  const word = hold ? 'hold' : told.closing ? 'closing' : told.status
+  const byHand = told.by_hand_fen || 0 // given back outside of WeChat
+  const stuck = told.stuck_fen || 0 // what WeChat could not give back
+  const back = refunding + refunded + byHand + stuck
+  const usable = told.status === 'WAIT_USE' && !hold && back < told.total_fen && Boolean(told.redeem_code)
+  const word =
+    told.status === 'WAIT_USE' && !hold && back >= told.total_fen
+      ? (refunding && t.refunding) || (stuck && t.stuck) || (byHand && t.byHand) || t.refunded
+      : t.status[hold ? 'hold' : told.closing ? 'closing' : told.status] || t.status.other
   return {
     order_sn: told.order_sn,
     homestay_id: stay.homestay_id,
@@ -60,12 +66,14 @@ function order(told, t) {
     open: told.status === 'WAIT_PAY' && !told.closing && !hold,
     hold,
     status: told.status,
-    word: t.status[word] || t.status.other,
+    word,
     before: clock(told.expires_at),
     code: usable ? spaced(told.redeem_code) : '',
     qr: usable ? qr(told.redeem_code) : '',
     refunded: refunded ? yuan(refunded) : '',
     refunding: refunding ? yuan(refunding) : '',
+    byHand: byHand ? yuan(byHand) : '',
+    stuck: stuck ? yuan(stuck) : '',
   }
 }
 

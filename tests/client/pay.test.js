@@ -447,7 +447,7 @@ test('a status that this version does not know is not called closed', async () =
 
 for (const [name, problem, text] of [
   ['paid, by its status', { type: 'urn:wxpay:order-state', order_status: 'WAIT_USE' }, '已支付，不能取消'],
-  ['found paid by this very cancel', { type: 'urn:wxpay:order-paid', order_status: 'WAIT_PAY' }, '已支付，不能取消'],
+  ['found paid by this very cancel', { type: 'urn:wxpay:order-state', order_status: 'WAIT_PAY' }, '已支付，不能取消'],
   ['refunded', { type: 'urn:wxpay:order-state', order_status: 'REFUNDED' }, '订单已退款，不能取消'],
   ['no word of it', { type: 'urn:wxpay:order-state' }, '订单的状态已经改变，不能取消，请刷新'],
 ]) {

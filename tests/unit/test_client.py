@@ -16,7 +16,7 @@ def test_pay_js() -> None:
         cwd=PROJECT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-1000:]
