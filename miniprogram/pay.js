@@ -154,7 +154,8 @@ function sentence(texts, call, moment, kind, word) {
     return capital ? text.charAt(0).toUpperCase() + text.slice(1) : text
   }
   if (claim === 'known' && kind === 'state') return say([texts.known[word], texts.what[what]])
-  const rest = say([texts.why[kind], texts.what[what], texts.claim[claim], texts.then[then]])
+  const why = call === 'create' && kind === 'state' ? '' : texts.why[kind] // there is no order yet that could change
+  const rest = say([why, texts.what[what], texts.claim[claim], texts.then[then]])
   return claim === 'known' ? texts.known[word] + stop + rest : rest
 }
 

@@ -295,6 +295,20 @@ test('it polls as the server says, stops when the server says so, and offers a r
   assert.equal(page.data.outcome, 'paid')
 })
 
+test('held while the shop checks a refund: looked at when the server says, until it is decided', async () => {
+  order.on_hold = true
+  payment = { ...payment, order_status: 'WAIT_USE', payment_status: 'SUCCESS', on_hold: true, poll_after_ms: 45_000 }
+  const page = await openResult()
+  await pass(45_000)
+  assert.deepEqual([page.data.outcome, page.data.text, page.data.order.code], ['hold', '已支付，商家正在核实退款', ''])
+  const before = asked('GET /orders/HSO1/payment').length
+  await pass(90_000)
+  assert.equal(asked('GET /orders/HSO1/payment').length - before, 2)
+  order.on_hold = payment.on_hold = false
+  await pass(45_000)
+  assert.deepEqual([page.data.outcome, page.data.order.code], ['paid', 'ABCD EFG HJK'])
+})
+
 test('a poll that answers 404 breaks nothing and ends', async () => {
   world.replies['GET /orders/HSO1/payment'] = [{ status: 404, body: { type: 'urn:wxpay:not-found' } }]
   const page = await openResult()

@@ -43,15 +43,16 @@ Page({
     return this.data.busy ? null : next
   },
 
-  // While the payment is open the server is asked for that, and asks WeChat; then, and once at first, for the order.
+  // While the payment is open, or held, the server is asked for that, and asks WeChat; then, and once at first, for the order.
   async ask() {
     const { outcome, order } = this.data
-    const open = ['waiting', 'cancelled', 'error'].includes(outcome)
+    const open = ['waiting', 'cancelled', 'error', 'hold'].includes(outcome)
     if (open && (order || outcome === 'waiting')) {
       const payment = await app.pay.look(this.order_sn)
       if (payment.unanswered) throw { text: payment.note, retryAfterMs: payment.poll_after_ms }
       if (payment.outcome === 'waiting') return { payment }
       this.say(payment)
+      this.pause = payment.poll_after_ms
     }
     return { order: await app.pay.order(this.order_sn, { patient: false }) }
   },
@@ -65,7 +66,7 @@ Page({
     this.setData({ order, note: '', retry: false })
     const end = app.pay.outcomeOf(told)
     if (end.outcome !== 'waiting') this.say(end)
-    if (order.hold) return told.poll_after_ms || HOLD_MS
+    if (order.hold) return this.pause || HOLD_MS
     return order.status === 'WAIT_PAY' || order.status === 'WAIT_USE' || order.refunding ? pace : null
   },
   lost(error, since) {
