@@ -57,7 +57,7 @@ const TEXTS = {
       unpayable: '这个订单现在不能支付。如果您已付款，款项会被确认或退回',
       refunded: '订单已退款',
     },
-    known: { paid: '已支付', hold: '已支付，商家正在核实退款', refunded: '订单已退款', closed: '订单已关闭' },
+    known: { paid: '已支付', closed: '订单已关闭' },
     claim: { nothing: '没有扣款', unopened: '这次没有打开微信支付', noticed: '如有扣款会自动确认' },
     why: {
       offline: '网络不通',
@@ -97,7 +97,7 @@ const TEXTS = {
       unpayable: 'This order cannot be paid now. If you have paid, the payment will be confirmed or come back',
       refunded: 'The order is refunded',
     },
-    known: { paid: 'Paid', hold: 'Paid; the shop is checking a refund', refunded: 'The order is refunded', closed: 'The order is closed' },
+    known: { paid: 'Paid', closed: 'The order is closed' },
     claim: { nothing: 'nothing was charged', unopened: 'WeChat Pay was not opened this time', noticed: 'if you were charged, it will be noticed' },
     why: {
       offline: 'no network',
@@ -133,11 +133,12 @@ const THEN = {
   invalid: 'check', missing: '', state: 'reload', broken: 'later',
 }
 
-// The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, in `known`.
+// The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, in `known` or `outcome`.
 function sentence(texts, call, moment, kind, word) {
   const claim = CLAIMS[call][MOMENTS.indexOf(moment)]
   const [comma, stop, capital] = texts.glue
   const final = FINAL.includes(kind)
+  const known = texts.known[word] || texts.outcome[word]
   const what = {
     homes: 'homes',
     orders: 'orders',
@@ -153,10 +154,10 @@ function sentence(texts, call, moment, kind, word) {
     const text = words.filter(Boolean).join(comma)
     return capital ? text.charAt(0).toUpperCase() + text.slice(1) : text
   }
-  if (claim === 'known' && kind === 'state') return say([texts.known[word], texts.what[what]])
+  if (claim === 'known' && kind === 'state') return say([known, texts.what[what]])
   const why = call === 'create' && kind === 'state' ? '' : texts.why[kind] // there is no order yet that could change
   const rest = say([why, texts.what[what], texts.claim[claim], texts.then[then]])
-  return claim === 'known' ? texts.known[word] + stop + rest : rest
+  return claim === 'known' ? known + stop + rest : rest
 }
 
 // What goes wrong. `kind` is a name in TEXTS.zh.why, `call` one in CLAIMS, `moment` one in MOMENTS, `text` is for people;

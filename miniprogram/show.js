@@ -1,6 +1,7 @@
 // How the pages show sums, days, codes and orders.
 const { generate, mode } = require('./vendor/lean-qr.js')
 
+const HOLD_MS = 30000 // between two looks while the shop checks a refund
 const DAY_MS = 24 * 3600 * 1000
 
 const two = (number) => String(number).padStart(2, '0')
@@ -65,6 +66,7 @@ function order(told, t) {
     closing: told.closing === true && !hold,
     open: told.status === 'WAIT_PAY' && !told.closing && !hold,
     hold,
+    moving: ['WAIT_PAY', 'WAIT_USE'].includes(told.status) || refunding > 0, // it may change at any time
     status: told.status,
     word,
     before: clock(told.expires_at),
@@ -77,4 +79,7 @@ function order(told, t) {
   }
 }
 
-module.exports = { yuan, day, nightsOf, moment, spaced, qr, order }
+// When a page that shows the order looks again; null: it is over. `pace` as in follow.js, `told` is the server's pause.
+const next = (order, pace, told) => (order.hold ? told || HOLD_MS : order.moving ? pace : null)
+
+module.exports = { next, yuan, day, nightsOf, moment, spaced, qr, order }

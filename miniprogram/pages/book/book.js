@@ -60,7 +60,6 @@ Page({
 
   // pay.buy is called in the tap: messages may only be asked for there.
   async onBuy() {
-    if (this.data.step) return
     const { home, start, end, people, need_food, remark } = this.data
     const stay = { homestay_id: home.homestay_id, start_date: start, end_date: end, people, need_food, remark }
     let order_sn

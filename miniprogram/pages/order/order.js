@@ -2,8 +2,6 @@ const show = require('../../show.js')
 const { createFollower } = require('../../follow.js')
 const app = getApp()
 
-const HOLD_MS = 30000 // between two looks while the shop checks a refund
-
 Page({
   data: { t: app.t, order: null, message: '', note: '', busy: '', step: '' },
   onLoad({ order_sn }) {
@@ -39,8 +37,7 @@ Page({
     const order = show.order(told, app.t)
     this.setData({ order, note: '', message: before && before.word !== order.word ? '' : this.data.message })
     if (this.data.busy === 'pay') return null // pay.js looks while it pays
-    if (order.hold) return told.poll_after_ms || HOLD_MS
-    return order.status === 'WAIT_PAY' || order.status === 'WAIT_USE' || order.refunding ? pace : null
+    return show.next(order, pace, told.poll_after_ms)
   },
   lost(error, since) {
     const why = error ? error.text || app.t.broken : app.t.late

@@ -14,12 +14,11 @@ Page({
     return this.load().then(() => wx.stopPullDownRefresh())
   },
   onMore() {
-    return this.loading ? undefined : this.load(this.data.next)
+    return this.load(this.data.next)
   },
   async load(before) {
     const mine = ++this.asked
     const at = Date.now()
-    this.loading = true
     this.setData({ message: '' })
     // What is shown may be old while the answer does not come, and when none comes.
     const old = () => mine === this.asked && this.setData({ message: this.at ? app.t.asOf + show.moment(this.at) : '' })
@@ -36,7 +35,6 @@ Page({
       else this.setData({ message: error.text || app.t.broken })
     } finally {
       clearTimeout(late)
-      if (mine === this.asked) this.loading = false
     }
   },
   onRetry() {

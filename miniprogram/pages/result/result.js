@@ -2,8 +2,6 @@ const show = require('../../show.js')
 const { createFollower } = require('../../follow.js')
 const app = getApp()
 
-const HOLD_MS = 30000 // between two looks while the shop checks a refund
-
 Page({
   data: { t: app.t, outcome: '', text: '', note: '', order: null, busy: false, step: '' },
   // What the page says comes from pay.js and the server, never from its address: WeChat opens it again days later.
@@ -66,8 +64,7 @@ Page({
     this.setData({ order, note: '', retry: false })
     const end = app.pay.outcomeOf(told)
     if (end.outcome !== 'waiting') this.say(end)
-    if (order.hold) return this.pause || HOLD_MS
-    return order.status === 'WAIT_PAY' || order.status === 'WAIT_USE' || order.refunding ? pace : null
+    return show.next(order, pace, this.pause)
   },
   lost(error, since) {
     const why = error ? error.text || app.t.broken : app.t.late
