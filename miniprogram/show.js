@@ -1,6 +1,7 @@
 // How the pages show sums, days, codes and orders.
 const { generate, mode } = require('./vendor/lean-qr.js')
 
+const HOLD_MS = 30000 // between two looks while the shop checks a refund
 const DAY_MS = 24 * 3600 * 1000
 
 const two = (number) => String(number).padStart(2, '0')
@@ -15,6 +16,9 @@ const nightsOf = (start, end) => Math.round((Date.parse(end) - Date.parse(start)
 
 // HH:mm in Beijing of an instant.
 const clock = (iso) => new Date(Date.parse(iso) + 8 * 3600 * 1000).toISOString().slice(11, 16)
+
+// MM-DD HH:mm:ss in Beijing of a phone's time in milliseconds.
+const moment = (ms) => new Date(ms + 8 * 3600 * 1000).toISOString().slice(5, 19).replace('T', ' ')
 
 // ABCD EFG HJK: easier to read out.
 const spaced = (code) => code && `${code.slice(0, 4)} ${code.slice(4, 7)} ${code.slice(7)}`
@@ -32,9 +36,21 @@ function qr(text) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`
 }
 
-// An order as pages show it.
+// An order as pages show it. The code is shown while it can be used: not while the shop checks a refund, and not when
+// everything is on its way back.
 function order(told, t) {
   const { stay } = told
+  const hold = told.on_hold === true && told.status !== 'REFUNDED'
+  const refunding = told.refunding_fen || 0
+  const refunded = told.refunded_fen || 0
+  const byHand = told.by_hand_fen || 0 // given back outside of WeChat
+  const stuck = told.stuck_fen || 0 // what WeChat could not give back
+  const back = refunding + refunded + byHand + stuck
+  const usable = told.status === 'WAIT_USE' && !hold && back < told.total_fen && Boolean(told.redeem_code)
+  const word =
+    told.status === 'WAIT_USE' && !hold && back >= told.total_fen
+      ? (refunding && t.refunding) || (stuck && t.stuck) || (byHand && t.byHand) || t.refunded
+      : t.status[hold ? 'hold' : told.closing ? 'closing' : told.status] || t.status.other
   return {
     order_sn: told.order_sn,
     homestay_id: stay.homestay_id,
@@ -47,16 +63,23 @@ function order(told, t) {
     room: yuan(stay.homestay_total_fen),
     meals: stay.food_total_fen ? yuan(stay.food_total_fen) : '',
     total: yuan(told.total_fen),
-    closing: told.closing,
-    open: told.status === 'WAIT_PAY' && !told.closing,
+    closing: told.closing === true && !hold,
+    open: told.status === 'WAIT_PAY' && !told.closing && !hold,
+    hold,
+    moving: ['WAIT_PAY', 'WAIT_USE'].includes(told.status) || refunding > 0, // it may change at any time
     status: told.status,
-    word: t.status[told.closing ? 'closing' : told.status],
+    word,
     before: clock(told.expires_at),
-    code: told.status === 'WAIT_USE' ? spaced(told.redeem_code) : '',
-    qr: told.status === 'WAIT_USE' ? qr(told.redeem_code) : '',
-    refunded: told.refunded_fen ? yuan(told.refunded_fen) : '',
-    refunding: told.refunding_fen ? yuan(told.refunding_fen) : '',
+    code: usable ? spaced(told.redeem_code) : '',
+    qr: usable ? qr(told.redeem_code) : '',
+    refunded: refunded ? yuan(refunded) : '',
+    refunding: refunding ? yuan(refunding) : '',
+    byHand: byHand ? yuan(byHand) : '',
+    stuck: stuck ? yuan(stuck) : '',
   }
 }
 
-module.exports = { yuan, day, nightsOf, spaced, qr, order }
+// When a page that shows the order looks again; null: it is over. `pace` as in follow.js, `told` is the server's pause.
+const next = (order, pace, told) => (order.hold ? told || HOLD_MS : order.moving ? pace : null)
+
+module.exports = { next, yuan, day, nightsOf, moment, spaced, qr, order }

@@ -96,7 +96,7 @@ def test_book_pay_and_redeem_at_the_counter(phone: Phone, cloud: Cloud, context:
 def test_the_guest_closes_the_cashier_and_pays_later(phone: Phone, cloud: Cloud) -> None:
     phone.to_the_cashier()
     phone.page.keyboard.press("Escape")
-    phone.see("还没有付款，订单为您保留，可以继续支付")
+    phone.see("还没有收到付款，订单为您保留，可以继续支付")
     phone.press("查看订单")
     phone.see("待付款")
     phone.press("去支付")
@@ -212,6 +212,61 @@ def test_a_refund_is_seen_and_told(phone: Phone, cloud: Cloud) -> None:
     cloud.check()
 
 
+def test_an_open_order_page_loses_its_code_when_it_is_redeemed(phone: Phone, cloud: Cloud) -> None:
+    code = phone.buy()
+    phone.press("查看订单")
+    assert phone.code() == code
+    reply = cloud.api.post("/merchant/redemptions", json={"code": code}, headers=cloud.staff())
+    assert reply.status_code == 200, reply.text
+    expect(phone.page.locator(".code")).to_have_count(0, timeout=6000)
+    phone.see("已入住", within_s=1)
+    cloud.check()
+
+
+def test_an_open_order_page_shows_a_refund_and_no_code(phone: Phone, cloud: Cloud) -> None:
+    phone.buy()
+    phone.press("查看订单")
+    phone.code()
+    path, key = f"/merchant/orders/{phone.order_sn()}/refunds", {"Idempotency-Key": f"refund-{phone.user}"}
+    assert cloud.api.post(path, json={"reason": "台风"}, headers=cloud.staff() | key).status_code == 201
+    expect(phone.page.locator(".code")).to_have_count(0, timeout=6000)
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    phone.see("已退款")
+    expect(phone.page.get_by_text("退款处理中")).to_have_count(0)
+    cloud.check()
+
+
+def test_paid_while_the_order_cannot_be_shown(phone: Phone, cloud: Cloud) -> None:
+    """The order cannot be read after the payment: the guest reads that he has paid, and nothing to the contrary."""
+    phone.page.route(re.compile(r"/api/orders/HSO\d+$"), lambda route: route.abort())
+    phone.to_the_cashier()
+    phone.type()
+    phone.see("支付成功")
+    phone.see("已支付。网络不通，暂时不能显示订单，请检查网络后重试")
+    expect(phone.page.get_by_text("没有扣款")).to_have_count(0)
+    phone.press("查看订单")
+    phone.see("已支付。网络不通，暂时不能显示订单，请检查网络后重试")
+    phone.page.unroute(re.compile(r"/api/orders/HSO\d+$"))
+    phone.press("重试")
+    assert phone.code()
+    expect(phone.page.get_by_text("网络不通")).to_have_count(0)
+    cloud.check()
+
+
+def test_an_order_page_without_network_says_since_when_it_knows(
+    phone: Phone, cloud: Cloud, context: BrowserContext
+) -> None:
+    code = phone.buy()
+    phone.press("查看订单")
+    phone.code()
+    context.set_offline(True)
+    expect(phone.page.get_by_text("暂时不能更新。以下信息截至北京时间")).to_be_visible(timeout=15_000)
+    assert phone.code() == code
+    context.set_offline(False)
+    expect(phone.page.get_by_text("暂时不能更新")).to_have_count(0, timeout=35_000)
+    cloud.check()
+
+
 def test_two_tabs_pay_the_same_order_once(phone: Phone, cloud: Cloud, context: BrowserContext) -> None:
     phone.to_the_cashier()
     other = Phone(context.new_page(), cloud, phone.user).open()
@@ -258,11 +313,11 @@ def test_an_expired_token_in_the_middle_of_paying(phone: Phone, cloud: Cloud) ->
     cloud.check()
 
 
-def test_wechat_down_at_prepay_says_that_nothing_was_charged(phone: Phone, cloud: Cloud) -> None:
+def test_wechat_down_at_prepay_says_that_no_cashier_was_opened(phone: Phone, cloud: Cloud) -> None:
     cloud.fault(call="prepay", answer="500", times=3)
     phone.book()
     phone.press("允许")
-    phone.see("服务繁忙，没有扣款，请稍后重试", within_s=40)
+    phone.see("服务繁忙，这次没有打开微信支付，请稍后重试", within_s=40)
     phone.press("继续支付")
     phone.press("允许")
     phone.cashier()

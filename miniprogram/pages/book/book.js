@@ -9,9 +9,10 @@ Page({
     this.setData({ today, start: day(Date.now(), 1), end: day(Date.now(), 2), last: day(Date.now(), 365) })
     try {
       const home = (await app.pay.homes()).homestays.find((one) => one.homestay_id === homestay_id)
+      if (!home) return this.setData({ message: app.t.noHome })
       this.show({ home, people: Math.min(2, home.capacity), food: yuan(home.food_price_fen), price: yuan(home.price_fen) })
     } catch (error) {
-      this.setData({ message: error.text || app.t.none })
+      this.setData({ message: error.text || app.t.broken })
     }
   },
 
@@ -53,6 +54,10 @@ Page({
     this.setData({ remark: event.detail.value })
   },
 
+  onUnload() {
+    this.gone = true
+  },
+
   // pay.buy is called in the tap: messages may only be asked for there.
   async onBuy() {
     const { home, start, end, people, need_food, remark } = this.data
@@ -64,12 +69,12 @@ Page({
     }
     this.setData({ step: app.t.steps.order, message: '' })
     try {
-      const { outcome } = await app.pay.buy(stay, onStep)
-      wx.redirectTo({ url: `/pages/result/result?order_sn=${order_sn}&outcome=${outcome}` })
+      await app.pay.buy(stay, onStep)
     } catch (error) {
       this.setData({ message: error.text })
-      if (order_sn) wx.redirectTo({ url: `/pages/result/result?order_sn=${order_sn}&error=${error.kind}` })
     } finally {
+      // The result page says how it ended. Who has gone back meanwhile finds the order among his orders.
+      if (order_sn && !this.gone) wx.redirectTo({ url: `/pages/result/result?order_sn=${order_sn}` })
       this.setData({ step: '' })
     }
   },
