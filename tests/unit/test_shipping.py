@@ -9,7 +9,6 @@ from payments.payment import Payment
 from payments.shipping import (
     DONE,
     FIRST_LOOK,
-    MAX_ITEM_DESC,
     ShippingRecord,
     final,
     look_after_redemption,
@@ -40,7 +39,7 @@ def test_the_body_is_wechats_and_the_same_at_every_try() -> None:
 
 def test_what_is_shipped_has_at_most_120_characters() -> None:
     assert shipping_of(with_description("长" * 120), NOW).item_desc == "长" * 120
-    assert shipping_of(with_description("长" * 127), NOW).item_desc == "长" * (MAX_ITEM_DESC - 1) + "…"
+    assert shipping_of(with_description("长" * 127), NOW).item_desc == "长" * 119 + "…"
 
 
 def test_what_is_not_paid_is_not_shipped() -> None:

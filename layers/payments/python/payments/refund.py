@@ -12,6 +12,7 @@ from typing import Any
 
 from payments.order import Order
 from payments.payment import Malformed, Payment, fen, text
+from payments.texts import Field, for_wechat
 
 FIRST_LOOK = timedelta(minutes=1)
 """When the janitor looks first at a refund that was asked for (R10)."""
@@ -20,7 +21,7 @@ PATIENCE = timedelta(days=7)
 """How long a refund may be on its way before a person is asked."""
 
 MAX_REASON = 24
-"""Characters; WeChat takes 80 bytes of them."""
+"""Characters that a person may write; WeChat takes 80 bytes of them (`texts.Field.REASON`)."""
 
 
 class RefundStatus(StrEnum):
@@ -172,7 +173,7 @@ def _refund(
         out_trade_no=payment.out_trade_no,
         total_fen=payment.total_fen,
         amount_fen=amount_fen,
-        reason=reason,
+        reason=for_wechat(Field.REASON, reason),
         notify_url=payment.notify_url,
         origin=origin,
         requested_by=requested_by,
