@@ -53,12 +53,16 @@ def unwire(item: Wire) -> dict[str, Any]:
     return {name: _deserializer.deserialize(value) for name, value in item.items()}
 
 
-class Unreadable(Exception):
+class UnreadableItem(Exception):
     """An item that this version cannot read: an attribute is missing, is of another type, or has a value that is not
     known here. The text names the item and the attribute, and holds no value of it."""
 
     def __init__(self, values: Mapping[str, Any], attribute: str, why: str) -> None:
         self.pk, self.sk = (key if isinstance(key := values.get(name), str) else "" for name in ("pk", "sk"))
+        try:
+            self.version: int | None = _whole(values.get("version"))
+        except _Wrong:
+            self.version = None
         self.attribute = attribute
         self.why = why
         self.user_id, self.business_id = (
@@ -66,9 +70,9 @@ class Unreadable(Exception):
         )
         super().__init__(f"{self.pk}/{self.sk}: {attribute} {why}")
 
-    def of(self, owner: Mapping[str, Any]) -> "Unreadable":
+    def of(self, owner: Mapping[str, Any]) -> "UnreadableItem":
         """The same of an item that belongs to whoever `owner` (an order's values) belongs to."""
-        return Unreadable({**owner, "pk": self.pk, "sk": self.sk}, self.attribute, self.why)
+        return UnreadableItem({**owner, "pk": self.pk, "sk": self.sk}, self.attribute, self.why)
 
 
 class _Wrong(Exception):
@@ -79,12 +83,12 @@ def typed(cls: Callable[..., T], values: Mapping[str, Any]) -> T:
     """The dataclass that `values` (from `unwire`) stands for; attributes it does not know are left out.
 
     Nothing is cut or guessed: a number must be whole, a sum (`..._fen`) from 0 to MAX_FEN, an instant must have its
-    zone, a status must be one that this version knows. Raises Unreadable.
+    zone, a status must be one that this version knows. Raises UnreadableItem.
     """
     try:
         return _read(cls, values)
     except _Wrong as wrong:
-        raise Unreadable(values, *wrong.args) from None
+        raise UnreadableItem(values, *wrong.args) from None
 
 
 def _read(cls: Callable[..., T], values: Any) -> T:

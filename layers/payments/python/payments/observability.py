@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.dynamodb import Unreadable
+from payments.dynamodb import UnreadableItem
 
 logger = Logger()
 NAMESPACE = "WxPay"
@@ -34,13 +34,13 @@ def gauge(name: str, value: int) -> None:
     _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
-def unreadable(error: Unreadable) -> None:
+def unreadable(error: UnreadableItem) -> None:
     """An item cannot be read: a log line that says which and why, and one more of the metric that rings.
 
-    Counted under service `any`: whichever function meets it, it is one alarm (UnreadableAlarm).
+    Counted under service `any`: whichever function meets it, it is one alarm (UnreadableItemAlarm).
     """
     logger.error("item.unreadable", pk=error.pk, sk=error.sk, attribute=error.attribute, why=error.why)
-    with single_metric("Unreadable", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+    with single_metric("UnreadableItem", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
         metric.add_dimension("service", "any")
 
 

@@ -15,7 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from payments.dynamodb import Unreadable
+from payments.dynamodb import UnreadableItem
 from payments.observability import logger, unreadable
 from payments.settings import Misconfigured
 
@@ -82,7 +82,7 @@ class Api(APIGatewayHttpResolver):
         self.exception_handler(Problem)(self._problem)
         self.exception_handler(RequestValidationError)(self._invalid)
         self.exception_handler(RequestUnsupportedContentType)(self._unsupported)
-        self.exception_handler(Unreadable)(self._unreadable)
+        self.exception_handler(UnreadableItem)(self._unreadable)
         self.exception_handler(NotFoundError)(self._no_route)
         self.exception_handler(ServiceError)(self._no_route)
         self.exception_handler(Exception)(self._broken)
@@ -133,7 +133,7 @@ class Api(APIGatewayHttpResolver):
             return self._problem(not_found())
         return self._problem(Problem(error.status_code, "http", str(error.msg)))
 
-    def _unreadable(self, error: Unreadable) -> Response[str]:
+    def _unreadable(self, error: UnreadableItem) -> Response[str]:
         """An item of the table cannot be read. Whoever it does not belong to hears that there is no such thing."""
         unreadable(error)
         if not error.pk.startswith("ORDER#"):

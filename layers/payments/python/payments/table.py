@@ -18,7 +18,7 @@ from payments.dynamodb import (
     IfMissing,
     Plus,
     Removed,
-    Unreadable,
+    UnreadableItem,
     add_arguments,
     plain,
     put_arguments,
@@ -120,10 +120,10 @@ class Table:
         client: "DynamoDBClient",
         name: str,
         author: str = "",
-        tell: Callable[[Unreadable], None] = lambda _: None,
+        tell: Callable[[UnreadableItem], None] = lambda _: None,
     ) -> None:
         """`author`: the function that writes, for those who read an order's life. `tell` hears of every item that a
-        list left out because it cannot be read. What is asked for by its key raises Unreadable instead."""
+        list left out because it cannot be read. What is asked for by its key raises UnreadableItem instead."""
         self._client = client
         self._name = name
         self._author = author
@@ -142,13 +142,13 @@ class Table:
         """By id. One that cannot be read is left out."""
         return self._readable(_offer, self._offers(ON_SALE))
 
-    def offers(self) -> list[Homestay | Unreadable]:
+    def offers(self) -> list[Homestay | UnreadableItem]:
         """The whole catalogue, on sale or not, with what cannot be read."""
-        told: list[Homestay | Unreadable] = []
+        told: list[Homestay | UnreadableItem] = []
         for item in [*self._offers(ON_SALE), *self._offers(OFF_SALE)]:
             try:
                 told.append(_offer(item))
-            except Unreadable as error:
+            except UnreadableItem as error:
                 told.append(error)
         return told
 
@@ -183,9 +183,8 @@ class Table:
         """Puts a new order. None when it is there now; else the order that has its number already."""
         extra = {"list_user": order.user_id, **_due(order.order_sn, order.due_at)}
         standing = self._put(order_key(order.order_sn), order, extra, when=NEW)
-        if standing is None or standing["attempt"] == order.attempt:
-            return None
-        return typed(Order, standing)
+        earlier = typed(Order, standing) if standing else None
+        return None if earlier is None or earlier.attempt == order.attempt else earlier
 
     def order(self, order_sn: str) -> Order | None:
         return self._get(Order, order_key(order_sn), consistent=True)
@@ -231,9 +230,9 @@ class Table:
     def collection(self, order_sn: str, *, consistent: bool) -> Collection | None:
         """The order with all that belongs to it, from one Query.
 
-        Raises Unreadable when the order, a payment or a refund cannot be read: no decision about money is taken past
-        one. Of a notice, a case or a shipping record that cannot be read it is as if there were none: whoever writes
-        it meets the item itself.
+        Raises UnreadableItem when the order, a payment or a refund cannot be read: no decision about money is taken
+        past one. A notice, a case or a shipping record that cannot be read counts as none: whoever writes it meets the
+        item itself.
         """
         items = self._query_all(
             KeyConditionExpression="pk = :pk",
@@ -251,7 +250,7 @@ class Table:
             order = typed(Order, found)
             payments = [typed(Payment, item) for item in of("PAYMENT")]
             refunds = [typed(Refund, item) for item in of("REFUND")]
-        except Unreadable as error:
+        except UnreadableItem as error:
             raise error.of(found) from None
         return Collection(
             order,
@@ -553,9 +552,8 @@ class Table:
         """Writes the notice over its version less one. None when it is written; else the notice as it stands."""
         key = {"pk": order_key(notice.order_sn)["pk"], "sk": f"NOTICE#{notice.event}"}
         standing = self._put(key, notice, when=Attr("version").eq(notice.version - 1) if notice.version > 1 else NEW)
-        if not standing or (standing["attempt"], standing["version"]) == (notice.attempt, notice.version):
-            return None
-        return typed(Notice, standing)
+        known = typed(Notice, standing) if standing else None
+        return None if known is None or (known.attempt, known.version) == (notice.attempt, notice.version) else known
 
     # --- the wire
 
@@ -576,7 +574,7 @@ class Table:
         return unwire(reply["Item"]) if "Item" in reply else None
 
     def _get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
-        """Raises Unreadable."""
+        """Raises UnreadableItem."""
         item = self._item(key, consistent=consistent)
         return None if item is None else typed(cls, item)
 
@@ -586,7 +584,7 @@ class Table:
         for item in items:
             try:
                 values.append(read(item))
-            except Unreadable as error:
+            except UnreadableItem as error:
                 self._tell(error)
         return values
 
@@ -614,10 +612,10 @@ def offer_key(homestay_id: str) -> dict[str, str]:
 
 
 def _offer(item: Mapping[str, Any]) -> Homestay:
-    """A home of the catalogue. Raises Unreadable, also where its key is not its own: it could not be ordered."""
+    """A home of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
     home = typed(Homestay, item)
     if offer_key(home.homestay_id) != {"pk": item["pk"], "sk": item["sk"]}:
-        raise Unreadable(item, "homestay_id", "is another than its key's, OFFER#homestay#<homestay_id> and OFFER")
+        raise UnreadableItem(item, "homestay_id", "is another than its key's, OFFER#homestay#<homestay_id> and OFFER")
     return home
 
 

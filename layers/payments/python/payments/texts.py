@@ -118,7 +118,8 @@ def _cut(line: str, limit: _Limit) -> str:
         if not _fits(kept + character + ELLIPSIS, limit):
             break
         kept += character
-    return kept.rstrip() + ELLIPSIS if kept.strip() else ""
+    kept = kept.rstrip(" \u200c\u200d")
+    return kept + ELLIPSIS if kept else ""
 
 
 def _fits(text: str, limit: _Limit) -> bool:
