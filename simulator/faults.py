@@ -40,6 +40,10 @@ FAULTS: dict[str, dict[str, str]] = {
         "busy": "errcode -1",
         "token_invalidated": "40001: the access token was taken back under us",
         "refused": "43101: the user refuses",
+        "wrong_field": "47003: a field that the template does not have, or wants otherwise",
+        "wrong_template": "40037: no such template",
+        "no_right": "48001: the mini-program may not call this",
+        "no_quota": "45009: the day's quota is used up",
         "no_page": "41030: the released version has no such page; only of a message that names one",
     },
     "cashier": {
@@ -63,6 +67,15 @@ FAULTS: dict[str, dict[str, str]] = {
     },
 }
 """What can go wrong, by call: the answers and what they mean."""
+
+REFUSALS = {
+    "refused": (43101, "user refuse to accept the msg"),
+    "wrong_field": (47003, "argument invalid! data.thing1.value invalid"),
+    "wrong_template": (40037, "invalid template_id"),
+    "no_right": (48001, "api unauthorized"),
+    "no_quota": (45009, "reach max api daily quota limit"),
+}
+"""What the mini-program API says no with, by the answer's name."""
 
 BY_NAME = {"no_page"}
 """What only the call itself can tell to be due: it asks for it by its name."""
@@ -133,8 +146,9 @@ async def wrong_answer(world: World, fault: Fault) -> Response | None:
             return JSONResponse({"code": "NOT_ENOUGH", "message": "基本账户余额不足，请充值后重新发起"}, 403)
         case "busy":
             return JSONResponse({"errcode": -1, "errmsg": "system error"})
-        case "refused":
-            return JSONResponse({"errcode": 43101, "errmsg": "user refuse to accept the msg"})
+        case answer if answer in REFUSALS:
+            errcode, errmsg = REFUSALS[answer]
+            return JSONResponse({"errcode": errcode, "errmsg": errmsg})
         case "token_invalidated":
             world.tokens.clear()  # the call itself finds out
         case "timeout":
