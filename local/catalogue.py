@@ -1,12 +1,14 @@
 """The catalogue: what is sold, from a JSON file of homes; on the laptop cloud or on a stack on AWS."""
 
+import contextlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table as Grid
@@ -122,10 +124,10 @@ def put(
     stay as they are; one with "on_sale": false is taken off sale."""
     homes = _read(file, as_json=as_json)
     on = chosen(stack, profile, region).table
-    planned = changes(on, homes)
-    if not dry_run:
+    with _answers():
+        planned = changes(on, homes)
         for change in planned:
-            if change.what != "same":
+            if change.what != "same" and not dry_run:
                 on.put_homestay(change.home)
     if as_json:
         told = [{"homestay_id": one.home.homestay_id, "what": one.what, "fields": one.fields} for one in planned]
@@ -146,7 +148,10 @@ def put(
 @app.command("list")
 def list_offers(stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False) -> None:
     """What is in the catalogue, on sale or not, also what cannot be read."""
-    _show(chosen(stack, profile, region).table.offers(), as_json=as_json)
+    on = chosen(stack, profile, region).table
+    with _answers():
+        offers = on.offers()
+    _show(offers, as_json=as_json)
 
 
 @app.command("check")
@@ -160,11 +165,21 @@ def check(
     """Read every home of the catalogue again. Exit code 1 if one cannot be read, or is not as the file has it."""
     homes = _read(file, as_json=as_json) if file else []
     on = chosen(stack, profile, region).table
-    offers = on.offers()
-    differ = [change for change in changes(on, homes) if change.what != "same"]
+    with _answers():
+        offers = on.offers()
+        differ = [change for change in changes(on, homes) if change.what != "same"]
     _show(offers, as_json=as_json, differ=differ)
     if differ or any(isinstance(one, UnreadableItem) for one in offers):
         raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _answers() -> Iterator[None]:
+    """Ends the command in one line when the table does not answer: the same command again goes on where it was."""
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        fail(f"the table does not answer as it should: {error}")
 
 
 def _read(file: Path, *, as_json: bool) -> list[Homestay]:
@@ -191,6 +206,8 @@ def _show(offers: Sequence[Homestay | UnreadableItem], *, as_json: bool, differ:
         print(json.dumps(told, ensure_ascii=False))
         return
     grid = Grid("home", "business", "title", "fen a night", "food", "people", "on sale", box=SIMPLE)
+    grid.columns[0].no_wrap = True
+    grid.columns[1].overflow = grid.columns[2].overflow = "fold"
     for home in good:
         sums = (str(home.price_fen), str(home.food_price_fen), str(home.capacity))
         grid.add_row(home.homestay_id, home.business_id, escape(home.title), *sums, "yes" if home.on_sale else "no")

@@ -16,6 +16,7 @@ from payments.message import Fields, fill
 from payments.notice import LEASE, Delivery
 from payments.order import REDEEM_ALPHABET, OrderStatus
 from payments.times import iso, utc_now
+from simulator.faults import REFUSALS
 from simulator.world import Fault
 
 if TYPE_CHECKING:
@@ -288,9 +289,9 @@ def test_a_field_that_wechat_wants_otherwise_is_about_us(
 def test_a_code_that_is_not_about_a_guest_is_about_us(
     shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch, errcode: int
 ) -> None:
-    with monkeypatch.context() as wrong:
-        wrong.setattr("simulator.app.mini_program.send_message", lambda *_: {"errcode": errcode, "errmsg": "no"})
-        assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    monkeypatch.setitem(REFUSALS, "wrong_field", (errcode, "no"))
+    shop.fault("send", "wrong_field", times=9)
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
     assert notice_of(shop, paid) == {"order_confirmed": "waiting", "check_in_code": "waiting"}
 
 

@@ -620,6 +620,16 @@ def test_check_finds_what_guests_do_not_see_and_put_mends_it(shop: "Shop", comma
     assert command("check", homes({"price_fen": 1})).exit_code == 1
 
 
+def test_a_table_that_does_not_answer_is_one_line(command: Any, homes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients: Any = boto3.client
+    monkeypatch.setattr("local.catalogue.chosen", lambda *_: Stack(clients, "no-such-table", {}, {}, "", ""))
+    for arguments in (("put", homes({})), ("list",), ("check",)):
+        done = command(*arguments)
+        assert done.exit_code == 1
+        assert "does not answer as it should" in done.stderr
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
 # --- texts, end to end
 
 

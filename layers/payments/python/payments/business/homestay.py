@@ -47,7 +47,8 @@ class Homestay:
 
     def __post_init__(self) -> None:
         if wrong := wrong_fields({name: getattr(self, name) for name in RULES}):
-            raise ValueError("; ".join(f"{field}: {why}" for field, why in wrong))
+            told = "; ".join(f"{field}: {why}" for field, why in wrong)
+            raise ValueError(f"{str(self.homestay_id)[:40]}: {told}")
 
 
 def _id(most: int) -> Rule:
