@@ -13,7 +13,13 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from local import artifact, checks, operate, sam_local
+from local import (
+    artifact,
+    catalogue,
+    checks,
+    operate,
+    sam_local,
+)
 from local import shots as pictures
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
@@ -143,6 +149,7 @@ app.command()(operate.sweep)
 app.command()(operate.token)
 app.add_typer(operate.cases, name="cases")
 app.add_typer(operate.dlq, name="dlq")
+app.add_typer(catalogue.app, name="catalogue")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Puts template.yaml on the emulator with plain CloudFormation, fills the secrets, seeds the catalogue."""
+"""Puts template.yaml on the emulator with plain CloudFormation, fills the secrets."""
 
 import hashlib
 import io
@@ -14,8 +14,6 @@ from botocore.config import Config
 
 from local.emulator import CLOUD, StartFailed, run
 from local.home import PROJECT, State
-from payments.business.homestay import Homestay
-from payments.table import Table
 from simulator.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -146,13 +144,6 @@ def fill_secrets(endpoint_url: str, outputs: dict[str, str], credentials: Creden
     manager = client("secretsmanager", endpoint_url)
     for arn, value in ((outputs["WechatPaySecretArn"], merchant), (outputs["MiniProgramSecretArn"], app)):
         manager.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
-
-
-def seed(endpoint_url: str, table: str) -> None:
-    """The catalogue of local/homestays.json."""
-    into = Table(client("dynamodb", endpoint_url), table)
-    for home in json.loads((PROJECT / "local/homestays.json").read_text()):
-        into.put_homestay(Homestay(**home))
 
 
 def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat: str, aws: str) -> State:

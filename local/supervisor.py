@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import uvicorn
 from starlette.applications import Starlette
 
-from local import deploy, openapi, phone, stack
+from local import catalogue, deploy, openapi, phone, stack
 from local.emulator import Child, StartFailed, check_port, install_dependencies, start_emulator, start_wechat
 from local.front_door import create_app
 from local.home import AlreadyRunning, Home
 from local.live import Live
+from payments.table import Table
 from simulator.credentials import Credentials
 
 
@@ -95,7 +96,8 @@ class Supervisor:
         outputs = await asyncio.to_thread(deploy.deploy, aws_url, template, parameters)
         self._step("template.yaml deployed")
         await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
-        await asyncio.to_thread(deploy.seed, aws_url, outputs["TableName"])
+        table = Table(deploy.client("dynamodb", aws_url), outputs["TableName"])
+        await asyncio.to_thread(catalogue.seed, table, catalogue.HOMES)
         state = deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
         self._live = Live(stack.local(state), wechat_url)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]

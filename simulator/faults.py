@@ -50,6 +50,10 @@ FAULTS: dict[str, dict[str, str]] = {
         "busy": "errcode -1",
         "token_invalidated": "40001: the access token was taken back under us",
         "refused": "43101: the user refuses",
+        "wrong_field": "47003: a field that the template does not have, or wants otherwise",
+        "wrong_template": "40037: no such template",
+        "no_right": "48001: the mini-program may not call this",
+        "no_quota": "45009: the day's quota is used up",
         "no_page": "41030: the released version has no such page; only of a message that names one",
     },
     "cashier": {
@@ -74,12 +78,22 @@ FAULTS: dict[str, dict[str, str]] = {
 }
 """What can go wrong, by call: the answers and what they mean."""
 
-REFUSALS = {
+PAY_REFUSALS = {
     "no": (400, "INVALID_REQUEST", "请求参数符合参数格式，但不符合业务规则"),
     "no_auth": (403, "NO_AUTH", "没有权限"),
     "no_merchant": (400, "MCH_NOT_EXISTS", "商户号不存在"),
     "denied": (404, "RESOURCE_NOT_EXISTS", "查询的资源不存在"),
 }
+"""What WeChat Pay says no with, by the answer's name."""
+
+REFUSALS = {
+    "refused": (43101, "user refuse to accept the msg"),
+    "wrong_field": (47003, "argument invalid! data.thing1.value invalid"),
+    "wrong_template": (40037, "invalid template_id"),
+    "no_right": (48001, "api unauthorized"),
+    "no_quota": (45009, "reach max api daily quota limit"),
+}
+"""What the mini-program API says no with, by the answer's name."""
 
 BY_NAME = {"no_page"}
 """What only the call itself can tell to be due: it asks for it by its name."""
@@ -149,12 +163,13 @@ async def wrong_answer(world: World, fault: Fault) -> Response | None:
         case "not_enough":
             return JSONResponse({"code": "NOT_ENOUGH", "message": "基本账户余额不足，请充值后重新发起"}, 403)
         case "no" | "no_auth" | "no_merchant" | "denied":
-            status, code, message = REFUSALS[fault.answer]
+            status, code, message = PAY_REFUSALS[fault.answer]
             return JSONResponse({"code": code, "message": message}, status)
         case "busy":
             return JSONResponse({"errcode": -1, "errmsg": "system error"})
-        case "refused":
-            return JSONResponse({"errcode": 43101, "errmsg": "user refuse to accept the msg"})
+        case answer if answer in REFUSALS:
+            errcode, errmsg = REFUSALS[answer]
+            return JSONResponse({"errcode": errcode, "errmsg": errmsg})
         case "token_invalidated":
             world.tokens.clear()  # the call itself finds out
         case "timeout":

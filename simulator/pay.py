@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from simulator.clock import rfc3339
 from simulator.signing import lines, verifies
@@ -213,10 +213,25 @@ def describe(trade: Trade) -> dict[str, Any]:
     }
 
 
+def at_most_bytes(limit: int) -> AfterValidator:
+    """A text's limit in UTF-8 bytes."""
+
+    def checked(text: str) -> str:
+        if len(text.encode()) > limit:
+            raise ValueError(f"at most {limit} bytes")
+        return text
+
+    return AfterValidator(checked)
+
+
+def takes(text: str) -> bool:
+    """Whether all characters are of 1 to 3 bytes in UTF-8, as WeChat wants them."""
+    return all(char <= "\uffff" and not "\ud800" <= char <= "\udfff" for char in text)
+
+
 def validated(model: type[M], raw: str, body: Any) -> M:
     """The request as its model. Raises WechatError 400 PARAM_ERROR that names the first wrong field."""
-    wide = next((char for char in raw if ord(char) > 0xFFFF), None)
-    if wide or re.search(r"\\ud[89ab][0-9a-f]{2}", raw, re.IGNORECASE):
+    if not takes(raw) or re.search(r"\\ud[89a-f][0-9a-f]{2}", raw, re.IGNORECASE):
         raise WechatError(400, "PARAM_ERROR", "参数错误", detail("", "only characters of 1 to 3 bytes in UTF-8"))
     try:
         return model.model_validate(body)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from simulator.clock import rfc3339
-from simulator.pay import Part, WechatError, check_notify_url, detail, validated
+from simulator.pay import Part, WechatError, at_most_bytes, check_notify_url, detail, validated
 from simulator.world import Refund, Trade, World
 
 LATEST_S = 365 * 24 * 3600
@@ -46,7 +46,7 @@ class _Request(Part):
     transaction_id: Annotated[str, Field(max_length=32)] = ""
     out_trade_no: Annotated[str, Field(max_length=32)] = ""
     out_refund_no: Annotated[str, Field(pattern=r"^[0-9A-Za-z_\-|*@]{1,64}$")]
-    reason: Annotated[str, Field(max_length=80)] = ""
+    reason: Annotated[str, at_most_bytes(80)] = ""
     notify_url: Annotated[str, Field(max_length=256)] = ""
     funds_account: Annotated[str, Field(pattern="^(AVAILABLE|UNSETTLED)$")] = "AVAILABLE"
     amount: _Amount

@@ -5,6 +5,7 @@ from typing import Any
 
 from simulator.clock import rfc3339
 from simulator.mini_program import Reply, error, token_error
+from simulator.pay import takes
 from simulator.world import Shipment, Trade, World
 
 EXPRESS = 1
@@ -95,8 +96,8 @@ def _wrong(trade: Trade, body: dict[str, Any]) -> Reply | None:
         return error(PARAMETER, "1 to 15 items; split delivery is for express only")
     for item in items:
         text = item.get("item_desc") if isinstance(item, dict) else None
-        if not isinstance(text, str) or not 0 < len(text) <= 120:
-            return error(PARAMETER, "item_desc: 1 to 120 characters")
+        if not isinstance(text, str) or not 0 < len(text) <= 120 or not takes(text):
+            return error(PARAMETER, "item_desc: 1 to 120 characters of at most 3 bytes")
         if body["logistics_type"] == EXPRESS and not item.get("tracking_no"):
             return error(NO_TRACKING, "tracking_no is empty")
         if body["logistics_type"] == EXPRESS and not item.get("express_company"):

@@ -6,7 +6,7 @@ from typing import Any
 
 from payments.payment import parse_out_trade_no
 
-MONEY_CASES = {"mispaid", "second_transaction", "unknown_trade"}
+MONEY_CASES = {"mispaid", "second_transaction", "unknown_trade", "unreadable"}
 """Cases that hold a payment which no order has."""
 
 REFUND_CASES = {"refund_abnormal", "refund_closed", "refund_refused", "refund_stalled"}

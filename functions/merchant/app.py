@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from payments.case import (
     LEAST_ACCOUNT,
@@ -51,6 +51,8 @@ from payments.settings import shipping_record, table
 from payments.settlement import settle_refund
 from payments.shipping import look_after_redemption
 from payments.table import Collection
+from payments.texts import Field as Texts
+from payments.texts import cleaned, for_wechat
 from payments.times import utc_now
 from payments.tokens import EVERY_BUSINESS, Role
 from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
@@ -162,11 +164,19 @@ class Redemption(Body):
     order_sn: str | None = None
 
 
+def _reason(text: str) -> str:
+    """As WeChat takes it: emoji go away."""
+    if not cleaned(text):
+        raise ValueError("nothing is left of it that WeChat can show to the guest: write letters, no pictures alone")
+    return for_wechat(Texts.REASON, text)
+
+
 class NewRefund(Body):
-    """`amount_fen` left out: all that may still be refunded."""
+    """`amount_fen` left out: all that may still be refunded. `reason` is what WeChat tells the guest: emoji and what
+    nobody can see are taken out of it, and it is stored and shown as it goes out."""
 
     amount_fen: Annotated[int, Field(ge=1)] | None = None
-    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON)]
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_reason)]
 
 
 class Closing(Body):

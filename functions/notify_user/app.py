@@ -3,7 +3,8 @@ His money is back: how much of it, and why.
 
 WeChat's send has no idempotency. So what is about to be sent is written first, then what became of it: a message that
 may have been sent is never sent again, one that surely was not is tried again, and "the guest does not want it" (43101)
-is an answer, not a failure. The event carries neither code nor openid: the order is read here.
+is an answer, not a failure. A refusal that is about us (the template, its mapping, a right, the quota) ends no message:
+it waits, the event comes again, and an alarm rings. The event carries neither code nor openid: the order is read here.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.events import Event
 from payments.message import VALUES, BadMapping, Fields, fill, page_of, parse_fields
-from payments.mini_program import ApiRefused, NotReached, PerhapsDone, mini_program
+from payments.mini_program import About, ApiRefused, Blocked, NotReached, PerhapsDone, mini_program
 from payments.notice import ORDER_PAID, Delivery, Message, Notice, claim_next, refund_notice
 from payments.observability import count, instrumented, logger
 from payments.order import Order
@@ -25,7 +26,9 @@ from payments.refund import Refund, RefundOrigin
 from payments.settings import Misconfigured, optional, setting, table
 from payments.times import millis, utc_now
 
-USER_REFUSED = 43101
+FINAL = {About.GUEST: Delivery.REFUSED, About.MESSAGE: Delivery.FAILED}
+"""What ends a message; all else that WeChat refuses is about us: it waits, comes again, and rings."""
+
 MAX_WHY = 160
 """Bytes: an item of two messages stays within 1 KB."""
 
@@ -77,51 +80,62 @@ def _order(event: Event) -> Order:
 
 
 def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, Any]]) -> None:
-    """Sends what is not final yet, one message after the other; each step stands in the table before the next."""
+    """Sends what is not final yet, one message after the other; each step stands in the table before the next.
+
+    One that WeChat does not take because of us does not keep the next one. Raises NotSentYet while any is waiting.
+    """
     attempt = uuid4().hex[:12]
     stored = Notice(order_sn=order.order_sn, event=event, version=0, attempt=attempt, at=utc_now())
-    known = stored
+    known, left = stored, list(messages)
     while True:
         now = utc_now()
-        claimed, template = claim_next(known, list(messages), attempt=attempt, now=now)
-        if claimed == stored.messages:
-            return
-        notice = replace(stored, version=stored.version + 1, attempt=attempt, at=now, messages=claimed)
-        standing = table().save_notice(notice)
-        if standing is not None:
-            stored = known = standing
-            continue
-        stored = notice
+        claimed, template = claim_next(known, left, attempt=attempt, now=now)
+        if claimed != stored.messages:
+            notice = replace(stored, version=stored.version + 1, attempt=attempt, at=now, messages=claimed)
+            standing = table().save_notice(notice)
+            if standing is not None:
+                stored = known = standing
+                continue
+            stored = known = notice
         if template is None:
-            return
-        outcome = replace(_send(order, template, messages[template]), at=millis(utc_now()))
-        known = replace(stored, messages={**stored.messages, template: outcome})
+            break
+        outcome, go_on = _send(order, template, messages[template])
+        known = replace(stored, messages={**stored.messages, template: replace(outcome, at=millis(utc_now()))})
         logger.info(
             "message." + outcome.state, order_sn=order.order_sn, event=event, template=template, why=outcome.why
         )
         count("Notify" + outcome.state.title())
-        if outcome.state is Delivery.WAITING:
-            table().save_notice(replace(known, version=known.version + 1, at=utc_now()))
-            raise NotSentYet(f"{order.order_sn}: {template} is not sent: {outcome.why}")
+        left = [name for name in left if name != template] if go_on else []
+    waiting = [f"{name}: {one.why}" for name, one in known.messages.items() if one.state is Delivery.WAITING]
+    if waiting:
+        raise NotSentYet(f"{order.order_sn}: not sent: {'; '.join(waiting)}")
 
 
-def _send(order: Order, template: str, values: Mapping[str, Any]) -> Message:
-    """One message to the guest, and what is known of it afterwards."""
+def _send(order: Order, template: str, values: Mapping[str, Any]) -> tuple[Message, bool]:
+    """One message to the guest: what is known of it afterwards, and whether another may be tried now."""
     try:
         template_id, state = setting(f"{template.upper()}_TEMPLATE_ID"), setting("MINIPROGRAM_STATE")
         data, page = fill(template, _fields()[template], values), _page(order.order_sn)
         linked = mini_program().send_message(order.openid, template_id, data, state, page, utc_now())
-    except Misconfigured as error:
-        logger.error("misconfigured", why=str(error))
-        return Message(state=Delivery.WAITING, why=_short(str(error)))
+    except (Misconfigured, Blocked) as error:
+        return _blocked(template, str(error)), False
     except NotReached as error:
-        return Message(state=Delivery.WAITING, why=_short(str(error)))
+        return Message(state=Delivery.WAITING, why=_short(str(error))), False
     except PerhapsDone as error:
-        return Message(state=Delivery.UNKNOWN, why=_short(str(error)))
+        return Message(state=Delivery.UNKNOWN, why=_short(str(error))), True
     except ApiRefused as refused:
         why = f"errcode {refused.errcode}"
-        return Message(state=Delivery.REFUSED if refused.errcode == USER_REFUSED else Delivery.FAILED, why=why)
-    return Message(state=Delivery.SENT, why="" if linked else "without its page, which is not released")
+        if refused.about in FINAL:
+            return Message(state=FINAL[refused.about], why=why), True
+        return _blocked(template, why), True
+    return Message(state=Delivery.SENT, why="" if linked else "without its page, which is not released"), True
+
+
+def _blocked(template: str, why: str) -> Message:
+    """A message that cannot go out because of us: surely not sent, so it waits until that is mended."""
+    logger.error("message.blocked", template=template, why=why)
+    count("NotifyBlocked")
+    return Message(state=Delivery.WAITING, why=_short(why))
 
 
 def _fields() -> dict[str, Fields]:

@@ -180,10 +180,8 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
 @app.get("/orders")
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
-    orders = table().orders_of(app.caller()["user_id"], PAGE, before)
-    return OrderList(
-        orders=[_out(order) for order in orders], next=orders[-1].created_at if len(orders) == PAGE else None
-    )
+    orders, more = table().orders_of(app.caller()["user_id"], PAGE, before)
+    return OrderList(orders=[_out(order) for order in orders], next=more)
 
 
 @app.get("/orders/<order_sn>")

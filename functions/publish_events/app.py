@@ -1,33 +1,86 @@
 """publish_events: the table's stream becomes events on the topic (R9).
 
-Records come in order per item. At the first failure the function raises, so the whole batch comes again, in order: what
-was published before is published twice with the same id, and consumers absorb that. Failures are never reported one by
-one (batchItemFailures): where that is not understood, a record would be lost.
+Records come in order per item. At the first event that cannot be published the function raises, so the whole batch
+comes again, in order: what was published before is published twice with the same id, and consumers absorb that.
+Failures are never reported one by one (batchItemFailures): where that is not understood, a record would be lost.
+
+A record that can never be read, however often it comes, must not keep the others waiting for hours: it goes to the
+dead letters at once, with what identifies it, and rings.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
+import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.dynamodb import unwire
+from payments.dynamodb import UnreadableItem, unwire
 from payments.events import Event, derive
-from payments.observability import instrumented
+from payments.observability import instrumented, unreadable
+from payments.settings import AWS_CALLS, setting
 from payments.topic import publish
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
 
 
 @instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
-    """Takes a batch of stream records with old and new images."""
-    for change in _events(event):
-        publish(change)
+    """Takes a batch of stream records with old and new images. Raises what publishing or setting aside raises."""
+    for record in event["Records"]:
+        try:
+            change = _change(record)
+        except UnreadableItem as error:
+            _set_aside(record, error)
+        else:
+            if change is not None:
+                publish(change)
 
 
-def _events(batch: dict[str, Any]) -> Iterator[Event]:
-    for record in batch["Records"]:
+def _change(record: Mapping[str, Any]) -> Event | None:
+    """The event of a record, if it has one. No call is made here: what fails once fails always. Raises
+    UnreadableItem."""
+    key: dict[str, Any] = {}
+    try:
         stream = record["dynamodb"]
-        old, new = (unwire(stream[name]) if name in stream else None for name in ("OldImage", "NewImage"))
-        change = derive(old, new, datetime.fromtimestamp(stream["ApproximateCreationDateTime"], UTC))
-        if change is not None:
-            yield change
+        if "NewImage" not in stream:
+            return None  # it was removed
+        new = unwire(stream.get("Keys") or {}) | unwire(stream["NewImage"])
+        key = {name: new[name] for name in ("pk", "sk")}
+        return derive(_old(stream), new, datetime.fromtimestamp(stream["ApproximateCreationDateTime"], UTC))
+    except UnreadableItem:
+        raise
+    except Exception as error:
+        raise UnreadableItem(key, "record", f"cannot be read: {type(error).__name__}") from error
+
+
+def _old(stream: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The old image only tells a status that was entered before: where it cannot be read the event goes out once more
+    than it must."""
+    try:
+        return unwire(stream["OldImage"])
+    except Exception:  # noqa: BLE001
+        return None
+
+
+def _set_aside(record: Mapping[str, Any], error: UnreadableItem) -> None:
+    """A dead letter with what identifies the record: nothing of what the item holds."""
+    unreadable(error)
+    letter = {
+        "type": "unreadable",
+        "order_sn": error.pk.removeprefix("ORDER#"),
+        "pk": error.pk,
+        "sk": error.sk,
+        "version": error.version,
+        "error": f"{error.attribute} {error.why}",
+        "record": str(record.get("eventID", "")) if isinstance(record, Mapping) else "",
+    }
+    _sqs().send_message(QueueUrl=setting("STREAM_DLQ_URL"), MessageBody=json.dumps(letter))
+
+
+@cache
+def _sqs() -> "SQSClient":
+    return boto3.client("sqs", config=AWS_CALLS)

@@ -15,10 +15,33 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.closing import Paid, close_order, close_trade
+from payments.closing import (
+    Paid,
+    close_order,
+    close_trade,
+)
+from payments.dynamodb import UnreadableItem
 from payments.events import again
-from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, Step, Withdraw, next_look, next_step
-from payments.observability import count, gauge, instrumented, logger
+from payments.janitor import (
+    Announce,
+    Ask,
+    AskRefund,
+    Close,
+    End,
+    Expire,
+    Open,
+    Step,
+    Withdraw,
+    next_look,
+    next_step,
+)
+from payments.observability import (
+    count,
+    gauge,
+    instrumented,
+    logger,
+    unreadable,
+)
 from payments.payment import Payment
 from payments.refund import second_no
 from payments.settings import shipping_record, table
@@ -53,7 +76,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
         try:
             _bring_to_rest(order_sn, items, utc_now())
             told["orders"] += 1
-        except Exception:  # noqa: BLE001  # one order must not keep the others waiting
+        except Exception as error:  # noqa: BLE001  # one order must not keep the others waiting
+            if isinstance(error, UnreadableItem):
+                unreadable(error)
             logger.exception("sweep.failed", order_sn=order_sn)
             count("SweepFailed")
             told["failed"] += 1

@@ -13,8 +13,11 @@ five seconds alone.
 
 import base64
 import binascii
+import hashlib
 import json
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,8 +29,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from payments.case import Case
-from payments.observability import count, instrumented, logger
-from payments.payment import Malformed, Trade, parse_out_trade_no
+from payments.dynamodb import UnreadableItem
+from payments.money import is_fen
+from payments.observability import count, instrumented, logger, unreadable
+from payments.payment import CURRENCY, Malformed, Trade, parse_out_trade_no
 from payments.refund import RefundWord
 from payments.settings import MerchantSecret, Misconfigured, merchant_secret, table
 from payments.settlement import settle, settle_refund
@@ -88,32 +93,52 @@ def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
     """A verified notice ends as a booked payment or refund, a duplicate or a case; if the table fails, WeChat comes
     again."""
     now = utc_now()
-    event_type = str(notice.get("event_type", ""))[:64]
     try:
-        if event_type.startswith("REFUND."):
+        if str(notice.get("event_type", "")).startswith("REFUND."):
             settle_refund(table(), RefundWord.from_wechat(resource), now)
             return
         trade = Trade.from_wechat(resource)
         if not trade.paid:
-            raise Malformed(f"trade_state {trade.trade_state[:32]}")
-    except Malformed as error:
-        out_trade_no = str(resource.get("out_trade_no", ""))[:64]
-        table().put_case(
-            Case(
-                kind="unreadable",
-                case_id=str(notice.get("id", ""))[:64],
-                out_trade_no=out_trade_no or "none",
-                amount_fen=0,
-                currency="",
-                transaction_id=str(resource.get("transaction_id", ""))[:32],
-                detail=f"{event_type}: {error}",
-                opened_at=now,
-            )
-        )
-        logger.error("callback.unreadable", out_trade_no=out_trade_no, why=str(error))
+            raise Malformed(f"trade_state {trade.trade_state}")
+        settle(table(), trade, now)
+    except (Malformed, UnreadableItem) as error:  # neither gets better by coming again, and WeChat comes for a day only
+        if isinstance(error, UnreadableItem):
+            unreadable(error)
+        case = unreadable_case(notice, resource, str(error), now)
+        table().put_case(case)
+        logger.error("callback.unreadable", out_trade_no=case.out_trade_no, why=str(error))
         count("CaseOpened")
-        return
-    settle(table(), trade, now)
+
+
+def unreadable_case(notice: Mapping[str, Any], resource: Mapping[str, Any], why: str, now: datetime) -> Case:
+    """The case of a verified notice that cannot be recorded: with the sum where one can be read, and kept apart from
+    every other by the notice's id, or where that is none by a hash of what it says."""
+    event_type, currency = _plain(notice.get("event_type")), ""
+    amount_fen = _sum(resource.get("amount"), "refund" if event_type.startswith("REFUND.") else "total")
+    if amount_fen:
+        currency = _plain(resource["amount"].get("currency")) or CURRENCY
+    said = json.dumps([notice.get("id"), notice.get("event_type"), resource], sort_keys=True)
+    return Case(
+        kind="unreadable",
+        case_id=_plain(notice.get("id")) or hashlib.sha256(said.encode()).hexdigest()[:32],
+        out_trade_no=_plain(resource.get("out_trade_no")) or "none",
+        amount_fen=amount_fen,
+        currency=currency[:16],
+        transaction_id=_plain(resource.get("transaction_id"))[:32],
+        detail=f"{event_type or 'no event_type'}: {why}"[:160],
+        opened_at=now,
+    )
+
+
+def _plain(value: object) -> str:
+    """A number or a word of WeChat's as it may stand in a key and in a path; empty where it is none."""
+    return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z_.|*@-]{1,64}", value, re.ASCII) else ""
+
+
+def _sum(amount: object, first: str) -> int:
+    """The sum in fen that an amount names, `first` rather than the other; 0 where none can be read."""
+    named = [amount.get(name) for name in (first, "total", "refund")] if isinstance(amount, dict) else []
+    return next((value for value in named if isinstance(value, int) and is_fen(value)), 0)
 
 
 def _verify(event: Mapping[str, Any], body: bytes, secret: MerchantSecret) -> None:

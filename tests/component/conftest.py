@@ -4,6 +4,7 @@ moto refuses what AWS refuses in an expression; the simulator signs and verifies
 """
 
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ import cfnlint.decode
 import httpx
 import pytest
 import time_machine
+from boto3.dynamodb.types import TypeSerializer
 from moto import mock_aws
 
 from functions.authorizer import app as authorizer
@@ -128,6 +130,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+to_wire = TypeSerializer().serialize
 _MAKE_CLIENT = boto3.client
 _CLIENTS: dict[tuple[str, int], Any] = {}
 
@@ -190,6 +193,7 @@ def shop(
     for name, value in {
         "TABLE_NAME": "table",
         "TOPIC_ARN": boto3.client("sns").create_topic(Name="topic")["TopicArn"],
+        "STREAM_DLQ_URL": boto3.client("sqs").create_queue(QueueName="stream-dlq")["QueueUrl"],
         "APPID": world.credentials.appid,
         "MCHID": world.credentials.mchid,
         "PUBLIC_BASE_URL": NOTIFY_BASE,
@@ -415,6 +419,28 @@ class Shop:
 
     def settle_events(self) -> None:
         assert self.deliver_all() == []
+
+    def set_aside(self) -> list[dict[str, Any]]:
+        """The dead letters of publish_events, taken out of their queue."""
+        sqs, url = boto3.client("sqs"), os.environ["STREAM_DLQ_URL"]
+        letters = []
+        while batch := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+            letters += [json.loads(message["Body"]) for message in batch]
+            for message in batch:
+                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        return letters
+
+    def put_raw(self, **values: Any) -> None:
+        """An item that a person, another version or a bug has put: whatever it holds."""
+        self.client.put_item(TableName="table", Item={name: to_wire(value) for name, value in values.items()})
+
+    def change_raw(self, pk: str, sk: str, **values: Any) -> None:
+        """Other values in an item that is there; None takes the attribute away."""
+        key = {"pk": {"S": pk}, "sk": {"S": sk}}
+        item = self.client.get_item(TableName="table", Key=key, ConsistentRead=True)["Item"]
+        item |= {name: to_wire(value) for name, value in values.items()}
+        kept = {name: value for name, value in item.items() if values.get(name, name) is not None}
+        self.client.put_item(TableName="table", Item=kept)
 
     def lose_events(self) -> None:
         """What the stream holds now never reaches anyone."""

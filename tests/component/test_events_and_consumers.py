@@ -16,6 +16,7 @@ from payments.message import Fields, fill
 from payments.notice import LEASE, Delivery
 from payments.order import REDEEM_ALPHABET, OrderStatus
 from payments.times import iso, utc_now
+from simulator.faults import REFUSALS
 from simulator.world import Fault
 
 if TYPE_CHECKING:
@@ -245,22 +246,75 @@ def test_an_expired_token_in_the_table_is_renewed(shop: "Shop", paid: str) -> No
     assert client._access_token(later).expires_at > later
 
 
-def test_a_message_that_wechat_will_never_take_is_failed_and_the_other_is_sent(
+ABOUT_US = ["wrong_field", "wrong_template", "no_right", "no_quota"]
+
+
+@pytest.mark.parametrize("answer", ABOUT_US)
+def test_what_is_about_us_ends_no_message_and_rings(
+    shop: "Shop", paid: str, answer: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It comes again until it is mended, and the other message does not wait for it."""
+    fault = shop.fault("send", answer, times=1)
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting", "check_in_code": "sent"}
+    assert '"NotifyBlocked":[1.0]' in capsys.readouterr().out.replace(" ", "")
+    fault.times = 9
+    for _ in range(3):
+        assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    fault.times = 0
+    assert shop.deliver(notify_user, order_paid(paid)) == []
+    assert notice_of(shop, paid) == {"order_confirmed": "sent", "check_in_code": "sent"}
+    assert len(shop.world.messages) == 2
+
+
+def test_a_field_that_wechat_wants_otherwise_is_about_us(
     shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def without_title(template: str, fields: Fields, values: Any) -> dict[str, str]:
         data = fill(template, fields, values)
         return data | {"thing1": ""} if template == "order_confirmed" else data
 
-    monkeypatch.setattr("functions.notify_user.app.fill", without_title)
+    with monkeypatch.context() as wrong:
+        wrong.setattr("functions.notify_user.app.fill", without_title)
+        for _ in range(2):
+            assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting", "check_in_code": "sent"}
     assert shop.deliver(notify_user, order_paid(paid)) == []
-    assert notice_of(shop, paid) == {"order_confirmed": "failed", "check_in_code": "sent"}
+    assert notice_of(shop, paid) == {"order_confirmed": "sent", "check_in_code": "sent"}
 
 
-def test_a_user_whom_wechat_does_not_know_fails_both_messages(shop: "Shop", paid: str) -> None:
-    shop.world.users.clear()
-    assert shop.deliver(notify_user, order_paid(paid)) == []
-    assert notice_of(shop, paid) == {"order_confirmed": "failed", "check_in_code": "failed"}
+@pytest.mark.parametrize(
+    "errcode", [47003, 48001, 40037, 43107, 45009, 40164, 61004, 40013, 47001, 45168, 41030, 99999]
+)
+def test_a_code_that_is_not_about_a_guest_is_about_us(
+    shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch, errcode: int
+) -> None:
+    monkeypatch.setitem(REFUSALS, "wrong_field", (errcode, "no"))
+    shop.fault("send", "wrong_field", times=9)
+    assert shop.deliver(notify_user, order_paid(paid)) == ["m0"]
+    assert notice_of(shop, paid) == {"order_confirmed": "waiting", "check_in_code": "waiting"}
+
+
+@pytest.mark.parametrize("answer", ABOUT_US)
+def test_what_is_about_us_is_asked_seldomer_and_seldomer_and_goes_out_when_it_is_mended(
+    shop: "Shop", clock: None, answer: str
+) -> None:
+    _, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    fault = shop.fault("send", answer, times=10**6)
+    shop.deliver_all()
+    for _ in range(60):
+        shop.later(minutes=1)
+        shop.sweep()
+        shop.deliver_all()
+    assert 4 <= fault.fired <= 2 * 8  # two messages, at 0, 2, 4, 8 ... minutes
+    fault.times = 0
+    for _ in range(70):
+        shop.later(minutes=1)
+        shop.sweep()
+        shop.deliver_all()
+    assert len(shop.world.messages) == 2
+    shop.check()
 
 
 def test_a_token_that_never_serves_keeps_the_message_waiting(

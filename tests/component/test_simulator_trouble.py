@@ -437,6 +437,15 @@ def test_a_token_can_be_taken_back_and_a_message_refused(wechat: Wechat) -> None
         assert len(wechat.world.messages) == 1
 
 
+def test_a_message_can_be_refused_because_of_the_app(wechat: Wechat) -> None:
+    answers = {"wrong_field": 47003, "wrong_template": 40037, "no_right": 48001, "no_quota": 45009}
+    with httpx.Client(base_url=wechat.base_url) as client:
+        for answer, errcode in answers.items():
+            wechat.fault("send", answer)
+            assert client.post("/cgi-bin/message/subscribe/send", json={}).json()["errcode"] == errcode
+    assert len(wechat.world.messages) == 0
+
+
 def test_a_page_may_be_missing_in_the_released_version(wechat: Wechat) -> None:
     credentials = wechat.world.credentials
     openid = wechat.world.user("guest-1").openid

@@ -8,21 +8,16 @@ from typing import Any
 
 import cfnlint.decode
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from functions.notify_user.app import order_paid_values, refund_values
 from payments.message import (
-    MAX_THING,
     TYPES,
     VALUES,
     BadMapping,
-    clip,
     fields_pattern,
     fill,
     page_of,
     parse_fields,
-    thing,
 )
 from payments.order import OrderStatus
 from payments.refund import RefundOrigin, automatic_refund
@@ -206,46 +201,6 @@ def test_what_is_no_page_is_refused_twice(page: str) -> None:
     assert not re.fullmatch(PARAMETERS["MessagePage"]["AllowedPattern"], page)
 
 
-# --- texts
-
-
-FAMILY = "👨\u200d👩\u200d👧\u200d👦"
-
-
-@pytest.mark.parametrize(
-    ("text", "cut"),
-    [
-        ("长" * 20, "长" * 20),
-        ("长" * 21, "长" * 19 + "…"),
-        ("两行\n文字\u2028再\x00来", "两行 文字 再 来"),
-        (" \n", "-"),
-        ("长" * 18 + "😀长", "长" * 18 + "…"),  # an emoji counts two
-        ("长" * 10 + FAMILY, "长" * 10 + "…"),
-        ("长" * 9 + FAMILY, "长" * 9 + FAMILY),
-        ("长" * 17 + "👍🏽" + "长", "长" * 17 + "…"),
-        ("长" * 13 + "🇨🇳🇫🇷", "长" * 13 + "🇨🇳…"),  # half a flag more would have room
-        ("长" * 18 + "e\u0301" + "长长", "长" * 18 + "…"),
-        ("长" * 16 + "1\ufe0f\u20e3" + "长" * 3, "长" * 16 + "1\ufe0f\u20e3…"),
-        ("字 " * 20, "字 字 字 字 字 字 字 字 字 字…"),
-        (
-            "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f" * 2,
-            "🏴" + "\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f…",
-        ),
-    ],
-)
-def test_a_thing_has_one_to_twenty_characters_and_none_is_cut_in_half(text: str, cut: str) -> None:
-    assert thing(text) == cut
-
-
-@given(st.text(max_size=60), st.integers(1, 30))
-def test_a_text_is_never_longer_than_its_limit_and_stays_on_one_line(text: str, limit: int) -> None:
-    cut = clip(text, limit)
-    assert len(cut.encode("utf-16-le", "surrogatepass")) // 2 <= limit
-    assert len(cut.splitlines()) <= 1
-    assert cut.rstrip("…") in " ".join("".join(" " if c < " " or "\x7f" <= c < "\xa0" else c for c in text).split())
-
-
 def test_a_day_has_no_zeros_in_front() -> None:
     data = fill("order_confirmed", (("start", "date1"),), {"start": date(2027, 1, 2)})
     assert data == {"date1": "2027年1月2日"}
-    assert MAX_THING == 20

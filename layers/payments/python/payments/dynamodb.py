@@ -6,7 +6,7 @@ repeat fails its own condition (R11).
 
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get
 from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
+from payments.money import MAX_FEN, is_fen
 from payments.times import iso
 
 if TYPE_CHECKING:
@@ -52,29 +53,126 @@ def unwire(item: Wire) -> dict[str, Any]:
     return {name: _deserializer.deserialize(value) for name, value in item.items()}
 
 
+class UnreadableItem(Exception):
+    """An item that this version cannot read: an attribute is missing, is of another type, or has a value that is not
+    known here. The text names the item and the attribute, and holds no value of it."""
+
+    def __init__(self, values: Mapping[str, Any], attribute: str, why: str) -> None:
+        self.pk, self.sk = (key if isinstance(key := values.get(name), str) else "" for name in ("pk", "sk"))
+        try:
+            self.version: int | None = _whole(values.get("version"))
+        except _Wrong:
+            self.version = None
+        self.attribute = attribute
+        self.why = why
+        self.user_id, self.business_id = (
+            owner if isinstance(owner := values.get(name), str) else "" for name in ("user_id", "business_id")
+        )
+        super().__init__(f"{self.pk}/{self.sk}: {attribute} {why}")
+
+    def of(self, owner: Mapping[str, Any]) -> "UnreadableItem":
+        """The same of an item that belongs to whoever `owner` (an order's values) belongs to."""
+        return UnreadableItem({**owner, "pk": self.pk, "sk": self.sk}, self.attribute, self.why)
+
+
+class _Wrong(Exception):
+    """An attribute is not what it must be: (path, why)."""
+
+
 def typed(cls: Callable[..., T], values: Mapping[str, Any]) -> T:
-    """The dataclass that `values` (from `unwire`) stands for; attributes it does not know are left out."""
-    return cls(**{name: _typed(hint, values[name]) for name, hint in _hints(cls).items() if name in values})
+    """The dataclass that `values` (from `unwire`) stands for; attributes it does not know are left out.
+
+    Nothing is cut or guessed: a number must be whole, a sum (`..._fen`) from 0 to MAX_FEN, an instant must have its
+    zone, a status must be one that this version knows. Raises UnreadableItem.
+    """
+    try:
+        return _read(cls, values)
+    except _Wrong as wrong:
+        raise UnreadableItem(values, *wrong.args) from None
+
+
+def _read(cls: Callable[..., T], values: Any) -> T:
+    found: dict[str, Any] = {}
+    for name, (required, reader) in _readers(cls).items():
+        if name in values:
+            try:
+                found[name] = reader(values[name])
+            except _Wrong as wrong:
+                path, why = wrong.args
+                raise _Wrong(f"{name}.{path}" if path else name, why) from None
+        elif required:
+            raise _Wrong(name, "is missing")
+    try:
+        return cls(**found)
+    except ValueError as error:  # a rule of the class's own
+        raise _Wrong("as a whole", f"is wrong: {error}") from None
+
+
+Reader = Callable[[Any], Any]
 
 
 @cache
-def _hints(cls: Callable[..., object]) -> dict[str, Any]:
+def _readers(cls: Callable[..., object]) -> dict[str, tuple[bool, Reader]]:
+    """By field: whether it must be there, and what reads it."""
     hints = get_type_hints(cls)
-    return {f.name: hints[f.name] for f in fields(cls)}  # type: ignore[arg-type]
+    return {
+        field.name: (
+            field.default is MISSING and field.default_factory is MISSING,
+            _reader(hints[field.name], field.name),
+        )
+        for field in fields(cls)  # type: ignore[arg-type]
+    }
 
 
-def _typed(hint: Any, value: Any) -> Any:
+def _reader(hint: Any, name: str = "") -> Reader:
+    """What reads a value of this type, in a field of this name."""
     if get_origin(hint) in (Union, types.UnionType):
-        hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        (inner,) = (arg for arg in get_args(hint) if arg is not type(None))
+        read = _reader(inner, name)
+        return lambda value: None if value is None else read(value)
     if get_origin(hint) is not None:  # Mapping[str, X]
-        return {k: _typed(get_args(hint)[1], v) for k, v in value.items()}
-    if issubclass(hint, (datetime, date)):
-        return hint.fromisoformat(value)
-    if issubclass(hint, StrEnum):
-        return hint(value)
-    if is_dataclass(hint) and isinstance(hint, type):
-        return typed(hint, value)
-    return int(value) if isinstance(value, Decimal) else value
+        read = _reader(get_args(hint)[1])
+        return lambda value: {key: read(each) for key, each in _checked(value, Mapping, "a map").items()}
+    if hint is str:
+        return lambda value: _checked(value, str, "text")
+    if hint is bool:
+        return lambda value: _checked(value, bool, "true or false")
+    if hint is int:
+        return _fen if name.endswith("_fen") else _whole
+    if isinstance(hint, type) and is_dataclass(hint):
+        return lambda value: _read(hint, _checked(value, Mapping, "a map"))
+    return lambda value: _named(hint, _checked(value, str, "text"))
+
+
+def _named(hint: Any, value: str) -> Any:
+    """An instant, a day, a status: what is written as text."""
+    try:
+        read = hint(value) if issubclass(hint, StrEnum) else hint.fromisoformat(value)
+    except ValueError:
+        raise _Wrong("", f"is no {hint.__name__} that this version knows") from None
+    if isinstance(read, datetime) and read.tzinfo is None:
+        raise _Wrong("", "is an instant without its zone")
+    return read
+
+
+def _checked(value: Any, kind: Any, what: str) -> Any:
+    if not isinstance(value, kind):
+        raise _Wrong("", f"must be {what}, and is of type {type(value).__name__}")
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        raise _Wrong("", f"must be a number, and is of type {type(value).__name__}")
+    if not -MAX_FEN <= value <= MAX_FEN or value != int(value):
+        raise _Wrong("", "must be a whole number")
+    return int(value)
+
+
+def _fen(value: Any) -> int:
+    if not is_fen(whole := _whole(value)):
+        raise _Wrong("", "must be a sum in whole fen, 0 or more")
+    return whole
 
 
 # --- conditional writes

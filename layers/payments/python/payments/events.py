@@ -4,12 +4,13 @@ An event's id is `<pk>/<sk>@<version>`, the same on every delivery. It carries s
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from payments.dynamodb import plain
+from payments.dynamodb import UnreadableItem, plain, typed
 
 TYPES = {
     "ORDER": {
@@ -34,7 +35,10 @@ TYPES = {
         "WITHDRAWN": "refund.withdrawn",
     },
 }
-"""The event of entering each status; a status that is not here is entered silently."""
+"""The event of entering each status."""
+
+SILENT = {"ORDER": {"WAIT_PAY"}, "PAYMENT": {"NOTPAY"}, "REFUND": set[str]()}
+"""The statuses that are entered without an event. Any other is one that this version does not know."""
 
 
 class State(BaseModel):
@@ -82,18 +86,47 @@ def again(sk: str, item: object, time: datetime) -> Event | None:
     return derive(None, image | {"pk": f"ORDER#{image['order_sn']}", "sk": sk, "version": image["entered"]}, time)
 
 
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """What an event needs of an item: its key, and what `State` says of it."""
+
+    pk: str
+    sk: str
+    order_sn: str
+    status: str
+    version: int
+    n: int | None = None
+    total_fen: int | None = None
+    success_time: datetime | None = None
+    paid_by: int | None = None
+    out_refund_no: str | None = None
+    amount_fen: int | None = None
+
+
 def derive(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, time: datetime) -> Event | None:
-    """The event of a change from one image to the next (plain values), or None when no status was entered."""
-    if new is None or "status" not in new or (old or {}).get("status") == new["status"]:
+    """The event of a change from one image to the next (plain values), or None when no status was entered.
+
+    Raises UnreadableItem for an image that no event can ever be made of: an attribute is missing or of another type,
+    or the status is one that this version does not know. Items that have no events are not looked at.
+    """
+    sk = (new or {}).get("sk", "")
+    if new is None or not isinstance(sk, str) or (entity := sk.partition("#")[0]) not in TYPES:
         return None
-    entity = str(new["sk"]).partition("#")[0]
-    event_type = TYPES.get(entity, {}).get(new["status"])
+    image = typed(_Image, new)
+    if (old or {}).get("status") == image.status:
+        return None
+    event_type = TYPES[entity].get(image.status)
+    if event_type is None and image.status not in SILENT[entity]:
+        raise UnreadableItem(new, "status", "is none that this version knows")
+    if image.pk != f"ORDER#{image.order_sn}":
+        raise UnreadableItem(new, "order_sn", "is another than its key's")
     if event_type is None:
         return None
+    state = {name: value for name in State.model_fields if (value := getattr(image, name)) is not None}
     return Event(
-        id=f"{new['pk']}/{new['sk']}@{new['version']}",
+        id=f"{image.pk}/{image.sk}@{image.version}",
         type=event_type,
         time=time,
-        order_sn=new["order_sn"],
-        state=State.model_validate(new),
+        order_sn=image.order_sn,
+        state=State(**state),
     )

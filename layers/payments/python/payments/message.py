@@ -6,15 +6,14 @@ the number; each type has its limits, and a message outside them is refused whol
 """
 
 import re
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
+from payments.texts import Field, for_wechat
 from payments.times import BEIJING
 
-MAX_THING = 20
 MAX_FIELDS = 20
 
 TYPES = frozenset(
@@ -133,64 +132,9 @@ def page_of(pattern: str, order_sn: str) -> str:
     return page
 
 
-# --- texts
-
-
 def thing(text: str) -> str:
     """A `thing` field: 1 to 20 characters on one line."""
-    return clip(text, MAX_THING) or "-"
-
-
-def clip(text: str, limit: int) -> str:
-    """The text on one line, at most `limit` characters long; one that is cut ends with an ellipsis, and no character
-    that people see as one is cut in half.
-
-    Counted in UTF-16, as phones do: WeChat does not say how it counts, and no other way counts more.
-    """
-    line = " ".join("".join(" " if unicodedata.category(c) == "Cc" else c for c in text).split())
-    if _length(line) <= limit:
-        return line
-    kept = ""
-    for character in _characters(line):
-        if _length(kept + character) > limit - 1:
-            break
-        kept += character
-    return kept.rstrip() + "…"
-
-
-def _length(text: str) -> int:
-    return sum(2 if char > "\uffff" else 1 for char in text)
-
-
-def _characters(text: str) -> Iterator[str]:
-    """What people see as one character each (grapheme clusters)."""
-    cluster = ""
-    for char in text:
-        if cluster and not _belongs(cluster, char):
-            yield cluster
-            cluster = ""
-        cluster += char
-    if cluster:
-        yield cluster
-
-
-def _belongs(cluster: str, char: str) -> bool:
-    """Whether a character goes with those before it. Rather too often than too seldom: then a little more is cut."""
-    last = cluster[-1]
-    return (
-        unicodedata.category(char) in {"Mn", "Mc", "Me", "Cf"}  # accents, variants, joiners, tags
-        or last == "\u200d"  # what a joiner joins
-        or unicodedata.combining(last) == 9  # what a virama joins
-        or "\U0001f3fb" <= char <= "\U0001f3ff"  # skin tones
-        or "\u1160" <= char <= "\u11ff"  # the later letters of a Korean syllable
-        or "\u1100" <= last <= "\u115f"  # and what follows its first
-        or char in "\u0e33\u0eb3\uff9e\uff9f"  # Thai and Lao vowels, Japanese voice marks
-        or re.search(_FLAG, cluster + char) is not None
-    )
-
-
-_FLAG = "(?<![\U0001f1e6-\U0001f1ff])[\U0001f1e6-\U0001f1ff]{2}$"
-"""Two of these letters are one flag."""
+    return for_wechat(Field.THING, text)
 
 
 # --- values as a type wants them

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
@@ -23,11 +24,42 @@ TIMEOUT_S = (2.0, 4.0)
 TOKEN_MARGIN = timedelta(minutes=5)
 """WeChat renews a token in its last five minutes."""
 
-BUSY = {-1, 10060012, 10060019}
-BAD_CODE = {40029, 40163, 40226}
-BAD_TOKEN = {40001, 40014, 42001}
-TOO_OFTEN = {45009, 45011}
-PAGE_NOT_RELEASED = 41030
+
+class About(StrEnum):
+    """What a code of the mini-program API is about: it decides who has to do something."""
+
+    WECHAT = "WeChat is busy: nothing has happened, the same again later"
+    CODE = "the login code"
+    TOKEN = "the access token: once more with a new one"  # noqa: S105
+    PAGE = "the page that a message opens"
+    GUEST = "the guest, who does not want the message: it ends there"
+    MESSAGE = "this one message: it ends there"
+    US = "this mini-program, its templates, rights, quota or addresses: it comes again, and rings"
+
+
+ABOUT: Mapping[int, About] = {
+    -1: About.WECHAT,
+    10060012: About.WECHAT,
+    10060019: About.WECHAT,
+    45011: About.WECHAT,  # too often in this minute
+    43108: About.WECHAT,  # another message to this guest is being sent
+    40029: About.CODE,
+    40163: About.CODE,
+    40226: About.CODE,
+    40001: About.TOKEN,
+    40014: About.TOKEN,
+    42001: About.TOKEN,
+    41030: About.PAGE,
+    43101: About.GUEST,  # refused, or no subscription is left
+    40003: About.MESSAGE,  # no such openid: of a guest whom this mini-program does not know
+}
+"""The one table of codes. One that is not here is about us: 40037 the template, 47003 its fields, 48001 and 43107 a
+right, 45009 the day's quota, 40164 and 61004 the address, 40013 and 40125 appid and secret. Those of order management,
+eight digits long, `payments.shipping` reads."""
+
+
+def about(errcode: int) -> About:
+    return ABOUT.get(errcode, About.US)
 
 
 class CodeRefused(Exception):
@@ -36,6 +68,10 @@ class CodeRefused(Exception):
 
 class NotReached(Exception):
     """WeChat could not be asked, or is busy: nothing has happened, try again later."""
+
+
+class Blocked(NotReached):
+    """Nothing has happened, and nothing will until someone mends what is wrong with us."""
 
 
 class PerhapsDone(Exception):
@@ -48,6 +84,10 @@ class ApiRefused(Exception):
     def __init__(self, errcode: int) -> None:
         super().__init__(f"WeChat answered errcode {errcode}")
         self.errcode = errcode
+
+    @property
+    def about(self) -> About:
+        return about(self.errcode)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +121,7 @@ class MiniProgram:
         except PerhapsDone:
             raise NotReached("no answer to code2session") from None
         except ApiRefused as refused:
-            if refused.errcode in BAD_CODE:
+            if refused.about is About.CODE:
                 raise CodeRefused from None
             raise
         if not isinstance(openid := reply.get("openid"), str) or not openid:
@@ -107,7 +147,7 @@ class MiniProgram:
         try:
             self._with_token(path, body | ({"page": page} if page else {}), now)
         except ApiRefused as refused:
-            if not page or refused.errcode != PAGE_NOT_RELEASED:
+            if not page or refused.about is not About.PAGE:
                 raise
             self._with_token(path, body, now)
             return False
@@ -140,14 +180,14 @@ class MiniProgram:
         try:
             return self._call("POST", path, {"access_token": token.access_token}, body)
         except ApiRefused as refused:
-            if refused.errcode not in BAD_TOKEN:
+            if refused.about is not About.TOKEN:
                 raise
         token = self._renewed(token, now)
         try:
             return self._call("POST", path, {"access_token": token.access_token}, body)
         except ApiRefused as refused:
-            if refused.errcode in BAD_TOKEN:
-                raise NotReached(f"a new access token is refused too: errcode {refused.errcode}") from None
+            if refused.about is About.TOKEN:
+                raise Blocked(f"a new access token is refused too: errcode {refused.errcode}") from None
             raise
 
     def _access_token(self, now: datetime) -> AccessToken:
@@ -168,7 +208,7 @@ class MiniProgram:
         except PerhapsDone:
             raise NotReached("no answer to stable_token") from None
         except ApiRefused as refused:  # our appid or secret is wrong: the message itself was never tried
-            raise NotReached(f"stable_token: errcode {refused.errcode}") from None
+            raise Blocked(f"stable_token: errcode {refused.errcode}") from None
         access_token, expires_in = reply.get("access_token"), reply.get("expires_in")
         if not isinstance(access_token, str) or not isinstance(expires_in, int):
             raise NotReached("stable_token without a token")
@@ -203,7 +243,9 @@ class MiniProgram:
         if reply.status_code != 200 or not isinstance(values, dict):
             raise PerhapsDone(f"HTTP {reply.status_code}")
         errcode = values.get("errcode", 0)
-        if errcode in BUSY or errcode in TOO_OFTEN:
+        if not isinstance(errcode, int):
+            raise PerhapsDone("an errcode that is no number")
+        if errcode and about(errcode) is About.WECHAT:
             raise NotReached(f"errcode {errcode}")
         if errcode:
             raise ApiRefused(errcode)

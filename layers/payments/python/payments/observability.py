@@ -8,12 +8,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from payments.dynamodb import UnreadableItem
+
 logger = Logger()
-_metrics = Metrics(namespace="WxPay")
+NAMESPACE = "WxPay"
+_metrics = Metrics(namespace=NAMESPACE)
 
 # At INFO it tells in every cold start where it found credentials.
 logging.getLogger("botocore").setLevel(logging.WARNING)
@@ -29,6 +32,16 @@ def count(name: str) -> None:
 def gauge(name: str, value: int) -> None:
     """How many there are now."""
     _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def unreadable(error: UnreadableItem) -> None:
+    """An item cannot be read: a log line that says which and why, and one more of the metric that rings.
+
+    Counted under service `any`: whichever function meets it, it is one alarm (UnreadableItemAlarm).
+    """
+    logger.error("item.unreadable", pk=error.pk, sk=error.sk, attribute=error.attribute, why=error.why)
+    with single_metric("UnreadableItem", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+        metric.add_dimension("service", "any")
 
 
 def instrumented(handler: Handler) -> Handler:

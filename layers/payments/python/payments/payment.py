@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from payments.money import is_fen
 from payments.order import ORDER_SN, Order
+from payments.texts import Field, for_wechat
 from payments.times import wechat_time
 
 CURRENCY = "CNY"
@@ -19,6 +21,10 @@ LEAST_TIME_TO_PAY = timedelta(seconds=90)
 """WeChat moves a time_expire less than a minute ahead to one minute: the order would be over before its trade."""
 
 OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9]\d{{0,2}})")
+
+
+MAX_WORD = 64
+"""The longest of WeChat's numbers and words that we read, in characters."""
 
 
 class PaymentStatus(StrEnum):
@@ -139,13 +145,14 @@ class Trade:
 
 
 def text(value: object) -> str:
-    if not isinstance(value, str) or not value:
+    """A number, a state, a time of WeChat's: 1 to 64 plain characters, so that it may stand in a key."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_WORD or not (value.isascii() and value.isprintable()):
         raise TypeError("text expected")
     return value
 
 
 def fen(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+    if not isinstance(value, int) or not is_fen(value):
         raise TypeError("whole fen expected")
     return value
 
@@ -256,9 +263,9 @@ def differences(asked: Payment, trade: Trade) -> list[str]:
 
 
 def prepay_description(order: Order) -> str:
-    """What the guest reads in the bill: at most 127 characters, none outside the BMP (WeChat refuses those)."""
-    text = f"{order.stay.title} {order.stay.nights}晚"
-    return "".join(char for char in text if ord(char) <= 0xFFFF)[:127]
+    """What the guest reads in the bill, as WeChat takes it."""
+    title = for_wechat(Field.DESCRIPTION, order.stay.title)
+    return for_wechat(Field.DESCRIPTION, f"{title} {order.stay.nights}晚")
 
 
 def open_payment(order: Order, n: int, *, appid: str, mchid: str, notify_url: str, now: datetime) -> Payment:

@@ -15,7 +15,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from payments.observability import logger
+from payments.dynamodb import UnreadableItem
+from payments.observability import logger, unreadable
 from payments.settings import Misconfigured
 
 JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)
@@ -57,6 +58,16 @@ def wechat_down() -> Problem:
     )
 
 
+def cannot_be_read() -> Problem:
+    return Problem(
+        503,
+        "unreadable",
+        "This cannot be shown or changed now.",
+        "What is stored of it cannot be read. The operators have been told.",
+        retry_after_s=60,
+    )
+
+
 class Body(BaseModel):
     """A request body: no field that is not known, no value of another type."""
 
@@ -71,6 +82,7 @@ class Api(APIGatewayHttpResolver):
         self.exception_handler(Problem)(self._problem)
         self.exception_handler(RequestValidationError)(self._invalid)
         self.exception_handler(RequestUnsupportedContentType)(self._unsupported)
+        self.exception_handler(UnreadableItem)(self._unreadable)
         self.exception_handler(NotFoundError)(self._no_route)
         self.exception_handler(ServiceError)(self._no_route)
         self.exception_handler(Exception)(self._broken)
@@ -120,6 +132,16 @@ class Api(APIGatewayHttpResolver):
         if error.status_code == 404:
             return self._problem(not_found())
         return self._problem(Problem(error.status_code, "http", str(error.msg)))
+
+    def _unreadable(self, error: UnreadableItem) -> Response[str]:
+        """An item of the table cannot be read. Whoever it does not belong to hears that there is no such thing."""
+        unreadable(error)
+        if not error.pk.startswith("ORDER#"):
+            return self._problem(cannot_be_read())
+        who = self.current_event.raw_event["requestContext"].get("authorizer", {}).get("lambda") or {}
+        mine = bool(error.user_id) and who.get("user_id") == error.user_id
+        ours = who.get("business_id") in ({"*", error.business_id} - {""})  # as tokens.EVERY_BUSINESS, without JWT
+        return self._problem(cannot_be_read() if mine or ours else not_found())
 
     def _broken(self, error: Exception) -> Response[str]:
         """The last resort: people see a number to ask about, the log has the rest, the 5xx alarm counts it."""

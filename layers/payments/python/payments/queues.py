@@ -8,8 +8,9 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from payments.dynamodb import UnreadableItem
 from payments.events import Event, parse
-from payments.observability import count, logger
+from payments.observability import count, logger, unreadable
 
 
 def consume(
@@ -23,6 +24,8 @@ def consume(
         except Exception as error:
             logger.warning("event.failed", message_id=record.message_id, error=type(error).__name__, why=str(error))
             count("EventFailed")
+            if isinstance(error, UnreadableItem):
+                unreadable(error)
             raise
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)

@@ -12,7 +12,14 @@ from typing import Any
 
 from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
 from payments.order import Order, OrderStatus
-from payments.payment import Malformed, Payment, PaymentStatus, fen, text
+from payments.payment import (
+    Malformed,
+    Payment,
+    PaymentStatus,
+    fen,
+    text,
+)
+from payments.texts import Field, for_wechat
 from payments.times import of_millis, wechat_time
 
 FIRST_LOOK = timedelta(minutes=1)
@@ -37,7 +44,7 @@ AFTER_WITHDRAWAL = (timedelta(minutes=10), timedelta(days=1))
 """When WeChat is asked once more about a refund that was withdrawn."""
 
 MAX_REASON = 24
-"""Characters; WeChat takes 80 bytes of them."""
+"""Characters that a person may write; WeChat takes 80 bytes of them (`texts.Field.REASON`)."""
 
 
 class RefundStatus(StrEnum):
@@ -287,7 +294,7 @@ def _refund(
         out_trade_no=payment.out_trade_no,
         total_fen=payment.total_fen,
         amount_fen=amount_fen,
-        reason=reason,
+        reason=for_wechat(Field.REASON, reason),
         notify_url=payment.notify_url,
         origin=origin,
         requested_by=requested_by,

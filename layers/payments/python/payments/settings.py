@@ -13,6 +13,7 @@ from aws_lambda_powertools.utilities.parameters import SecretsProvider
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError, TransformParameterError
 from botocore.config import Config
 
+from payments.observability import unreadable
 from payments.shipping import ShippingRecord
 from payments.table import Table
 
@@ -50,7 +51,8 @@ def shipping_record() -> ShippingRecord:
 
 @cache
 def table() -> Table:
-    return Table(boto3.client("dynamodb", config=AWS_CALLS), setting("TABLE_NAME"), optional("POWERTOOLS_SERVICE_NAME"))
+    client, name = boto3.client("dynamodb", config=AWS_CALLS), setting("TABLE_NAME")
+    return Table(client, name, optional("POWERTOOLS_SERVICE_NAME"), unreadable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,14 @@ from enum import StrEnum
 from typing import Any
 
 from payments.case import Case
-from payments.message import clip
 from payments.order import Order, OrderStatus
 from payments.payment import CURRENCY, Payment
+from payments.texts import Field, for_wechat
 from payments.times import BEIJING
 
 FIRST_LOOK = timedelta(minutes=5)
 """When the janitor looks at an order whose record was asked for (R10)."""
 
-MAX_ITEM_DESC = 120
 BY_TRANSACTION = 2
 VIRTUAL, UNIFIED = 3, 1
 """logistics_type and delivery_mode: nothing is sent by post, and all of it at once."""
@@ -99,7 +98,7 @@ def shipping_of(payment: Payment, now: datetime) -> Shipping:
         n=payment.n,
         transaction_id=payment.transaction_id,
         openid=payment.openid,
-        item_desc=clip(payment.description, MAX_ITEM_DESC),
+        item_desc=for_wechat(Field.ITEM_DESC, payment.description),
         upload_time=now,
         status=ShippingStatus.UPLOADING,
         version=1,

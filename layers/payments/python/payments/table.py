@@ -4,8 +4,17 @@ All that happens to one order shares a partition. Every change of state is one c
 it leaves and adds one to `version`; the allowed changes stand in `order`, `payment`, `refund` and `shipping`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import (
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from dataclasses import (
+    dataclass,
+    field,
+    replace,
+)
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +26,7 @@ from payments.dynamodb import (
     IfMissing,
     Plus,
     Removed,
+    UnreadableItem,
     add_arguments,
     plain,
     put_arguments,
@@ -44,7 +54,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IDEMPOTENCY_LIFE = timedelta(days=7)
-ON_SALE = "ON_SALE"
+ON_SALE, OFF_SALE = "ON_SALE", "OFF_SALE"
+"""The partitions of the index `catalogue`."""
 OPEN = "OPEN"
 
 NEW = Attr("pk").not_exists()
@@ -108,6 +119,13 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class _Created:
+    """An entry of the `user` index, as far as a page ends with it."""
+
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Obstacle:
     """What a success met instead of the trade it expected; None: no such payment."""
 
@@ -117,29 +135,49 @@ class Obstacle:
 class Table:
     """The table's operations. Those that can lose a race say so in what they return; other errors are botocore's."""
 
-    def __init__(self, client: "DynamoDBClient", name: str, author: str = "") -> None:
-        """`author`: the function that writes, for those who read an order's life."""
+    def __init__(
+        self,
+        client: "DynamoDBClient",
+        name: str,
+        author: str = "",
+        tell: Callable[[UnreadableItem], None] = lambda _: None,
+    ) -> None:
+        """`author`: the function that writes, for those who read an order's life. `tell` hears of every item that a
+        list left out because it cannot be read. What is asked for by its key raises UnreadableItem instead."""
         self._client = client
         self._name = name
         self._author = author
+        self._tell = tell
 
     # --- catalogue
 
     def put_homestay(self, home: Homestay) -> None:
         """Puts a home into the catalogue, over the one that was there."""
-        sale = {"catalogue": ON_SALE} if home.on_sale else {}
-        self._put({"pk": f"HOMESTAY#{home.homestay_id}", "sk": "HOMESTAY"}, home, sale)
+        self._put(offer_key(home.homestay_id), home, {"catalogue": ON_SALE if home.on_sale else OFF_SALE})
 
     def homestay(self, homestay_id: str) -> Homestay | None:
-        return self._get(Homestay, {"pk": f"HOMESTAY#{homestay_id}", "sk": "HOMESTAY"}, consistent=False)
+        return self._get(Homestay, offer_key(homestay_id), consistent=False)
 
     def homestays_on_sale(self) -> list[Homestay]:
-        items = self._query_all(
+        """By id. One that cannot be read is left out."""
+        return self._readable(_offer, self._offers(ON_SALE))
+
+    def offers(self) -> list[Homestay | UnreadableItem]:
+        """The whole catalogue, on sale or not, with what cannot be read."""
+        told: list[Homestay | UnreadableItem] = []
+        for item in [*self._offers(ON_SALE), *self._offers(OFF_SALE)]:
+            try:
+                told.append(_offer(item))
+            except UnreadableItem as error:
+                told.append(error)
+        return told
+
+    def _offers(self, sale: str) -> list[dict[str, Any]]:
+        return self._query_all(
             IndexName="catalogue",
-            KeyConditionExpression="catalogue = :on_sale",
-            ExpressionAttributeValues=wire({":on_sale": ON_SALE}),
+            KeyConditionExpression="catalogue = :sale",
+            ExpressionAttributeValues=wire({":sale": sale}),
         )
-        return [typed(Homestay, item) for item in items]
 
     # --- users and tokens
 
@@ -165,15 +203,17 @@ class Table:
         """Puts a new order. None when it is there now; else the order that has its number already."""
         extra = {"list_user": order.user_id, **_due(order.order_sn, order.due_at)}
         standing = self._put(order_key(order.order_sn), order, extra, when=NEW)
-        if standing is None or standing["attempt"] == order.attempt:
-            return None
-        return typed(Order, standing)
+        earlier = typed(Order, standing) if standing else None
+        return None if earlier is None or earlier.attempt == order.attempt else earlier
 
     def order(self, order_sn: str) -> Order | None:
         return self._get(Order, order_key(order_sn), consistent=True)
 
-    def orders_of(self, user_id: str, limit: int, before: datetime | None = None) -> list[Order]:
-        """The user's orders, newest first; with `before`, those created before it. At most 100."""
+    def orders_of(
+        self, user_id: str, limit: int, before: datetime | None = None
+    ) -> tuple[list[Order], datetime | None]:
+        """The user's orders, newest first; with `before`, those created before it. At most 100. And the `before` of the
+        next page, if there may be one: what cannot be read is left out of a page, and ends none."""
         condition, values = "list_user = :user", {":user": user_id}
         if before is not None:
             condition, values = f"{condition} AND created_at < :before", values | {":before": iso(before)}
@@ -189,9 +229,11 @@ class Table:
         orders: list[Order] = []
         while wanted.get(self._name, {}).get("Keys"):
             reply = self._client.batch_get_item(RequestItems=wanted)  # type: ignore[arg-type]
-            orders += [typed(Order, unwire(item)) for item in reply["Responses"][self._name]]
+            orders += self._readable(_order, map(unwire, reply["Responses"][self._name]))
             wanted = reply["UnprocessedKeys"]  # type: ignore[assignment]
-        return sorted(orders, key=lambda order: order.created_at, reverse=True)
+        found = self._readable(lambda item: typed(_Created, item), map(unwire, page["Items"]))
+        more = found[-1].created_at if found and len(page["Items"]) == limit else None
+        return sorted(orders, key=lambda order: order.created_at, reverse=True), more
 
     def reserve_order_sn(self, user_id: str, key: str, body_hash: str, order_sn: str, now: datetime) -> tuple[str, str]:
         """(body_hash, order_sn) that the user's Idempotency-Key stands for: the given ones if the key is new."""
@@ -206,26 +248,37 @@ class Table:
         return (standing["body_hash"], standing["order_sn"]) if standing else (body_hash, order_sn)
 
     def collection(self, order_sn: str, *, consistent: bool) -> Collection | None:
-        """The order with all that belongs to it, from one Query."""
+        """The order with all that belongs to it, from one Query.
+
+        Raises UnreadableItem when the order, a payment or a refund cannot be read: no decision about money is taken
+        past one. A notice, a case or a shipping record that cannot be read counts as none: whoever writes it meets the
+        item itself.
+        """
         items = self._query_all(
             KeyConditionExpression="pk = :pk",
             ExpressionAttributeValues=wire({":pk": order_key(order_sn)["pk"]}),
             ConsistentRead=consistent,
         )
-        order = next((typed(Order, item) for item in items if item["sk"] == "ORDER"), None)
-        if order is None:
+        found = next((item for item in items if item["sk"] == "ORDER"), None)
+        if found is None:
             return None
 
-        def of(cls: type[T], kind: str) -> list[T]:
-            return [typed(cls, item) for item in items if item["sk"].startswith(f"{kind}#")]
+        def of(kind: str) -> list[dict[str, Any]]:
+            return [item for item in items if item["sk"].startswith(f"{kind}#")]
 
+        try:
+            order = typed(Order, found)
+            payments = [typed(Payment, item) for item in of("PAYMENT")]
+            refunds = [typed(Refund, item) for item in of("REFUND")]
+        except UnreadableItem as error:
+            raise error.of(found) from None
         return Collection(
             order,
-            sorted(of(Payment, "PAYMENT"), key=lambda payment: payment.n),
-            sorted(of(Refund, "REFUND"), key=lambda refund: refund.created_at),
-            {notice.event: notice for notice in of(Notice, "NOTICE")},
-            sorted(of(Case, "CASE"), key=lambda case: case.opened_at),
-            {shipping.n: shipping for shipping in of(Shipping, "SHIPPING")},
+            sorted(payments, key=lambda payment: payment.n),
+            sorted(refunds, key=lambda refund: refund.created_at),
+            {notice.event: notice for notice in self._readable(lambda item: typed(Notice, item), of("NOTICE"))},
+            sorted(self._readable(_case, of("CASE")), key=lambda case: case.opened_at),
+            {one.n: one for one in self._readable(lambda item: typed(Shipping, item), of("SHIPPING"))},
         )
 
     def orders_by_code(self, redeem_code: str) -> list[Order]:
@@ -538,8 +591,8 @@ class Table:
             KeyConditionExpression="case_open = :open",
             ExpressionAttributeValues=wire({":open": OPEN}),
         )
-        cases = (self._get(Case, {"pk": key["pk"], "sk": key["sk"]}, consistent=True) for key in keys)
-        return [case for case in cases if case is not None and case.resolution is None]
+        items = (self._item({"pk": key["pk"], "sk": key["sk"]}, consistent=True) for key in keys)
+        return [case for case in self._readable(_case, filter(None, items)) if case.resolution is None]
 
     def count_open_cases(self) -> int:
         pages = self._client.get_paginator("query").paginate(
@@ -613,8 +666,7 @@ class Table:
             ExpressionAttributeValues=wire({":shard": shard, ":now": iso(now)}),
             Limit=limit,
         )
-        items = map(unwire, page["Items"])
-        return [Due(item["pk"], item["sk"], datetime.fromisoformat(item["due_at"])) for item in items]
+        return self._readable(lambda item: typed(Due, item), map(unwire, page["Items"]))
 
     def move_due(self, due: Due, to: datetime | None) -> bool:
         """A later look, or none (None); False when someone has set an earlier one since `due` was seen."""
@@ -641,9 +693,8 @@ class Table:
         """Writes the notice over its version less one. None when it is written; else the notice as it stands."""
         key = {"pk": order_key(notice.order_sn)["pk"], "sk": f"NOTICE#{notice.event}"}
         standing = self._put(key, notice, when=Attr("version").eq(notice.version - 1) if notice.version > 1 else NEW)
-        if not standing or (standing["attempt"], standing["version"]) == (notice.attempt, notice.version):
-            return None
-        return typed(Notice, standing)
+        known = typed(Notice, standing) if standing else None
+        return None if known is None or (known.attempt, known.version) == (notice.attempt, notice.version) else known
 
     # --- the wire
 
@@ -659,9 +710,24 @@ class Table:
             raise LookupError(f"no order {order_sn}")
         return typed(Order, standing)
 
-    def _get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
+    def _item(self, key: Mapping[str, str], *, consistent: bool) -> dict[str, Any] | None:
         reply = self._client.get_item(TableName=self._name, Key=wire(key), ConsistentRead=consistent)
-        return typed(cls, unwire(reply["Item"])) if "Item" in reply else None
+        return unwire(reply["Item"]) if "Item" in reply else None
+
+    def _get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
+        """Raises UnreadableItem."""
+        item = self._item(key, consistent=consistent)
+        return None if item is None else typed(cls, item)
+
+    def _readable(self, read: Callable[[dict[str, Any]], T], items: Iterable[dict[str, Any]]) -> list[T]:
+        """The items of a list, without those that cannot be read: one never hides the others."""
+        values: list[T] = []
+        for item in items:
+            try:
+                values.append(read(item))
+            except UnreadableItem as error:
+                self._tell(error)
+        return values
 
     def _put(
         self,
@@ -690,6 +756,26 @@ class Table:
 
     def _update_payment(self, payment: Payment, changes: Mapping[str, object], when: ConditionBase) -> bool:
         return self._update(payment_key(payment.order_sn, payment.n), changes, when) is None
+
+
+def offer_key(homestay_id: str) -> dict[str, str]:
+    return {"pk": f"OFFER#homestay#{homestay_id}", "sk": "OFFER"}
+
+
+def _offer(item: Mapping[str, Any]) -> Homestay:
+    """A home of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
+    home = typed(Homestay, item)
+    if offer_key(home.homestay_id) != {"pk": item["pk"], "sk": item["sk"]}:
+        raise UnreadableItem(item, "homestay_id", "is another than its key's, OFFER#homestay#<homestay_id> and OFFER")
+    return home
+
+
+def _order(item: Mapping[str, Any]) -> Order:
+    return typed(Order, item)
+
+
+def _case(item: Mapping[str, Any]) -> Case:
+    return typed(Case, item)
 
 
 def order_key(order_sn: str) -> dict[str, str]:
