@@ -14,13 +14,13 @@ from payments.table import Table
 from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay
 
 
-def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime) -> Order:
+def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime, *, marked: bool = False) -> Order:
     """Brings an unpaid order to CANCELLED, or as near to it as WeChat allows now; the order as it stands afterwards.
 
-    Raises LookupError when there is no such order.
+    `marked`: the caller has read its mark. Without it, who finds the order marked leaves it to the one who marked it:
+    a cancel that comes twice at once closes once. Raises LookupError when there is no such order.
     """
-    standing = table.mark_closing(order_sn)
-    if standing is not None:
+    if not marked and (standing := table.mark_closing(order_sn)) is not None:
         return standing
     collection = table.collection(order_sn, consistent=True)
     if collection is None:

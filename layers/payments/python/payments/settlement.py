@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from payments.case import Case
+from payments.dynamodb import Conflict
 from payments.observability import count, logger
 from payments.payment import CURRENCY, Payment, PaymentStatus, Trade, Verdict, differences, judge, parse_out_trade_no
 from payments.refund import RefundWord, console_refund
@@ -28,7 +29,7 @@ class Settlement(StrEnum):
 def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
     """Stores a verified success of WeChat's: on its payment, or as a case when it fits nowhere.
 
-    Raises RuntimeError when other writers keep changing the payment: nothing is stored then, come again.
+    Raises Conflict when other writers keep changing the payment: nothing is stored then, come again.
     """
     outcome = _settled(table, trade, now)
     logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome)
@@ -53,7 +54,7 @@ def _settled(table: Table, trade: Trade, now: datetime) -> Settlement:
             leaves = payment.status
         elif table.record_mispaid(payment, trade, _case(trade, verdict, ", ".join(differences(payment, trade)), now)):
             return Settlement.CASE
-    raise RuntimeError(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
+    raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
 def take_in(table: Table, payment: Payment, trade: Trade, now: datetime) -> bool:
