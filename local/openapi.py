@@ -182,7 +182,7 @@ def _operation(route: Handler, path: str, raw: dict[str, Any], function: str, ta
 
 def _common(raw: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
     """What any route of this kind may answer."""
-    answers = {"429": "Too many requests.", "500": "Something broke; nothing was charged twice.", "503": "Try again."}
+    answers = {"429": "Too many requests.", "500": "Something broke here.", "503": "Try again."}
     if path not in OPEN:
         answers |= {"401": "No token.", "403": "The token is not good, or not for this."}
     if "{" in path:

@@ -16,16 +16,20 @@ from pydantic import BaseModel
 
 from payments.observability import count, instrumented, logger
 from payments.payment import (
+    CALL_PAUSE,
+    MAX_TRADES,
     PREPAY_ID_LIFE,
     Call,
     Open,
     Payment,
     Refuse,
     Resign,
+    UsedUp,
+    Wait,
     decide_prepay,
     open_payment,
 )
-from payments.problems import Api, Body, OrderSn, Problem, not_found, wechat_down
+from payments.problems import Api, Body, OrderSn, Problem, not_found, seconds, wechat_down
 from payments.settings import optional, setting, table
 from payments.settlement import take_in
 from payments.table import Collection
@@ -57,32 +61,42 @@ class PrepayOut(BaseModel):
 
 @app.post("/orders/<order_sn>/prepay")
 def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay()) -> PrepayOut:  # noqa: B008
-    """Opens the order's trade at WeChat, or signs the open one again. 409: the order cannot be paid, with its state."""
-    user_id, now, fresh = app.caller()["user_id"], utc_now(), body.fresh
+    """Opens the order's trade at WeChat, or signs the open one again. 409: the order cannot be paid, with its state; or
+    it has had all the trades that an order may have. 429: WeChat was called for it a moment ago; ask again after
+    Retry-After."""
+    user_id, attempt = app.caller()["user_id"], secrets.token_urlsafe(4)
     for _ in range(ROUNDS):
+        now = utc_now()
         collection = table().collection(order_sn, consistent=True)
         if collection is None or collection.order.user_id != user_id:
             raise not_found()
-        match decide_prepay(collection.order, collection.payments, now, fresh=fresh):
+        payment: Payment | None
+        match decide_prepay(collection.order, collection.payments, now, fresh=body.fresh):
             case Refuse(why):
                 raise _conflict(collection, why)
+            case UsedUp():
+                raise _used_up(collection)
+            case Wait(until):
+                raise _too_soon(until)
             case Resign(payment, prepay_id):
                 return _signed(payment, prepay_id, now)
             case Open(n):
-                payment = _opened(collection, n, now)
+                payment = _opened(collection, n, attempt, now)
             case Call(payment):
-                pass
+                payment = payment if table().claim_prepay(payment, attempt, now, CALL_PAUSE) else None
+        if payment is None:
+            continue  # another call was quicker
         new_id = _prepay_id(payment, now)
         if new_id and table().store_prepay_id(payment, new_id, now + PREPAY_ID_LIFE):
             logger.info("prepay.created", out_trade_no=payment.out_trade_no, total_fen=payment.total_fen)
             count("PrepayCreated")
             return _signed(payment, new_id, now)
-        fresh = False
-    raise wechat_down()
+    raise _down(order_sn, utc_now())
 
 
-def _opened(collection: Collection, n: int, now: datetime) -> Payment:
-    """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between."""
+def _opened(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
+    """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between. None when
+    another call has put it: its parameters are the trade's, and it calls WeChat."""
     payment = open_payment(
         collection.order,
         n,
@@ -90,12 +104,10 @@ def _opened(collection: Collection, n: int, now: datetime) -> Payment:
         mchid=setting("MCHID"),
         notify_url=_notify_url(),
         now=now,
+        attempt=attempt,
     )
     if not table().put_payment(payment):
-        standing = table().payment(payment.order_sn, n)  # another call was quicker: its parameters are the trade's
-        if standing is None:
-            raise wechat_down()
-        payment = standing
+        return None
     order = table().order(payment.order_sn)
     if order is None or not order.open_to_pay:
         table().close_payment(payment, unused=True)
@@ -104,25 +116,26 @@ def _opened(collection: Collection, n: int, now: datetime) -> Payment:
 
 
 def _prepay_id(payment: Payment, now: datetime) -> str | None:
-    """WeChat's prepay_id for the payment; None when the trade turned out to be at its end: decide again."""
+    """WeChat's prepay_id for the payment, which was claimed at `now`; None when the trade turned out to be at its end:
+    decide again."""
     client = wechat_pay()
     try:
         return client.prepay(payment)
     except OutcomeUnknown as unknown:
         logger.warning("prepay.unknown", out_trade_no=payment.out_trade_no, why=str(unknown))
         count("PrepayUnknown")
-        raise wechat_down() from None
+        raise _down(payment.order_sn, now) from None
     except Refused as refused:
         logger.warning("prepay.refused", out_trade_no=payment.out_trade_no, code=refused.code, status=refused.status)
         count("PrepayRefused")
         if refused.advice is Advice.LATER:
-            raise wechat_down() from None
+            raise _down(payment.order_sn, now) from None
         if refused.advice is Advice.ASK and _brought_to_its_end(client, payment, now):
             return None
         # The first call was refused for good: without a prepay_id there is no trade, and the next prepay starts clean.
         table().close_payment(payment, unused=True)
         raise Problem(
-            502, "wechat-refused", "WeChat does not accept this payment.", "Nothing was charged.", code=refused.code
+            502, "wechat-refused", "WeChat does not accept this payment.", _charged(payment.order_sn), code=refused.code
         ) from None
 
 
@@ -137,7 +150,7 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
             table().close_payment(payment, unused=False)
     except (OutcomeUnknown, Refused) as error:
         logger.warning("prepay.unknown", out_trade_no=payment.out_trade_no, why=str(error))
-        raise wechat_down() from None
+        raise _down(payment.order_sn, now) from None
     return True
 
 
@@ -149,6 +162,32 @@ def _signed(payment: Payment, prepay_id: str, now: datetime) -> PrepayOut:
 def _conflict(collection: Collection, why: str) -> Problem:
     order = collection.order
     return Problem(409, "order-state", "This order cannot be paid now.", why, order_status=order.status)
+
+
+def _used_up(collection: Collection) -> Problem:
+    told = f"It has had {MAX_TRADES}. Place a new order; this one ends by itself."
+    title = "No more payments can be opened for this order."
+    return Problem(409, "trades-used-up", title, told, order_status=collection.order.status)
+
+
+def _too_soon(until: datetime) -> Problem:
+    told = f"WeChat is called for one payment at most every {seconds(CALL_PAUSE)} seconds. The same one is used again."
+    wait = seconds(until - utc_now())
+    return Problem(429, "prepay-too-soon", "This payment was asked for a moment ago.", told, retry_after_s=wait)
+
+
+def _down(order_sn: str, called_at: datetime) -> Problem:
+    """503, until WeChat may be called again for a trade that it was called for at `called_at`."""
+    told = f"{_charged(order_sn)} Try again in a few seconds; the same order is used."
+    return wechat_down(told, seconds(called_at + CALL_PAUSE - utc_now()))
+
+
+def _charged(order_sn: str) -> str:
+    """What is true of the guest's money: without a stored prepay_id no phone has ever opened a cashier for it."""
+    collection = table().collection(order_sn, consistent=True)
+    if collection is not None and not any(payment.prepay_id for payment in collection.payments):
+        return "Nothing was charged."
+    return f"An earlier try may have been paid: GET /orders/{order_sn}/payment tells."
 
 
 def _notify_url() -> str:

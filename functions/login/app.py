@@ -44,13 +44,14 @@ def login(body: Login) -> SignedIn:
         raise Problem(401, "bad-code", "This login code is unknown, used or too old.", "Call wx.login again.") from None
     except (NotReached, ApiRefused) as error:
         logger.warning("login.failed", why=str(error))
-        raise wechat_down() from None
+        raise wechat_down("Sign in again in a few seconds.") from None
     if len(wechat_user.openid) > MAX_OPENID:
         raise Problem(502, "wechat-refused", "WeChat answered an openid that is too long.")
     now = utc_now()
     user_id = user_id_of(client.appid, wechat_user.openid)
-    user = User(user_id=user_id, openid=wechat_user.openid, unionid=wechat_user.unionid, created_at=now)
-    table().put_user(user)
+    if table().user(user_id) is None:
+        user = User(user_id=user_id, openid=wechat_user.openid, unionid=wechat_user.unionid, created_at=now)
+        table().put_user(user)
     logger.info("user.signed_in", user_id=user_id)
     count("SignedIn")
     token = issue(Identity(user_id, Role.USER), app_secret().token_keys, now)

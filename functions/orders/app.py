@@ -3,13 +3,14 @@
 Cancelling marks the order, closes its trade at WeChat, then cancels (R8). While WeChat cannot be asked, or while
 someone is typing the password, it stays marked: `closing` is the guest's wish kept safe, and the janitor finishes it.
 
-Run twice with one Idempotency-Key: the number is reserved before the order is put, so a crash between the two, or a
-repeat on another phone, ends in the same single order.
+Run twice with one Idempotency-Key: the order and what the key stands for are one write, so a crash, or a repeat on
+another phone, ends in the same single order.
 """
 
 import hashlib
 import re
 import secrets
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -20,13 +21,37 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.closing import Paid, close_order
 from payments.observability import count, instrumented, logger
-from payments.order import STATUS_CODE, Order, OrderStatus, new_order_sn, place
-from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
+from payments.order import (
+    NEW_ORDERS,
+    NEW_ORDERS_WINDOW,
+    STATUS_CODE,
+    Order,
+    OrderStatus,
+    new_order_sn,
+    place,
+    wait_for_next_order,
+)
+from payments.payment import CALL_PAUSE, PaymentStatus, quiet
+from payments.problems import (
+    Api,
+    Body,
+    IdempotencyKey,
+    OrderSn,
+    Problem,
+    invalid,
+    not_found,
+    seconds,
+    try_again,
+)
 from payments.settings import table
+from payments.table import Reservation
 from payments.times import beijing_day, utc_now
 from payments.wechat_pay import wechat_pay
 
 PAGE = 20
+
+DRAWS = 4
+"""Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
 
 app = Api()
 
@@ -128,19 +153,59 @@ def list_homestays() -> HomestayList:
 
 @app.post("/orders", status_code=201)
 def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> OrderOut:
-    """Orders a stay, priced from the catalogue. With an Idempotency-Key a repeat gives the same order."""
+    """Orders a stay, priced from the catalogue. With an Idempotency-Key a repeat gives the same order. 429: 20 orders
+    in 30 minutes are enough for one user; a repeat of one of them is answered all the same."""
     user_id, now = app.caller()["user_id"], utc_now()
-    order_sn = new_order_sn(now, f"{secrets.randbelow(10**8):08d}")
-    if idempotency_key:
-        digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
-        reserved, order_sn = table().reserve_order_sn(user_id, idempotency_key, digest, order_sn, now)
-        if reserved != digest:
-            raise Problem(
-                422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
-            )
-        earlier = table().order(order_sn)
+    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    reserved, earlier = _earlier(user_id, idempotency_key, digest)
+    if earlier is not None:
+        return _out(earlier)
+    _check_pace(user_id, now)
+    draft = _draft(body, user_id, now)
+    for draw in range(DRAWS):
+        # A key whose order is not there keeps its number, if nobody else has it.
+        number = reserved.order_sn if reserved and not draw else new_order_sn(now, f"{secrets.randbelow(10**8):08d}")
+        order = replace(draft, order_sn=number)
+        if idempotency_key is None:
+            placed = table().put_order(order) is None
+        else:
+            placed = table().put_order_for_key(order, idempotency_key, digest, reserved.order_sn if reserved else None)
+        if placed:
+            logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
+            count("OrderCreated")
+            return _out(order)
+        # A repeat at the same moment was quicker; or the number is taken, and another is drawn.
+        reserved, earlier = _earlier(user_id, idempotency_key, digest)
         if earlier is not None:
             return _out(earlier)
+    raise try_again("The order number was taken.")
+
+
+def _earlier(user_id: str, key: str | None, digest: str) -> tuple[Reservation | None, Order | None]:
+    """What the caller's Idempotency-Key stands for, and the order, if it is there and his. 422: of another request."""
+    reserved = table().reservation(user_id, key) if key else None
+    if reserved is None:
+        return None, None
+    if reserved.body_hash != digest:
+        raise Problem(
+            422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
+        )
+    order = table().order(reserved.order_sn)
+    return reserved, order if order is not None and order.user_id == user_id else None
+
+
+def _check_pace(user_id: str, now: datetime) -> None:
+    """429 for who has placed NEW_ORDERS orders in NEW_ORDERS_WINDOW."""
+    wait = wait_for_next_order(table().placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
+    if wait is not None:
+        count("OrderThrottled")
+        minutes = seconds(NEW_ORDERS_WINDOW) // 60
+        told = f"At most {NEW_ORDERS} new orders in {minutes} minutes. Pay or cancel those that you have."
+        raise Problem(429, "too-many-orders", "Too many new orders.", told, retry_after_s=seconds(wait))
+
+
+def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
+    """The order that is asked for, still without its number."""
     user, home = table().user(user_id), table().homestay(body.homestay_id)
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
@@ -158,23 +223,15 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
         )
     except StayRefused as refused:
         raise invalid(f"body.{refused.field}", refused.why) from None
-    order = place(
+    return place(
         stay,
-        order_sn=order_sn,
+        order_sn="",
         business_id=home.business_id,
         user_id=user_id,
         openid=user.openid,
         attempt=secrets.token_urlsafe(9),
         now=now,
     )
-    standing = table().put_order(order)
-    if standing is not None:
-        if idempotency_key and standing.user_id == user_id:
-            return _out(standing)  # a repeat at the same moment was quicker
-        raise Problem(503, "try-again", "The order number was taken.", "Send it again.", retry_after_s=1)
-    logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
-    count("OrderCreated")
-    return _out(order)
 
 
 @app.get("/orders")
@@ -202,11 +259,12 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
     order = table().order(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
-    if order.status is OrderStatus.WAIT_PAY:
-        try:
-            order = close_order(table(), wechat_pay(), order_sn, utc_now())
-        except Paid:
-            raise _it_is_paid(order) from None
+    now = utc_now()
+    try:
+        if order.status is OrderStatus.WAIT_PAY and (not order.closing or _asks_again(order, now)):
+            order = close_order(table(), wechat_pay(), order_sn, now, marked=order.closing)
+    except Paid:
+        raise _it_is_paid(order) from None
     if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
         raise _it_is_paid(order)
     return _out(order)
@@ -215,6 +273,21 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
 def _it_is_paid(order: Order) -> Problem:
     """`order_status` may still be WAIT_PAY: the money is recorded, and the order follows in a moment."""
     return Problem(409, "order-state", "This order cannot be cancelled now.", "It is paid.", order_status=order.status)
+
+
+def _asks_again(order: Order, now: datetime) -> bool:
+    """Whether a repeated cancel asks WeChat once more: not within CALL_PAUSE of the first, nor of the last question.
+
+    Raises Paid: one of its trades is paid, as the table knows by now.
+    """
+    collection = table().collection(order.order_sn, consistent=True)
+    payments = collection.payments if collection else ()
+    if any(payment.status is PaymentStatus.SUCCESS for payment in payments):
+        raise Paid(f"{order.order_sn} is paid")
+    if not quiet(order.closing_since, now):
+        return False
+    trades = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
+    return all(quiet(trade.asked_at, now) and table().claim_query(trade, now, CALL_PAUSE) for trade in trades)
 
 
 def _out(order: Order) -> OrderOut:

@@ -1,8 +1,8 @@
 """status_poll: the answer that the client trusts. WeChat's word on the phone proves nothing.
 
 While the trade is open here, WeChat itself is asked, at most every five seconds however often the client polls, and
-what it says goes through the one door for money. When WeChat cannot be asked, the table's state is the answer: the
-client polls on, and the callback or the next poll brings the truth.
+what it says goes through the one door for money. A poll in between costs a read and no write. When WeChat cannot be
+asked, the table's state is the answer: the client polls on, and the callback or the next poll brings the truth.
 """
 
 from datetime import datetime, timedelta
@@ -13,15 +13,21 @@ from pydantic import BaseModel
 
 from payments.observability import instrumented, logger
 from payments.order import OrderStatus
-from payments.payment import Payment, PaymentStatus
+from payments.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
 from payments.problems import Api, OrderSn, not_found
 from payments.settings import table
 from payments.settlement import take_in
 from payments.table import Collection
-from payments.times import utc_now
+from payments.times import of_millis, utc_now
 from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
 
-ASK_PAUSE = timedelta(seconds=5)
+PACE = ((300, 300), (900, 600), (2100, 1200))
+"""(age, pause) in milliseconds: while a state is younger than the age, the next poll comes after the pause. Who polls
+as he is told does so after 300, 600 and 1200 ms."""
+
+SLOW_MS = 2000
+SELDOM_AFTER = timedelta(minutes=5)
+SELDOM_MS = 5000
 
 app = Api()
 
@@ -47,17 +53,19 @@ def poll(order_sn: OrderSn) -> PaymentOut:
     collection = table().collection(order_sn, consistent=False)
     if collection is None or collection.order.user_id != user_id:
         raise not_found()
-    asking = _open_payment(collection)
-    if asking is not None and table().claim_query(asking, now, ASK_PAUSE) and _learned(asking, now):
+    asking = _to_ask(collection, now)
+    if asking is not None and table().claim_query(asking, now, CALL_PAUSE) and _learned(asking, now):
         collection = table().collection(order_sn, consistent=True) or collection
     return _answer(collection, now)
 
 
-def _open_payment(collection: Collection) -> Payment | None:
-    """The trade whose end WeChat may know and we do not."""
+def _to_ask(collection: Collection, now: datetime) -> Payment | None:
+    """The trade whose end WeChat may know and we do not, unless it was asked a moment ago. What was just read tells so:
+    a claim that fails is billed like one that holds."""
     if collection.order.status is not OrderStatus.WAIT_PAY:
         return None
-    return next((payment for payment in collection.payments if payment.status is PaymentStatus.NOTPAY), None)
+    waiting = (payment for payment in collection.payments if payment.status is PaymentStatus.NOTPAY)
+    return next((payment for payment in waiting if quiet(payment.asked_at, now)), None)
 
 
 def _learned(payment: Payment, now: datetime) -> bool:
@@ -75,25 +83,32 @@ def _learned(payment: Payment, now: datetime) -> bool:
 def _answer(collection: Collection, now: datetime) -> PaymentOut:
     order = collection.order
     counting = [p for p in collection.payments if p.n == order.paid_by] or collection.payments[-1:]
-    status = counting[0].status if counting else None
+    payment = counting[0] if counting else None
+    waits = order.status is OrderStatus.WAIT_PAY
     return PaymentOut(
         order_sn=order.order_sn,
         order_status=order.status,
-        payment_status=status,
+        payment_status=payment.status if payment else None,
         paid_at=order.paid_at,
         redeem_code=order.redeem_code if order.usable else None,
         on_hold=bool(order.on_hold),
-        poll_after_ms=_poll_after_ms(collection, status, now),
+        poll_after_ms=poll_after_ms(now - _since(collection, payment)) if waits else None,
     )
 
 
-def _poll_after_ms(collection: Collection, status: PaymentStatus | None, now: datetime) -> int | None:
-    """Soon while money is on its way, seldom when the guest has long not paid, never when it is over."""
-    if collection.order.status is not OrderStatus.WAIT_PAY:
-        return None
-    if status is PaymentStatus.SUCCESS:
-        return 300
-    return 1000 if now - collection.order.created_at < timedelta(minutes=5) else 5000
+def _since(collection: Collection, payment: Payment | None) -> datetime:
+    """Since when the state that the client sees stands: of an open trade, since WeChat was last called for it."""
+    if payment is None:
+        return collection.order.created_at
+    moment = payment.at.get(payment.status)
+    return payment.called_at or payment.created_at if moment is None else of_millis(moment)
+
+
+def poll_after_ms(waited: timedelta) -> int:
+    """300, 600, 1200, then 2000 again and again; after five minutes 5000."""
+    if waited >= SELDOM_AFTER:
+        return SELDOM_MS
+    return next((pause for age, pause in PACE if waited < timedelta(milliseconds=age)), SLOW_MS)
 
 
 @instrumented

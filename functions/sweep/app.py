@@ -126,7 +126,7 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
             case Close(n):
                 close_trade(table(), wechat_pay(), _payment(collection, n), now)
             case End():
-                close_order(table(), wechat_pay(), order_sn, now)
+                close_order(table(), wechat_pay(), order_sn, now, marked=collection.order.closing)
             case Expire():
                 table().expire_order(order_sn)
             case AskRefund(out_refund_no):

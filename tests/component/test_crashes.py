@@ -76,6 +76,7 @@ def prepay(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
     route = "POST /orders/{order_sn}/prepay"
 
     def again() -> None:
+        shop.later(seconds=5)  # the killed one may have called WeChat: who comes at once is told to wait
         fields = shop.prepay(token, order_sn)
         assert fields["out_trade_no"] == f"{order_sn}_1"
         assert shop.cashier(fields) == "requestPayment:ok"

@@ -19,7 +19,7 @@ from functions.order_update import app as order_update
 from functions.orders import app as orders
 from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
-from payments import observability, settings
+from payments import observability, payment, settings
 from payments.events import parse
 from payments.refund import GIVEN_UP
 from payments.settlement import settle, settle_refund
@@ -34,8 +34,13 @@ EXPIRED = NOW + timedelta(minutes=40)
 CODE = "ABCDEFGHJK"
 
 
-def prepay(_: str) -> int:
+ATTEMPT = {"now": "attempt"}
+"""What the process that is running calls its attempt: each of them has its own (R11)."""
+
+
+def prepay(phone: str) -> int:
     """Which trade the phone holds now."""
+    ATTEMPT["now"] = f"phone {phone}"
     return int(create_prepay.prepay(ORDER_SN, create_prepay.Prepay()).out_trade_no.rpartition("_")[2])
 
 
@@ -68,7 +73,11 @@ def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     for module in (create_prepay, order_update, merchant):
         monkeypatch.setattr(module.secrets, "token_hex", lambda _: "n")
         monkeypatch.setattr(module.secrets, "choice", lambda _: "A")
-        monkeypatch.setattr(module.secrets, "token_urlsafe", lambda _: "attempt")
+        monkeypatch.setattr(module.secrets, "token_urlsafe", lambda _: ATTEMPT["now"])
+    # No clock ticks here, and five seconds may pass between any two steps: so the pause between two calls to WeChat is
+    # always over. Who is told to wait has done nothing, and is like a process that comes later.
+    for module in (payment, create_prepay, orders, status_poll):
+        monkeypatch.setattr(module, "CALL_PAUSE", timedelta(0))
     monkeypatch.setattr(sweep, "publish", lambda event: calls("sns", "publish", {"event": event.model_dump_json()}))
     monkeypatch.setattr(observability._metrics, "add_metric", lambda **_: None)
     monkeypatch.setattr(observability.logger._logger, "disabled", True)
@@ -292,3 +301,13 @@ def test_no_interleaving_loses_a_fen(model: Model, name: str, capsys: pytest.Cap
     with capsys.disabled():
         sys.stderr.write(f"\n{name}: {worlds} worlds ")
     assert worlds > 50
+
+
+def test_while_the_pause_between_two_calls_lasts_nothing_is_lost_either(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two phones, a crash, a lost reply, all within five seconds: who comes second is told to wait."""
+    for module in (payment, create_prepay, orders, status_poll):
+        monkeypatch.setattr(module, "CALL_PAUSE", timedelta(seconds=5))
+    world = going(new_world(model, crash=1, lost_reply=1), ("prepay", "a"), ("prepay", "b"), ("cancel", ""))
+    assert model.walk(world, check, at_rest(model)) > 50

@@ -56,6 +56,7 @@ def test_the_reply_of_prepay_lost(shop: Shop) -> None:
     order_sn = shop.order(token)
     shop.fault("prepay", "drop", after_effect=True)
     assert shop.call("POST /orders/{order_sn}/prepay", {}, token=token, order_sn=order_sn).status == 503
+    shop.later(seconds=5)
     fields = shop.prepay(token, order_sn)
     assert fields["out_trade_no"] == f"{order_sn}_1"
     assert shop.cashier(fields) == "requestPayment:ok"
@@ -323,6 +324,7 @@ def test_late_money_whose_event_gets_lost_is_found_by_its_own_due_date(shop: Sho
 def test_two_trades_of_one_order_both_paid(shop: Shop, waiting: Any) -> None:
     token, order_sn, first = waiting
     shop.driver(f"trades/{order_sn}_1/close")
+    shop.later(seconds=5)
     second = shop.prepay(token, order_sn, fresh=True)
     assert second["out_trade_no"] == f"{order_sn}_2"
     assert payments(shop, order_sn) == [PaymentStatus.CLOSED, PaymentStatus.NOTPAY]

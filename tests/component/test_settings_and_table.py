@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -9,8 +10,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from payments import settings
-from payments.payment import PaymentStatus, Trade
-from payments.refund import RefundOrigin, Sums, automatic_refund
+from payments.dynamodb import Conflict
+from payments.payment import (
+    CALL_PAUSE,
+    PaymentStatus,
+    Trade,
+)
+from payments.refund import (
+    RefundOrigin,
+    Sums,
+    automatic_refund,
+)
 from payments.settings import Misconfigured
 from payments.settlement import Settlement, settle
 from payments.table import Table
@@ -113,7 +123,7 @@ class Conflicting:
 def test_a_write_in_conflict_with_a_transaction_is_tried_again(table: Table, dynamodb: Any) -> None:
     table.put_payment(payment())
     assert Table(Conflicting(dynamodb, 3), "table").store_prepay_id(payment(), "wx1", NOW)  # type: ignore[arg-type]
-    with pytest.raises(ClientError):
+    with pytest.raises(Conflict):
         Table(Conflicting(dynamodb, 4), "table").store_prepay_id(payment(), "wx1", NOW)  # type: ignore[arg-type]
 
 
@@ -130,6 +140,20 @@ class Repeating:
         self._client.put_item(**arguments)
         return self._client.put_item(**arguments)
 
+    def update_item(self, **arguments: Any) -> Any:
+        self._client.update_item(**arguments)
+        return self._client.update_item(**arguments)
+
+
+def test_a_trade_whose_put_or_claim_was_repeated_is_mine_to_call(table: Table, dynamodb: Any) -> None:
+    repeating = Table(Repeating(dynamodb), "table")  # type: ignore[arg-type]
+    mine, now = payment(attempt="mine"), NOW + CALL_PAUSE
+    assert repeating.put_payment(mine)
+    assert not table.put_payment(payment(attempt="another"))
+    assert not table.claim_prepay(mine, "another", now - timedelta(milliseconds=1), CALL_PAUSE)
+    assert repeating.claim_prepay(mine, "mine again", now, CALL_PAUSE)
+    assert not table.claim_prepay(mine, "another", now, CALL_PAUSE)
+
 
 def test_an_order_whose_put_was_repeated_is_mine(table: Table, dynamodb: Any) -> None:
     assert Table(Repeating(dynamodb), "table").put_order(order()) is None  # type: ignore[arg-type]
@@ -139,7 +163,7 @@ def test_an_order_whose_put_was_repeated_is_mine(table: Table, dynamodb: Any) ->
 def test_a_payment_goes_through_the_table_unchanged(table: Table) -> None:
     full = payment(prepay_id="wx1", prepay_expires_at=NOW, asked_at=NOW)
     assert table.put_payment(full)
-    assert not table.put_payment(full)
+    assert not table.put_payment(full)  # it names no attempt: it may be anyone's
     assert table.payment(ORDER_SN, 1) == full
     assert table.payment(ORDER_SN, 2) is None
 

@@ -79,9 +79,12 @@ def test_ten_parallel_prepays_from_two_phones_open_one_trade(cloud: Cloud) -> No
         path = f"/orders/{order_sn}/prepay"
         calls = [lambda phone=phone: phone._api.post(path, json={}) for phone in (one, two) * 5]
         replies = at_once(*calls)
-        assert {reply.status_code for reply in replies} == {200}
-        assert {reply.json()["out_trade_no"] for reply in replies} == {f"{order_sn}_1"}
-        fields = replies[-1].json()
+        # One calls WeChat; who comes while it waits for the answer is told to come again.
+        good = [reply.json() for reply in replies if reply.status_code == 200]
+        assert {reply.status_code for reply in replies} <= {200, 429}
+        assert {told["out_trade_no"] for told in good} == {f"{order_sn}_1"}
+        assert len({told["package"] for told in good}) == 1
+        fields = good[-1]
         fields.pop("out_trade_no")
         two.pay(fields)
         eventually(lambda: status(cloud, order_sn) == "WAIT_USE")

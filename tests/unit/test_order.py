@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from payments import order as orders
 from payments import payment as payments
 from payments.business.homestay import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, StayRefused, book
-from payments.order import ORDER_SN, STATUS_CODE, OrderStatus, new_order_sn
+from payments.order import (
+    NEW_ORDERS,
+    NEW_ORDERS_WINDOW,
+    ORDER_SN,
+    STATUS_CODE,
+    OrderStatus,
+    new_order_sn,
+    wait_for_next_order,
+)
 from payments.times import beijing_day, iso
 from tests.examples import HOME, NOW, STAY, order
 
@@ -87,6 +95,18 @@ def test_a_new_order_waits_to_be_paid_for_thirty_minutes_and_is_looked_at_after_
     assert placed.total_fen == STAY.total_fen == 2 * 38800 + 3000 * 2 * 2
     assert placed.expires_at - NOW == timedelta(minutes=30)
     assert placed.due_at == NOW + timedelta(minutes=2)
+
+
+@given(st.lists(st.integers(0, 3600), max_size=60))
+def test_who_waits_as_long_as_he_is_told_may_order_and_not_a_moment_earlier(ages_s: list[int]) -> None:
+    placed = [NOW - timedelta(seconds=age) for age in ages_s]
+    recent = [moment for moment in placed if NOW - moment < NEW_ORDERS_WINDOW]
+    wait = wait_for_next_order(placed, NOW)
+    assert (wait is None) is (len(recent) < NEW_ORDERS)
+    if wait is not None:
+        assert timedelta(0) < wait <= NEW_ORDERS_WINDOW
+        assert wait_for_next_order(placed, NOW + wait) is None
+        assert wait_for_next_order(placed, NOW + wait - timedelta(milliseconds=1)) == timedelta(milliseconds=1)
 
 
 def test_an_order_that_is_being_closed_is_not_open_to_pay() -> None:

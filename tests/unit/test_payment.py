@@ -1,5 +1,7 @@
 """The decisions of R2, R3 and R4, and how WeChat's word is read."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,22 +9,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.order import OrderStatus
+from payments.order import ORDER_SN as ORDER_NUMBER
+from payments.order import OrderStatus, new_order_sn
 from payments.payment import (
+    CALL_PAUSE,
+    MAX_TRADES,
     Call,
     Malformed,
     Open,
+    Payment,
     PaymentStatus,
     Refuse,
     Resign,
     Trade,
+    UsedUp,
     Verdict,
+    Wait,
     decide_prepay,
     judge,
+    open_payment,
     parse_out_trade_no,
     prepay_description,
 )
-from payments.refund import RefundOrigin, automatic_refund
+from payments.refund import RefundOrigin, automatic_refund, merchant_refund
 from payments.table import payment_key
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, STAY, order, paid_payment, payment, trade
 
@@ -36,7 +45,8 @@ def test_the_first_prepay_opens_trade_one() -> None:
 
 def test_the_next_trade_opens_only_after_the_last_is_closed() -> None:
     assert decide_prepay(order(), [payment(1, **CLOSED)], NOW, fresh=False) == Open(2)
-    assert decide_prepay(order(), [payment(1, **CLOSED), payment(2)], NOW, fresh=False) == Call(payment(2))
+    unknown = payment(2, called_at=NOW - CALL_PAUSE)
+    assert decide_prepay(order(), [payment(1, **CLOSED), unknown], NOW, fresh=False) == Call(unknown)
 
 
 def test_trades_are_counted_and_not_sorted_as_text() -> None:
@@ -45,13 +55,53 @@ def test_trades_are_counted_and_not_sorted_as_text() -> None:
 
 
 def test_a_live_prepay_id_is_signed_again_unless_the_cashier_refused_it() -> None:
-    live = payment(1, **LIVE)
+    live = payment(1, called_at=NOW - CALL_PAUSE, **LIVE)
     assert decide_prepay(order(), [live], NOW, fresh=False) == Resign(live, "wx1")
     assert decide_prepay(order(), [live], NOW, fresh=True) == Call(live)
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_trade_that_wechat_was_called_for_a_moment_ago_is_not_called_again(fresh: bool) -> None:
+    now = NOW + CALL_PAUSE - timedelta(milliseconds=1)
+    dead = {"prepay_id": "wx1", "prepay_expires_at": NOW}
+    assert decide_prepay(order(), [payment(1, **LIVE)], now, fresh=fresh) == Resign(payment(1, **LIVE), "wx1")
+    for without in (payment(1), payment(1, **dead)):
+        assert decide_prepay(order(), [without], now, fresh=fresh) == Wait(NOW + CALL_PAUSE)
+        assert decide_prepay(order(), [without], NOW + CALL_PAUSE, fresh=fresh) == Call(without)
+    assert decide_prepay(order(), [payment(1, called_at=None)], now, fresh=fresh) == Call(payment(1, called_at=None))
+
+
+def test_an_order_has_at_most_twenty_trades() -> None:
+    def closed(n: int) -> list[Payment]:
+        return [payment(one, **CLOSED) for one in range(1, n + 1)]
+
+    assert decide_prepay(order(), closed(19), NOW, fresh=False) == Open(20)
+    assert decide_prepay(order(), closed(20), NOW, fresh=False) == UsedUp()
+    sixty = [replace(payment(1, **CLOSED), n=n) for n in range(1, 61)]  # as an older version left them
+    assert decide_prepay(order(), sixty, NOW, fresh=True) == UsedUp()
+    last = payment(20, called_at=NOW - CALL_PAUSE)
+    assert decide_prepay(order(), [*closed(19), last], NOW, fresh=False) == Call(last)
+    with pytest.raises(ValueError, match="from 1 to 20"):
+        payment(21)
+
+
+@given(st.lists(st.sampled_from(PaymentStatus), max_size=MAX_TRADES), st.booleans(), st.integers(0, 1800))
+def test_no_second_trade_is_opened_beside_an_open_one_and_none_after_money_came(
+    statuses: list[PaymentStatus], fresh: bool, age_s: int
+) -> None:
+    """Wherever among its trades one is open, paid or mispaid, not only at the end (R2)."""
+    payments = [payment(n, status=status) for n, status in enumerate(statuses, 1)]
+    match decide_prepay(order(), payments, NOW + timedelta(seconds=age_s), fresh=fresh):
+        case Open(n):
+            assert set(statuses) <= {PaymentStatus.CLOSED}
+            assert n == len(statuses) + 1 <= MAX_TRADES
+        case Call(one):
+            assert one.status is PaymentStatus.NOTPAY
+            assert not {PaymentStatus.SUCCESS, PaymentStatus.MISPAID} & set(statuses)
+
+
 def test_a_dead_prepay_id_is_asked_for_again() -> None:
-    dead = payment(1, prepay_id="wx1", prepay_expires_at=NOW)
+    dead = payment(1, prepay_id="wx1", prepay_expires_at=NOW, called_at=NOW - CALL_PAUSE)
     assert decide_prepay(order(), [dead], NOW, fresh=False) == Call(dead)
 
 
@@ -106,8 +156,35 @@ def test_keys_follow_from_the_number() -> None:
         assert parse_out_trade_no(foreign) is None
 
 
-def test_the_number_stays_within_wechats_32_characters() -> None:
-    assert len(payment(999).out_trade_no) <= 32
+WECHATS_NUMBER = re.compile(r"[0-9A-Za-z_|*@-]+")
+
+instants = st.datetimes(datetime(2020, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+
+
+@given(instants, st.integers(0, 10**8 - 1), st.integers(1, MAX_TRADES), st.integers(1, 99), st.text(), st.text())
+def test_whatever_number_is_made_is_read_and_good_for_wechat(
+    now: datetime, digits: int, n: int, attempt: int, staff: str, key: str
+) -> None:
+    order_sn = new_order_sn(now, f"{digits:08d}")
+    assert ORDER_NUMBER.fullmatch(order_sn)
+    trade = open_payment(order(order_sn=order_sn), n, appid=APPID, mchid=MCHID, notify_url="https://x", now=now)
+    assert parse_out_trade_no(trade.out_trade_no) == (order_sn, n)
+    again = automatic_refund(trade, RefundOrigin.LATE, now, attempt=attempt)
+    assert int(again.out_refund_no.rpartition("_R")[2]) == attempt
+    asked = {"amount_fen": 1, "reason": "x", "body_hash": "h", "now": now}
+    wanted = merchant_refund(trade, staff=staff, key=key, **asked)  # type: ignore[arg-type]
+    for number, limit in ((trade.out_trade_no, 32), (again.out_refund_no, 64), (wanted.out_refund_no, 64)):
+        assert 6 <= len(number) <= limit
+        assert WECHATS_NUMBER.fullmatch(number)
+    for refund in (again, wanted):
+        assert parse_out_trade_no(refund.out_refund_no) is None  # never taken for a trade
+        assert refund.out_refund_no.startswith(f"{trade.out_trade_no}_")
+
+
+def test_a_number_of_other_digits_than_ours_is_not_ours() -> None:
+    assert parse_out_trade_no(f"{ORDER_SN[:-1]}８_1") is None
+    assert parse_out_trade_no(f"{ORDER_SN}_１") is None
+    assert ORDER_NUMBER.fullmatch(ORDER_SN[:-1] + "٣") is None
 
 
 def test_the_description_holds_no_character_that_wechat_refuses() -> None:

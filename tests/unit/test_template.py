@@ -21,7 +21,7 @@ from payments.events import TYPES
 from payments.message import VALUES
 from payments.notice import Delivery, Message, Notice
 from payments.order import MAX_HINTS, OrderStatus
-from payments.payment import PaymentStatus
+from payments.payment import MAX_TRADES, PaymentStatus
 from payments.refund import MAX_REASON, RefundOrigin, automatic_refund
 from payments.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
 from payments.table import Table, User
@@ -109,11 +109,14 @@ NEEDS: dict[str, set[str]] = {
     "put_order": {"PutItem"},
     "order": {"GetItem"},
     "orders_of": {"Query index/user", "BatchGetItem"},
-    "reserve_order_sn": {"PutItem"},
+    "put_order_for_key": {"PutItem"},
+    "reservation": {"GetItem"},
+    "placed_since": {"Query index/user"},
     "collection": {"Query"},
     "mark_order_paid": {"UpdateItem"},
     "put_payment": {"PutItem"},
     "payment": {"GetItem"},
+    "claim_prepay": {"UpdateItem"},
     "store_prepay_id": {"UpdateItem"},
     "close_payment": {"UpdateItem"},
     "claim_query": {"UpdateItem"},
@@ -481,7 +484,7 @@ FULL_ORDER = order(
     at=dict.fromkeys(("closing", "WAIT_USE", "EXPIRED", "REFUNDED"), millis(NOW)),
 )
 FULL_PAYMENT = payment(
-    99,
+    MAX_TRADES,
     total_fen=FEN,
     appid="w" * 32,
     mchid="1" * 32,
@@ -491,6 +494,8 @@ FULL_PAYMENT = payment(
     status=PaymentStatus.SUCCESS,
     prepay_id="p" * 64,
     prepay_expires_at=NOW,
+    attempt="a" * 6,
+    called_at=NOW,
     asked_at=NOW,
     learned_by="reconcile-bill",
     due_at=NOW,
@@ -517,7 +522,7 @@ FULL_REFUND = replace(
 )
 ITEMS = {
     "ORDER": plain(FULL_ORDER) | {"list_user": "u" * 27, "due_shard": "1"},
-    "PAYMENT#99": plain(FULL_PAYMENT) | SETTLED,
+    f"PAYMENT#{MAX_TRADES}": plain(FULL_PAYMENT) | SETTLED,
     "REFUND#" + "r" * 64: plain(FULL_REFUND) | {"due_shard": "1", "settled_on": "2026-11-23"},
     "NOTICE#order.paid": plain(
         Notice(
@@ -531,7 +536,7 @@ ITEMS = {
             ),
         )
     ),
-    "SHIPPING#99": plain(
+    f"SHIPPING#{MAX_TRADES}": plain(
         replace(
             shipping_of(replace(FULL_PAYMENT, transaction_id="4" * 32), NOW),
             status=ShippingStatus.UPLOADED,

@@ -27,13 +27,13 @@ class Paid(Exception):
     """The order cannot be cancelled: one of its trades is paid, as the table knew or as WeChat says now."""
 
 
-def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime) -> Order:
+def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime, *, marked: bool = False) -> Order:
     """Brings an unpaid order to CANCELLED, or as near to it as WeChat allows now; the order as it stands afterwards.
 
-    Raises Paid, and LookupError when there is no such order.
+    `marked`: the caller has read its mark. Without it, who finds the order marked leaves it to the one who marked it:
+    a cancel that comes twice at once closes once. Raises Paid, and LookupError when there is no such order.
     """
-    standing = table.mark_closing(order_sn)
-    if standing is not None:
+    if not marked and (standing := table.mark_closing(order_sn)) is not None:
         return standing
     collection = table.collection(order_sn, consistent=True)
     if collection is None:

@@ -4,6 +4,8 @@ A failed condition is told by the image that stood in the way: botocore repeats 
 repeat fails its own condition (R11).
 """
 
+import random
+import time
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
@@ -178,6 +180,12 @@ def _fen(value: Any) -> int:
 # --- conditional writes
 
 CONFLICT_TRIES = 4
+CONFLICT_PAUSE_S = 0.02
+"""Before the second try; doubled for each after it, and never all writers at once."""
+
+
+class Conflict(RuntimeError):
+    """Others keep changing the same items. Nothing of this write is stored: come again (R11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,10 +291,11 @@ def write(client: "DynamoDBClient", table: str, **arguments: Any) -> dict[str, A
     """One conditional PutItem or UpdateItem (`arguments` tells which).
 
     None when it is written; else the image that stood in the way, empty if there is no item. A conflict with a running
-    transaction is tried again.
+    transaction is tried again; raises Conflict when it does not end.
     """
     operation = client.put_item if "Item" in arguments else client.update_item
-    for tries_left in reversed(range(CONFLICT_TRIES)):
+    for number in range(CONFLICT_TRIES):
+        _wait(number)
         try:
             operation(TableName=table, ReturnValuesOnConditionCheckFailure="ALL_OLD", **arguments)
             return None
@@ -294,18 +303,28 @@ def write(client: "DynamoDBClient", table: str, **arguments: Any) -> dict[str, A
             image: Wire = failed.response.get("Item", {})  # type: ignore[assignment]
             return unwire(image)
         except client.exceptions.TransactionConflictException:
-            if not tries_left:
-                raise
-    raise AssertionError("unreachable")
+            continue
+    raise Conflict("a transaction keeps being in the way of a write")
 
 
 def transact(client: "DynamoDBClient", *items: Mapping[str, Any]) -> bool:
-    """One TransactWriteItems. False when a condition failed or another transaction was in the way: read again."""
-    try:
-        client.transact_write_items(TransactItems=[dict(item) for item in items])  # type: ignore[misc]
-    except client.exceptions.TransactionCanceledException as cancelled:
-        codes = {reason.get("Code", "None") for reason in cancelled.response["CancellationReasons"]}
-        if codes <= {"None", "ConditionalCheckFailed", "TransactionConflict"}:
-            return False
-        raise
-    return True
+    """One TransactWriteItems. False when a condition failed: read again. A conflict with another transaction says
+    nothing about the items: it is tried again; raises Conflict when it does not end."""
+    for number in range(CONFLICT_TRIES):
+        _wait(number)
+        try:
+            client.transact_write_items(TransactItems=[dict(item) for item in items])  # type: ignore[misc]
+            return True
+        except client.exceptions.TransactionCanceledException as cancelled:
+            codes = {reason.get("Code", "None") for reason in cancelled.response["CancellationReasons"]} - {"None"}
+            if not codes or not codes <= {"ConditionalCheckFailed", "TransactionConflict"}:
+                raise
+            if "ConditionalCheckFailed" in codes:
+                return False
+    raise Conflict("a transaction keeps being in the way of another")
+
+
+def _wait(number: int) -> None:
+    """Before the try of this number, the first being 0."""
+    if number:
+        time.sleep(random.uniform(0, CONFLICT_PAUSE_S * 2**number))  # noqa: S311  # spreads writers, guards nothing

@@ -1,7 +1,7 @@
 """An order: what was bought, what it costs, where it stands. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,7 +15,11 @@ LIFE = timedelta(minutes=30)
 LOOKS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 10, 20))
 """How old an unpaid order is when the janitor looks at it, before it looks at its expiry (R10)."""
 
-ORDER_SN = re.compile(r"HSO\d{22}")
+NEW_ORDERS = 20
+NEW_ORDERS_WINDOW = timedelta(minutes=30)
+"""One user places no more than NEW_ORDERS orders in it."""
+
+ORDER_SN = re.compile(r"HSO[0-9]{22}")
 """`HSO`, the Beijing time of creation as yyyyMMddHHmmss, 8 random digits."""
 
 REDEEM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
@@ -102,6 +106,12 @@ class Order:
         return end_of_day(self.stay.end_date)
 
     @property
+    def closing_since(self) -> datetime | None:
+        """When it was marked; None: it is not, or nobody wrote down when."""
+        moment = self.at.get("closing")
+        return None if moment is None else of_millis(moment)
+
+    @property
     def refunding_fen(self) -> int:
         """What is on its way back: asked for, and neither arrived nor stuck nor given back by hand."""
         if self.refundable_fen is None:
@@ -123,6 +133,13 @@ class Order:
 def new_order_sn(now: datetime, random_digits: str) -> str:
     """The order number for this instant; `random_digits` are 8 from `secrets`."""
     return f"HSO{now.astimezone(BEIJING):%Y%m%d%H%M%S}{random_digits}"
+
+
+def wait_for_next_order(placed: Sequence[datetime], now: datetime) -> timedelta | None:
+    """How long a user has to wait before he may place another order, whose orders of NEW_ORDERS_WINDOW were `placed`
+    then; None: not at all."""
+    recent = sorted(moment for moment in placed if now - moment < NEW_ORDERS_WINDOW)
+    return recent[-NEW_ORDERS] + NEW_ORDERS_WINDOW - now if len(recent) >= NEW_ORDERS else None
 
 
 def read_code(text: str) -> str | None:

@@ -20,7 +20,13 @@ PREPAY_ID_LIFE = timedelta(hours=2)
 LEAST_TIME_TO_PAY = timedelta(seconds=90)
 """WeChat moves a time_expire less than a minute ahead to one minute: the order would be over before its trade."""
 
-OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9]\d{{0,2}})")
+MAX_TRADES = 20
+"""How many trades an order may have, one after the other (R2)."""
+
+CALL_PAUSE = timedelta(seconds=5)
+"""However often a client asks, WeChat is called for one trade at most once in it: once by prepay, once by a query."""
+
+OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9][0-9]{{0,2}})")
 
 
 MAX_WORD = 64
@@ -61,7 +67,9 @@ class Payment:
     created_at: datetime
     prepay_id: str | None = None
     prepay_expires_at: datetime | None = None
-    asked_at: datetime | None = None
+    attempt: str = ""  # which call made or claimed it last: tells my own repeated write from another's (R11)
+    called_at: datetime | None = None  # when WeChat was last called for a prepay_id
+    asked_at: datetime | None = None  # when WeChat was last asked because a client wanted to know
     transaction_id: str | None = None
     payer_total_fen: int | None = None
     success_time: datetime | None = None
@@ -188,6 +196,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """WeChat was called for the trade a moment ago, and there is no prepay_id to give: not before `until`."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Resign:
     """Its prepay_id still lives: sign it again, WeChat is not called."""
 
@@ -202,27 +217,40 @@ class Refuse:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """The order has had MAX_TRADES trades, and none of them is open: it takes no more."""
+
+
+def quiet(last: datetime | None, now: datetime) -> bool:
+    """Whether WeChat may be called again for a trade, that was called `last` then."""
+    return last is None or now - last >= CALL_PAUSE
+
+
 def decide_prepay(
     order: Order, payments: Sequence[Payment], now: datetime, *, fresh: bool
-) -> Open | Call | Resign | Refuse:
-    """What a prepay does. `fresh`: the cashier refused the prepay_id that the phone has."""
+) -> Open | Call | Wait | Resign | Refuse | UsedUp:
+    """What a prepay does. `fresh`: the cashier refused the prepay_id that the phone has. One that is younger than
+    CALL_PAUSE is not too old for a cashier: it is signed again all the same."""
     if not order.open_to_pay:
         return Refuse("the order is being cancelled" if order.closing else f"the order is {order.status}")
+    statuses = {payment.status for payment in payments}
+    if PaymentStatus.SUCCESS in statuses:
+        return Refuse("the order is already paid")
+    if PaymentStatus.MISPAID in statuses:
+        return Refuse("a payment of this order is being looked at by a person")
     if order.expires_at - now < LEAST_TIME_TO_PAY:
         return Refuse("the order is about to expire")
-    if not payments:
-        return Open(1)
-    if any(payment.status is PaymentStatus.SUCCESS for payment in payments):
-        return Refuse("the order is already paid")
-    last = max(payments, key=lambda payment: payment.n)
-    if last.status is PaymentStatus.CLOSED:
-        return Open(last.n + 1)
-    if last.status is PaymentStatus.MISPAID:
-        return Refuse("a payment of this order is being looked at by a person")
-    live = last.prepay_id and last.prepay_expires_at and now < last.prepay_expires_at
-    if last.prepay_id and live and not fresh:
-        return Resign(last, last.prepay_id)
-    return Call(last)
+    standing = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
+    if not standing:
+        had = max((payment.n for payment in payments), default=0)
+        return Open(had + 1) if had < MAX_TRADES else UsedUp()
+    trade = max(standing, key=lambda payment: payment.n)
+    live = trade.prepay_expires_at is not None and now < trade.prepay_expires_at
+    free = quiet(trade.called_at, now)
+    if trade.prepay_id and live and not (fresh and free):
+        return Resign(trade, trade.prepay_id)
+    return Call(trade) if trade.called_at is None or free else Wait(trade.called_at + CALL_PAUSE)
 
 
 # --- settle (R3, R4)
@@ -268,8 +296,15 @@ def prepay_description(order: Order) -> str:
     return for_wechat(Field.DESCRIPTION, f"{title} {order.stay.nights}晚")
 
 
-def open_payment(order: Order, n: int, *, appid: str, mchid: str, notify_url: str, now: datetime) -> Payment:
-    """`PAYMENT#n` of an order, as it is put before WeChat is called; time_expire in whole seconds, as WeChat has it."""
+def open_payment(
+    order: Order, n: int, *, appid: str, mchid: str, notify_url: str, now: datetime, attempt: str = ""
+) -> Payment:
+    """`PAYMENT#n` of an order, as it is put before WeChat is called; time_expire in whole seconds, as WeChat has it.
+
+    Raises ValueError for an n that is not from 1 to MAX_TRADES: its number would be none of ours.
+    """
+    if not 1 <= n <= MAX_TRADES:
+        raise ValueError(f"trade {n} of an order: from 1 to {MAX_TRADES}")
     return Payment(
         order_sn=order.order_sn,
         n=n,
@@ -284,4 +319,6 @@ def open_payment(order: Order, n: int, *, appid: str, mchid: str, notify_url: st
         status=PaymentStatus.NOTPAY,
         version=1,
         created_at=now,
+        attempt=attempt,
+        called_at=now,
     )

@@ -4,8 +4,10 @@ Problem types are stable names, `urn:wxpay:<name>`; clients may branch on them.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -15,7 +17,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, ConfigDict
 
-from payments.dynamodb import UnreadableItem
+from payments.dynamodb import Conflict, UnreadableItem
 from payments.observability import logger, unreadable
 from payments.settings import Misconfigured
 
@@ -48,13 +50,10 @@ def not_found() -> Problem:
     return Problem(404, "not-found", "There is no such thing here, or it is not yours.")
 
 
-def wechat_down() -> Problem:
+def wechat_down(detail: str, retry_after_s: int = 3) -> Problem:
+    """503. `detail` says what is true where it happened: that nothing was charged is for the caller to know."""
     return Problem(
-        503,
-        "wechat-unavailable",
-        "WeChat does not answer as it should.",
-        "Nothing was charged. Try again in a few seconds; the same order is used.",
-        retry_after_s=3,
+        503, "wechat-unavailable", "WeChat does not answer as it should.", detail, retry_after_s=retry_after_s
     )
 
 
@@ -66,6 +65,17 @@ def cannot_be_read() -> Problem:
         "What is stored of it cannot be read. The operators have been told.",
         retry_after_s=60,
     )
+
+
+def try_again(detail: str = "") -> Problem:
+    """503: others were quicker, again and again."""
+    told = f"{detail} Send it again.".lstrip()
+    return Problem(503, "try-again", "Others are changing this at the same moment.", told, retry_after_s=1)
+
+
+def seconds(wait: timedelta) -> int:
+    """A time to wait as Retry-After has it: whole seconds, never too few, never none."""
+    return max(math.ceil(wait.total_seconds()), 1)
 
 
 class Body(BaseModel):
@@ -80,6 +90,7 @@ class Api(APIGatewayHttpResolver):
     def __init__(self) -> None:
         super().__init__(enable_validation=True)
         self.exception_handler(Problem)(self._problem)
+        self.exception_handler(Conflict)(lambda _: self._problem(try_again()))
         self.exception_handler(RequestValidationError)(self._invalid)
         self.exception_handler(RequestUnsupportedContentType)(self._unsupported)
         self.exception_handler(UnreadableItem)(self._unreadable)
@@ -149,7 +160,9 @@ class Api(APIGatewayHttpResolver):
             logger.error("misconfigured", why=str(error))
         else:
             logger.exception("request.broken")
-        return self._problem(Problem(500, "internal", "Something broke here. Nothing was charged twice."))
+        return self._problem(
+            Problem(500, "internal", "Something broke here.", "Try again; if it stays, tell the shop the request_id.")
+        )
 
 
 def invalid(field: str, why: str, **extra: Any) -> Problem:

@@ -9,7 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from payments.case import Case, elsewhere_case, excess_case, held_by, holds, refund_case
+from payments.case import (
+    Case,
+    elsewhere_case,
+    excess_case,
+    held_by,
+    holds,
+    refund_case,
+)
+from payments.dynamodb import Conflict
 from payments.observability import count, logger
 from payments.payment import CURRENCY, Payment, PaymentStatus, Trade, Verdict, differences, judge, parse_out_trade_no
 from payments.refund import (
@@ -46,7 +54,7 @@ def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
     """Stores a verified success of WeChat's: on its payment, or as a case when it fits nowhere. One that WeChat calls
     refunded, of which no refund is known here, puts its order on hold (R4).
 
-    Raises RuntimeError when other writers keep changing the payment: nothing is stored then, come again.
+    Raises Conflict when other writers keep changing the payment: nothing is stored then, come again.
     """
     timed = (
         trade if trade.success_time else replace(trade, success_time=now)
@@ -70,7 +78,7 @@ def _settled(table: Table, trade: Trade, now: datetime) -> Settlement:
             return outcome
         if obstacle.payment is not None:
             leaves = obstacle.payment.status
-    raise RuntimeError(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
+    raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
 def _settled_refunded(table: Table, trade: Trade, now: datetime) -> Settlement:
@@ -92,7 +100,7 @@ def _settled_refunded(table: Table, trade: Trade, now: datetime) -> Settlement:
             logger.error("case.opened", out_trade_no=trade.out_trade_no, kind=case.kind)
             count("CaseOpened")
             return Settlement.DUPLICATE if written else Settlement.BOOKED
-    raise RuntimeError(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
+    raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
 def _refunded_elsewhere(collection: Collection, trade: Trade) -> bool:
@@ -131,7 +139,7 @@ def settle_refund(table: Table, word: RefundWord, now: datetime) -> Settlement:
     """Stores WeChat's verified word on a refund: on the one that we asked for, as a refund made in WeChat's merchant
     console, or as a case when its trade, its transaction or its sum is not ours.
 
-    Raises RuntimeError when other writers keep changing the order: nothing is stored then, come again.
+    Raises Conflict when other writers keep changing the order: nothing is stored then, come again.
     """
     outcome = _refund_settled(table, word, now)
     logger.info("refund.settled", out_refund_no=word.out_refund_no, status=word.status, outcome=outcome)
@@ -154,7 +162,7 @@ def _refund_settled(table: Table, word: RefundWord, now: datetime) -> Settlement
             return Settlement.DUPLICATE
         if _taken_in(table, collection, payment, refund, word, now):
             return Settlement.BOOKED
-    raise RuntimeError(f"{word.out_refund_no} keeps changing; WeChat's word on it is not stored yet")
+    raise Conflict(f"{word.out_refund_no} keeps changing; WeChat's word on it is not stored yet")
 
 
 def _taken_in(

@@ -73,6 +73,14 @@ class User:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reservation:
+    """What a user's Idempotency-Key stands for: the order that was placed with it, and a hash of the request."""
+
+    body_hash: str
+    order_sn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccessToken:
     """The mini-program's access token, shared by all functions."""
 
@@ -133,7 +141,8 @@ class Obstacle:
 
 
 class Table:
-    """The table's operations. Those that can lose a race say so in what they return; other errors are botocore's."""
+    """The table's operations. Those that can lose a race say so in what they return. Any write raises
+    `payments.dynamodb.Conflict` when transactions keep being in its way; other errors are botocore's."""
 
     def __init__(
         self,
@@ -201,10 +210,32 @@ class Table:
 
     def put_order(self, order: Order) -> Order | None:
         """Puts a new order. None when it is there now; else the order that has its number already."""
-        extra = {"list_user": order.user_id, **_due(order.order_sn, order.due_at)}
-        standing = self._put(order_key(order.order_sn), order, extra, when=NEW)
+        standing = write(self._client, self._name, **put_arguments(_order_item(order), NEW))
         earlier = typed(Order, standing) if standing else None
         return None if earlier is None or earlier.attempt == order.attempt else earlier
+
+    def put_order_for_key(self, order: Order, key: str, body_hash: str, instead_of: str | None = None) -> bool:
+        """Puts a new order and what its user's Idempotency-Key stands for, both or neither. `instead_of`: the number
+        that the key stood for, of an order that is not there or not the user's; None: the key is new.
+
+        False when the key stands for something else by now, or the number is taken: read again.
+        """
+        reservation = {
+            **idempotency_key(order.user_id, key),
+            "body_hash": body_hash,
+            "order_sn": order.order_sn,
+            "ttl": int((order.created_at + IDEMPOTENCY_LIFE).timestamp()),
+        }
+        known = NEW if instead_of is None else Attr("order_sn").eq(instead_of)
+        return transact(
+            self._client,
+            {"Put": {"TableName": self._name, **put_arguments(_order_item(order), NEW)}},
+            {"Put": {"TableName": self._name, **put_arguments(reservation, known)}},
+        )
+
+    def reservation(self, user_id: str, key: str) -> Reservation | None:
+        """What the user's Idempotency-Key stands for; None: it is new. Another user's same key is another item."""
+        return self._get(Reservation, idempotency_key(user_id, key), consistent=True)
 
     def order(self, order_sn: str) -> Order | None:
         return self._get(Order, order_key(order_sn), consistent=True)
@@ -235,17 +266,18 @@ class Table:
         more = found[-1].created_at if found and len(page["Items"]) == limit else None
         return sorted(orders, key=lambda order: order.created_at, reverse=True), more
 
-    def reserve_order_sn(self, user_id: str, key: str, body_hash: str, order_sn: str, now: datetime) -> tuple[str, str]:
-        """(body_hash, order_sn) that the user's Idempotency-Key stands for: the given ones if the key is new."""
-        item = {
-            "pk": f"IDEMPOTENCY#{user_id}#{key}",
-            "sk": "IDEMPOTENCY",
-            "body_hash": body_hash,
-            "order_sn": order_sn,
-            "ttl": int((now + IDEMPOTENCY_LIFE).timestamp()),
-        }
-        standing = write(self._client, self._name, **put_arguments(item, NEW))
-        return (standing["body_hash"], standing["order_sn"]) if standing else (body_hash, order_sn)
+    def placed_since(self, user_id: str, since: datetime, limit: int) -> list[datetime]:
+        """When the user's newest orders were placed, those after `since`, no more than `limit` of them. Read from an
+        index, which knows a new order a moment later than the table."""
+        page = self._client.query(
+            TableName=self._name,
+            IndexName="user",
+            KeyConditionExpression="list_user = :user AND created_at > :since",
+            ExpressionAttributeValues=wire({":user": user_id, ":since": iso(since)}),
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        return [datetime.fromisoformat(unwire(item)["created_at"]) for item in page["Items"]]
 
     def collection(self, order_sn: str, *, consistent: bool) -> Collection | None:
         """The order with all that belongs to it, from one Query.
@@ -305,11 +337,10 @@ class Table:
         return self._update(order_key(order.order_sn), changes, when) is None
 
     def mark_closing(self, order_sn: str) -> Order | None:
-        """WAIT_PAY stays WAIT_PAY, but is on its way to CANCELLED (R8). None when it is marked now or was before; else
-        the order as it stands. Raises LookupError when there is no such order."""
+        """WAIT_PAY stays WAIT_PAY, but is on its way to CANCELLED (R8). None when this call has marked it; else the
+        order as it stands, perhaps marked before. Raises LookupError when there is no such order."""
         when = _status_in({OrderStatus.WAIT_PAY}) & (Attr("closing").eq(False))
-        standing = self._existing(order_sn, self._update(order_key(order_sn), {"closing": True}, when))
-        return None if standing is None or (standing.closing and standing.status is OrderStatus.WAIT_PAY) else standing
+        return self._existing(order_sn, self._update(order_key(order_sn), {"closing": True}, when))
 
     def cancel_order(self, order_sn: str) -> bool:
         """WAIT_PAY → CANCELLED, only after it was marked `closing` and its trades are closed (R8)."""
@@ -356,8 +387,16 @@ class Table:
     # --- payments
 
     def put_payment(self, payment: Payment) -> bool:
-        """Puts `PAYMENT#n` before WeChat is called (R2); False when another call has put it."""
-        return self._put(payment_key(payment.order_sn, payment.n), payment, when=NEW) is None
+        """Puts `PAYMENT#n` before WeChat is called (R2); False when another call has put it. Who has put it may call
+        WeChat for it now."""
+        standing = self._put(payment_key(payment.order_sn, payment.n), payment, when=NEW)
+        return _mine(standing, payment.attempt)
+
+    def claim_prepay(self, payment: Payment, attempt: str, now: datetime, pause: timedelta) -> bool:
+        """True for the one caller who may call WeChat for this open trade's prepay_id now: at most once per `pause`."""
+        changes = {"called_at": now, "attempt": attempt}
+        standing = self._update(payment_key(payment.order_sn, payment.n), changes, _free("called_at", now, pause))
+        return _mine(standing, attempt)
 
     def payment(self, order_sn: str, n: int) -> Payment | None:
         return self._get(Payment, payment_key(order_sn, n), consistent=True)
@@ -376,8 +415,7 @@ class Table:
 
     def claim_query(self, payment: Payment, now: datetime, pause: timedelta) -> bool:
         """True for the one caller who may ask WeChat about this open trade now: at most once per `pause`."""
-        quiet = Attr("asked_at").not_exists() | Attr("asked_at").lt(iso(now - pause))
-        return self._update_payment(payment, {"asked_at": now}, _status_in({PaymentStatus.NOTPAY}) & quiet)
+        return self._update_payment(payment, {"asked_at": now}, _free("asked_at", now, pause))
 
     def record_success(self, trade: Trade, leaves: PaymentStatus, now: datetime) -> Obstacle | None:
         """`leaves` → SUCCESS, if sum, currency, appid and mchid are those that were asked for, and the transaction is
@@ -563,8 +601,7 @@ class Table:
         return self._update(shipping_key(shipping), {"status": ShippingStatus.UPLOADED, "why": why}, when) is None
 
     def refuse_shipping(self, shipping: Shipping, case: Case) -> bool:
-        """UPLOADING → REFUSED with its case, both or neither; False when it has come to its end before, or another
-        transaction was in the way."""
+        """UPLOADING → REFUSED with its case, both or neither; False when it has come to its end before."""
         return transact(
             self._client,
             self._update_item(
@@ -786,6 +823,10 @@ def payment_key(order_sn: str, n: int) -> dict[str, str]:
     return {"pk": f"ORDER#{order_sn}", "sk": f"PAYMENT#{n}"}
 
 
+def idempotency_key(user_id: str, key: str) -> dict[str, str]:
+    return {"pk": f"IDEMPOTENCY#{user_id}#{key}", "sk": "IDEMPOTENCY"}
+
+
 def refund_key(order_sn: str, out_refund_no: str) -> dict[str, str]:
     return {"pk": f"ORDER#{order_sn}", "sk": f"REFUND#{out_refund_no}"}
 
@@ -860,6 +901,26 @@ def _ours(trade: Trade) -> tuple[str, int]:
     if numbers is None:
         raise ValueError("an out_trade_no that is not of our form")
     return numbers
+
+
+def _free(name: str, now: datetime, pause: timedelta) -> ConditionBase:
+    """The trade is open, and the time that stands under this name is a pause ago."""
+    ago = Attr(name).not_exists() | Attr(name).lte(iso(now - pause))
+    return _status_in({PaymentStatus.NOTPAY}) & ago
+
+
+def _mine(standing: Mapping[str, Any] | None, attempt: str) -> bool:
+    """The write is done, or what stood in its way is what this very attempt wrote (R11)."""
+    return standing is None or (bool(attempt) and standing.get("attempt") == attempt)
+
+
+def _order_item(order: Order) -> dict[str, object]:
+    return {
+        **order_key(order.order_sn),
+        **plain(order),
+        "list_user": order.user_id,
+        **_due(order.order_sn, order.due_at),
+    }
 
 
 def _case_item(case: Case) -> dict[str, object]:
