@@ -4,11 +4,12 @@ check that no fen is missing."""
 import concurrent.futures
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from local.shopper import Shopper
-from payments.times import iso, utc_now
+from payments.times import beijing_day, iso, utc_now
 from tests.local.conftest import Cloud, dev, eventually
 
 
@@ -90,6 +91,20 @@ def test_ten_parallel_prepays_from_two_phones_open_one_trade(cloud: Cloud) -> No
         eventually(lambda: status(cloud, order_sn) == "WAIT_USE")
     assert [sk for sk in cloud.order(order_sn) if sk.startswith("PAYMENT#")] == ["PAYMENT#1"]
     cloud.check()
+
+
+def test_ten_orders_at_once_with_one_key_are_one_order(cloud: Cloud) -> None:
+    with cloud.shopper("guest-key") as shopper:
+        shopper.login()
+        start = beijing_day(utc_now()) + timedelta(days=7)
+        stay = {"start_date": start.isoformat(), "end_date": (start + timedelta(days=1)).isoformat()}
+        body = stay | {"homestay_id": "lake-house", "people": 1, "need_food": False}
+        headers = {"Idempotency-Key": "one-key-for-ten"}
+        replies = at_once(*[lambda: shopper._api.post("/orders", json=body, headers=headers)] * 10)
+        good = [reply.json()["order_sn"] for reply in replies if reply.status_code == 201]
+        assert {reply.status_code for reply in replies} <= {201, 503}  # 503: others were quicker, send it again
+        assert len(set(good)) == 1
+        assert [order["order_sn"] for order in shopper._api.get("/orders").json()["orders"]] == good[:1]
 
 
 def test_the_janitor_books_what_no_callback_told_and_ends_what_nobody_paid(cloud: Cloud) -> None:
