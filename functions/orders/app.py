@@ -8,20 +8,19 @@ repeat on another phone, ends in the same single order.
 """
 
 import hashlib
-import re
 import secrets
 from datetime import date, datetime
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.closing import close_order
 from payments.observability import count, instrumented, logger
 from payments.order import STATUS_CODE, Order, OrderStatus, new_order_sn, place
-from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
+from payments.problems import Api, Body, Day, IdempotencyKey, Instant, OrderSn, Problem, invalid, not_found
 from payments.settings import table
 from payments.times import beijing_day, utc_now
 from payments.wechat_pay import wechat_pay
@@ -29,26 +28,6 @@ from payments.wechat_pay import wechat_pay
 PAGE = 20
 
 app = Api()
-
-
-def _is_day(text: str) -> str:
-    date.fromisoformat(text)
-    return text
-
-
-# Pydantic's lax mode takes 0 and "1" as days, its strict mode refuses text: a day is text of one form here.
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_is_day)]
-
-
-def _is_iso(text: object) -> object:
-    if not isinstance(text, str) or not ISO.match(text):
-        raise ValueError("a time in ISO 8601 with its zone, as 2026-12-01T08:00:00Z")
-    return text
-
-
-# Pydantic takes a number for a time too: seconds or milliseconds, as it thinks fit.
-Instant = Annotated[AwareDatetime, BeforeValidator(_is_iso)]
-ISO = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 
 
 class HomestayOut(BaseModel):

@@ -15,7 +15,7 @@ LIFE = timedelta(minutes=30)
 LOOKS = tuple(timedelta(minutes=minutes) for minutes in (2, 5, 10, 20))
 """How old an unpaid order is when the janitor looks at it, before it looks at its expiry (R10)."""
 
-ORDER_SN = re.compile(r"HSO\d{22}")
+ORDER_SN = re.compile(r"HSO[0-9]{22}")
 """`HSO`, the Beijing time of creation as yyyyMMddHHmmss, 8 random digits."""
 
 REDEEM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"

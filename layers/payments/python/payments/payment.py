@@ -17,7 +17,7 @@ PREPAY_ID_LIFE = timedelta(hours=2)
 LEAST_TIME_TO_PAY = timedelta(seconds=90)
 """WeChat moves a time_expire less than a minute ahead to one minute: the order would be over before its trade."""
 
-OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9]\d{{0,2}})")
+OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9][0-9]{{0,2}})")
 
 
 class PaymentStatus(StrEnum):
