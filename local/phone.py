@@ -41,22 +41,15 @@ def routes(wechat_url: str, appid: str, template_ids: Sequence[str]) -> list[Bas
         what, http = request.path_params["what"], request.app.state.http
         if what not in {"messages", "refuse"} | FORWARDED:
             return Response(status_code=404)
-        try:
-            body = json.loads(await request.body())
-        except (ValueError, RecursionError):
-            body = None
-        if not isinstance(body, dict) or not all(
-            isinstance(body.get(name), kind) for name, kind in NEEDS[what].items()
-        ):
-            return JSONResponse({"error": f"send JSON with {', '.join(NEEDS[what]) or 'its fields'}"}, 400)
+        body, needs = await _asked(request), NEEDS.get(what, {})
+        if body is None or not all(isinstance(body.get(name), kind) for name, kind in needs.items()):
+            return JSONResponse({"error": f"send a JSON object{' with ' if needs else ''}{', '.join(needs)}"}, 400)
         if what == "messages":
             async with http.get(f"{wechat_url}/_sim/messages") as reply:
                 return JSONResponse(_new_messages(await reply.json(), body, template_ids))
         if what == "refuse":  # none of these may be sent to the user until he allows it again
-            what, body = (
-                f"users/{quote(str(body['user']), safe='')}",
-                {"quota": dict.fromkeys(map(str, body["template_ids"]), 0)},
-            )
+            what = f"users/{quote(body['user'], safe='')}"
+            body = {"quota": dict.fromkeys(map(str, body["template_ids"]), 0)}
         if what.startswith("cashier/"):
             body |= {"appid": appid}  # of the app that runs, not a parameter of wx.requestPayment
         async with http.post(f"{wechat_url}/_sim/{what}", json=body) as reply:
@@ -69,6 +62,14 @@ def routes(wechat_url: str, appid: str, template_ids: Sequence[str]) -> list[Bas
         Route("/phone/manifest.json", manifest),
         Route("/phone/wechat/{what:path}", wechat, methods=["POST"]),
     ]
+
+
+async def _asked(request: Request) -> dict[str, Any] | None:
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _new_messages(sent: list[dict[str, Any]], asked: dict[str, Any], template_ids: Sequence[str]) -> dict[str, Any]:
