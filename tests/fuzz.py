@@ -17,14 +17,17 @@ TEXTS = [
     "", " ", "\x00", "a\x00b", "\ud800", "\udfff\ud800", "😢", "é" * 100, "x" * 10_000, "\u202etxt",
     "<img src=x onerror=alert(1)>", "' OR 1=1 --", "../../../etc/passwd", "%00", "%2e%2e%2f", "%zz", "{{7*7}}",
     "\r\nSet-Cookie: a=b", "null", "NaN", "-1", "１２３", "ORDER#HSO1", "HSO" + "２" * 22, "HSO" + "9" * 22,
-    "0001-01-01", "9999-12-31", "10000-01-01", "2026-02-30", "２０２６-１２-０１", "0001-01-01T00:00:00+14:00",
-    "9999-12-31T23:59:59-14:00", "2026-12-01T00:00:00", "2026-12-01T00:00:00+99:99", "2026-12-01T25:61:61Z",
-    "10000-01-01T00:00:00Z", "2026-12-01T00:00:00.0000000000000001Z",
     base64.urlsafe_b64encode(b"\n\n").decode().rstrip("="),
     base64.urlsafe_b64encode(b"\xff\xfe\n\xed\xa0\x80\n").decode().rstrip("="),
     base64.urlsafe_b64encode(b"9999-99-99T99:99:99.999Z").decode(),
     base64.urlsafe_b64encode(b"2026-01-01T00:00:00.000Z\nTRADE#x\nCASE#").decode().rstrip("="), "A", "YQ", "a" * 200,
     ",", "a,b", "=", "==",
+]  # fmt: skip
+TIMES = [
+    "0001-01-01", "9999-12-31", "10000-01-01", "2026-02-30", "２０２６-１２-０１", "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59-14:00", "2026-12-01T00:00:00", "2026-12-01T00:00:00+99:99", "2026-12-01T25:61:61Z",
+    "10000-01-01T00:00:00Z", "2026-12-01T00:00:00.0000000000000001Z", "0001-01-01T00:00:00+00:01",
+    "0001-01-01T07:59:59+08:00", "9999-12-31T23:59:59-00:01", "9999-12-31T20:00:00-12:00",
 ]  # fmt: skip
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2**31, 2**63, 10**17, 10**30, 1.5, 1e300, -0.0, [], {}, [[]], [1], {"a": 1},
@@ -109,7 +112,7 @@ class Maker:
         query: dict[str, str] = {}
         for parameter in route.operation.get("parameters", []):
             name, place = parameter["name"], parameter["in"]
-            if place != "path" and not parameter.get("required") and self.random.random() < 0.4:
+            if place != "path" and not parameter.get("required") and self.random.random() < 0.2:
                 continue
             value = self._value(route, name, parameter["schema"])
             if place == "path":
@@ -178,10 +181,21 @@ class Maker:
         event = self.valid(route)
         if self.random.random() < self.odd:
             for _ in range(self.random.choice([1, 1, 1, 2, 3])):
-                self.random.choice(CHANGES)(self.random, event)
+                change(self.random, event)
         # What no JSON can carry cannot reach a function either.
         made: Event = json.loads(json.dumps(event))
         return made
+
+
+def change(random: Random, event: Event) -> None:
+    """Makes one thing of a request odd."""
+    random.choice(OF_ANY if event["body"] is None else [*OF_ANY, *OF_BODIES])(random, event)
+
+
+def _odd(random: Random, value: object) -> Any:
+    """Something in the place of a value; a time is replaced by another time as often as not."""
+    is_time = isinstance(value, str) and re.match("[0-9]{4}-[0-9]{2}-[0-9]{2}", value)
+    return random.choice(TIMES if is_time and random.random() < 0.7 else [*TEXTS, *TIMES, *VALUES])
 
 
 def _raw(random: Random, event: Event) -> None:
@@ -223,7 +237,8 @@ def _in_body(change: Callable[[Random, dict[str, Any]], None]) -> Callable[[Rand
 
 def _other_value(random: Random, body: dict[str, Any]) -> None:
     if body:
-        body[random.choice(list(body))] = random.choice(TEXTS + VALUES)
+        name = random.choice(list(body))
+        body[name] = _odd(random, body[name])
 
 
 def _missing(random: Random, body: dict[str, Any]) -> None:
@@ -277,8 +292,10 @@ def _cookies(random: Random, event: Event) -> None:
 
 def _query(random: Random, event: Event) -> None:
     named = event.get("queryStringParameters") or {}
-    name = random.choice([*named, "before", "after", "limit", "x", "", "\ud800"])
-    value = random.choice([*TEXTS, "1,2", "0", "101", "99999999999999999999"])
+    name = random.choice([*named] * 5 + ["before", "after", "limit", "x", "", "\ud800"])
+    value = str(
+        _odd(random, named.get(name)) if random.random() < 0.8 else random.choice(["1,2", "0", "101", "9" * 20])
+    )
     event |= {
         "queryStringParameters": {**named, name: value},
         "rawQueryString": f"{name}={value}&{name}={value}&%zz=%&=",
@@ -313,10 +330,13 @@ def _body_where_none_is(random: Random, event: Event) -> None:
     event["body"] = event["body"] or random.choice(RAW)
 
 
-CHANGES: list[Callable[[Random, Event], None]] = [
-    *(_in_body(change) for change in (_other_value, _other_value, _missing, _more, _nested)),
-    *(_raw, _binary, _noise, _not_base64, _flipped, _number, _twice, _type, _no_type, _header, _header, _no_headers),
-    *(_cookies, _query, _query, _path, _path, _method, _nobody, _body_where_none_is),
+OF_BODIES: list[Callable[[Random, Event], None]] = [
+    *(_in_body(one) for one in (_other_value, _other_value, _missing, _more, _nested)),
+    *(_raw, _binary, _noise, _not_base64, _flipped, _number, _twice, _type, _no_type),
+]
+OF_ANY: list[Callable[[Random, Event], None]] = [
+    *(_header, _header, _no_headers, _cookies, _query, _query, _query, _path, _path, _method, _nobody),
+    _body_where_none_is,
 ]
 
 

@@ -22,7 +22,7 @@ from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
 from simulator.notification import Signed, signature_headers
 from tests.component.conftest import Shop, http_event, template
 from tests.examples import HOME
-from tests.fuzz import CHANGES, TEXTS, VALUES, Event, Maker, Route, routes, table_of
+from tests.fuzz import TEXTS, VALUES, Event, Maker, Route, change, routes, table_of
 from tests.memory import Memory
 
 DESCRIPTION = openapi.document()
@@ -184,7 +184,7 @@ def fuzz(shop: Shop, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
         if route.function == "wx_callback":
             event = json.loads(json.dumps(maker.event(route, route.path, {}, {}, None) | town.notice()))
             if random.random() < 0.4:
-                random.choice(CHANGES)(random, event)
+                change(random, event)
             event = json.loads(json.dumps(event))
         else:
             event = maker.request(route)
