@@ -2,18 +2,21 @@
 trace; the rest are the pages of `local/web`."""
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import aiohttp
 from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from local.live import Live, Seen
+from simulator.guard import LOOPBACK, NOTHING_ELSE, Guard
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "te"}
@@ -29,6 +32,16 @@ class Anything(PathConvertor):
 register_url_convertor("anything", Anything())
 
 WEB = Path(__file__).parent / "web"
+
+OWN = "'self'"
+POLICY = NOTHING_ELSE.format(scripts=OWN, styles=OWN)
+PHONE_POLICY = NOTHING_ELSE.format(scripts=f"{OWN} 'unsafe-eval'", styles=OWN)
+"""The phone page runs the mini-program: its files and the expressions of its templates are compiled there."""
+
+
+def _hosts() -> frozenset[str]:
+    """The names under which the front door is asked; a tunnel's name is one more, in WXPAY_LOCAL_HOSTS."""
+    return LOOPBACK | set(filter(None, os.environ.get("WXPAY_LOCAL_HOSTS", "").split(",")))
 
 
 def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = ()) -> Starlette:
@@ -69,4 +82,11 @@ def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = ()) -> St
 
     api = Route("/api/{path:anything}", forward, methods=METHODS)
     pages = [*live.routes(), *pages, Mount("/", StaticFiles(directory=WEB, html=True))]
-    return Starlette(routes=[api, *pages], lifespan=lifespan)
+    guard = Middleware(
+        Guard,
+        hosts=_hosts(),
+        policy=lambda path: PHONE_POLICY if path in ("/", "/index.html") else POLICY,
+        open_to_all=lambda path: path.startswith("/api/"),
+        hint="Name it in WXPAY_LOCAL_HOSTS before ./dev up.",
+    )
+    return Starlette(routes=[api, *pages], lifespan=lifespan, middleware=[guard])

@@ -275,7 +275,7 @@ class Live:
         """One switch to another mode; a problem when there is no such thing."""
         if not request.headers.get("content-type", "").startswith("application/json"):
             return _problem(415, "unsupported-media-type", "Send application/json.")
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             body = await request.json()
             if isinstance(body, dict):
                 switch, modes = SWITCHES.get(str(body.get("name"))), {"once": 1, "always": ALWAYS, "off": 0}

@@ -190,7 +190,7 @@ def _common(raw: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
     if "requestBody" in raw or "parameters" in raw:
         answers["422"] = "A field is not valid."
     if "requestBody" in raw:
-        answers["415"] = "Not application/json."
+        answers |= {"413": "Over 64 KB.", "415": "Not application/json."}
     return {code: _problem(why) for code, why in answers.items()}
 
 

@@ -15,6 +15,12 @@ from local.home import PROJECT
 MINI_PROGRAM = PROJECT / "miniprogram"
 KINDS = {".js", ".json", ".wxml", ".wxss"}
 
+NEEDS: dict[str, dict[str, type]] = {
+    "messages": {"user": str, "after": int},
+    "refuse": {"user": str, "template_ids": list},
+}
+"""The fields that this page itself reads of what it is asked."""
+
 FORWARDED = {"login", "subscribe", "cashier/open", "cashier/pay", "cashier/cancel"}
 """What the page may ask of the simulator as it is; the rest of it is not the phone's."""
 
@@ -35,12 +41,15 @@ def routes(wechat_url: str, appid: str, template_ids: Sequence[str]) -> list[Bas
         what, http = request.path_params["what"], request.app.state.http
         if what not in {"messages", "refuse"} | FORWARDED:
             return Response(status_code=404)
-        body = json.loads(await request.body())
+        body, needs = await _asked(request), NEEDS.get(what, {})
+        if body is None or not all(isinstance(body.get(name), kind) for name, kind in needs.items()):
+            return JSONResponse({"error": f"send a JSON object{' with ' if needs else ''}{', '.join(needs)}"}, 400)
         if what == "messages":
             async with http.get(f"{wechat_url}/_sim/messages") as reply:
                 return JSONResponse(_new_messages(await reply.json(), body, template_ids))
         if what == "refuse":  # none of these may be sent to the user until he allows it again
-            what, body = f"users/{quote(str(body['user']), safe='')}", {"quota": dict.fromkeys(body["template_ids"], 0)}
+            what = f"users/{quote(body['user'], safe='')}"
+            body = {"quota": dict.fromkeys(map(str, body["template_ids"]), 0)}
         if what.startswith("cashier/"):
             body |= {"appid": appid}  # of the app that runs, not a parameter of wx.requestPayment
         async with http.post(f"{wechat_url}/_sim/{what}", json=body) as reply:
@@ -53,6 +62,14 @@ def routes(wechat_url: str, appid: str, template_ids: Sequence[str]) -> list[Bas
         Route("/phone/manifest.json", manifest),
         Route("/phone/wechat/{what:path}", wechat, methods=["POST"]),
     ]
+
+
+async def _asked(request: Request) -> dict[str, Any] | None:
+    try:
+        body = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _new_messages(sent: list[dict[str, Any]], asked: dict[str, Any], template_ids: Sequence[str]) -> dict[str, Any]:

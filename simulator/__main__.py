@@ -12,6 +12,7 @@ from simulator.app import create_app
 from simulator.bench import run
 from simulator.credentials import FILE, Credentials
 from simulator.faults import FAULTS
+from simulator.guard import LOOPBACK
 from simulator.world import World
 
 app = typer.Typer(invoke_without_command=True, add_completion=False, pretty_exceptions_enable=False)
@@ -24,6 +25,7 @@ def serve(
     context: typer.Context,
     port: Annotated[int, typer.Option(help="Where to listen.")] = 9080,
     host: Annotated[str, typer.Option(help="Keep it on the loopback unless you know why not.")] = "127.0.0.1",
+    allow_host: Annotated[list[str], typer.Option(help="A name under which it is asked; may be repeated.")] = [],  # noqa: B006
     state: Annotated[Path, typer.Option(help="Folder of the keys; made if there is none.")] = Path(".local/simulator"),
     mchid: Annotated[str, typer.Option(help="Merchant number, for new keys.")] = "1900000109",
     appid: Annotated[str, typer.Option(help="The mini-program's appid, for new keys.")] = "wx5a1b2c3d4e5f6071",
@@ -43,7 +45,8 @@ def serve(
     typer.echo(f"WeChat simulator  http://{host}:{port}")
     typer.echo(f"  merchant {credentials.mchid}, mini-program {credentials.appid}")
     typer.echo(f"  keys in {state / FILE}; Wechatpay-Serial {credentials.platform_key_id}")
-    uvicorn.run(create_app(World(credentials, keep=keep)), host=host, port=port, log_level="warning", access_log=False)
+    world = create_app(World(credentials, keep=keep), {*LOOPBACK, host, *allow_host})
+    uvicorn.run(world, host=host, port=port, log_level="warning", access_log=False)
 
 
 @app.command()

@@ -3,10 +3,11 @@
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -15,6 +16,7 @@ from simulator import bills, drivers, mini_program, pay, refunds, shipping
 from simulator.clock import rfc3339
 from simulator.credentials import key_pair
 from simulator.faults import due, wrong_answer
+from simulator.guard import LOOPBACK, Guard
 from simulator.notification import Courier, probe, signature_headers
 from simulator.pay import WechatError
 from simulator.signing import seal
@@ -26,8 +28,8 @@ Decide = Callable[[Request, str], Awaitable[Any]]
 STALE_S = 600
 
 
-def create_app(world: World) -> Starlette:
-    """The ASGI app of one world."""
+def create_app(world: World, hosts: Collection[str] = LOOPBACK) -> Starlette:
+    """The ASGI app of one world; `hosts` are the names under which it is asked."""
     courier = Courier(world)
 
     @contextlib.asynccontextmanager
@@ -40,6 +42,15 @@ def create_app(world: World) -> Starlette:
         routes=[*api.routes(), *_mini_program_routes(world), *drivers.routes(world, courier)],
         lifespan=lifespan,
         exception_handlers=drivers.EXCEPTION_HANDLERS,
+        middleware=[
+            Middleware(
+                Guard,
+                hosts=hosts,
+                policy=lambda _: drivers.POLICY,
+                open_to_all=lambda path: not path.startswith("/_sim/"),
+                hint="Start the simulator with --allow-host NAME.",
+            )
+        ],
     )
 
 

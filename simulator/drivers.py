@@ -14,10 +14,12 @@ from starlette.routing import Route
 from simulator import cashier, pay, refunds
 from simulator.clock import rfc3339
 from simulator.faults import FAULTS, BadFault, call_off, due, parse
+from simulator.guard import inline_policy
 from simulator.notification import Courier
 from simulator.world import Fault, Switches, Trade, World
 
 PAGE = Path(__file__).parent / "page.html"
+POLICY = inline_policy(PAGE.read_text())
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -28,7 +30,7 @@ class BadRequest(Exception):
 async def json_or_none(request: Request) -> Any:
     try:
         return json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -10,13 +10,15 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.observability import instrumented, logger
 from payments.settings import app_secret
-from payments.tokens import BadToken, verify
+from payments.tokens import BadToken, session_of, verify
 
 
 @instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """Takes an HTTP API authorizer request (2.0), gives a simple response; a refusal becomes the gateway's 403."""
-    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}  # sam local keeps their case
+    headers = {
+        name.lower(): value for name, value in (event.get("headers") or {}).items()
+    }  # sam local keeps their case
     scheme, _, token = headers.get("authorization", "").partition(" ")
     try:
         if scheme.lower() != "bearer":
@@ -27,5 +29,10 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         return {"isAuthorized": False}
     return {
         "isAuthorized": True,
-        "context": {"user_id": identity.user_id, "role": identity.role, "business_id": identity.business_id},
+        "context": {
+            "user_id": identity.user_id,
+            "role": identity.role,
+            "business_id": identity.business_id,
+            "session": session_of(token),
+        },
     }

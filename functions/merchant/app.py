@@ -5,15 +5,19 @@ all, and the cases that belong to no order.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 import secrets
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from math import ceil
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+)
 
-from aws_lambda_powertools.event_handler.openapi.params import Path
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
@@ -50,24 +54,33 @@ from payments.refund import (
 from payments.settings import shipping_record, table
 from payments.settlement import settle_refund
 from payments.shipping import look_after_redemption
-from payments.table import Collection
+from payments.table import CasePlace, Collection
 from payments.texts import Field as Texts
 from payments.texts import cleaned, for_wechat
 from payments.times import utc_now
 from payments.tokens import EVERY_BUSINESS, Role
 from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
 
-GUESSES = 10
-"""Wrong codes that a member of staff may try in a window."""
+GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
+"""Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
+waits five seconds at most."""
 
-WINDOW_S = 600
+CASES = 50
+"""Cases on a page, if no other number is asked for."""
+
+STRETCHES = 20
+"""Stretches of the index that are looked through for a page's cases."""
+
 TRIES = 4
 
 app = Api()
 
 REFUND_NO = re.compile("[0-9A-Za-z_*@-]{1,64}")
 RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
-CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,300}$")]
+CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
+PLACE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z)(?:\n((?:ORDER|TRADE)#[^\n]+)\n(CASE#[^\n]+))?")
 
 
 class StaffStay(BaseModel):
@@ -188,7 +201,10 @@ class Closing(Body):
 
 
 class CaseList(BaseModel):
+    """The oldest first; `next`, if given, is the `after` of the next page."""
+
     cases: list[StaffCase]
+    next: str | None = None
 
 
 # --- who
@@ -280,15 +296,16 @@ def _code(text: str) -> str:
 
 def _found(code: str, staff: Mapping[str, str]) -> list[Order]:
     """The orders of the caller's business with this code; one more wrong guess if there are none."""
-    now = int(utc_now().timestamp())
-    window, ttl = now // WINDOW_S, now + 2 * WINDOW_S
-    if not table().count_guess(staff["user_id"], window, GUESSES, ttl):
+    now = utc_now()
+    guesser = "#".join(staff.get(part, "") for part in ("business_id", "user_id", "session"))
+    free_at = table().guess(guesser, now, GUESS_PAUSE, GUESSES)
+    if free_at is not None:
         count("RedeemThrottled")
-        wait = WINDOW_S - now % WINDOW_S
-        raise Problem(429, "too-many-guesses", "Too many wrong codes.", "Try again later.", retry_after_s=wait)
+        wait = max(ceil((free_at - now).total_seconds()), 1)
+        raise Problem(429, "too-many-guesses", "Too many wrong codes.", f"Try again in {wait} s.", retry_after_s=wait)
     orders = [order for order in table().orders_by_code(code) if _sees(staff, order)]
     if orders:
-        table().forgive_guess(staff["user_id"], window, ttl)
+        table().forgive_guess(guesser, now, GUESS_PAUSE)
     return orders
 
 
@@ -435,10 +452,46 @@ def _refund_state(refund: Refund, why: str) -> Problem:
 
 
 @app.get("/merchant/cases")
-def list_cases() -> CaseList:
-    """The open cases, the oldest first."""
-    staff = _staff()
-    return CaseList(cases=[_case_out(case) for case in table().open_cases() if _sees(staff, _order_of(case))])
+def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
+    """The open cases, the oldest first, a page at a time."""
+    staff, place = _staff(), _place(after)
+    shown: list[Case] = []
+    for _ in range(STRETCHES):
+        stretch, place = table().open_cases_page(place, max(limit, CASES))
+        shown += _seen(stretch, staff)
+        if place is None or len(shown) >= limit:
+            break
+    more = place is not None or len(shown) > limit
+    shown = shown[:limit]
+    if more:
+        # The next page begins after a case that was shown: the keys of others' cases are not for this caller.
+        place = CasePlace.of_case(shown[-1]) if shown or place is None else CasePlace(place.opened_at)
+    return CaseList(cases=[_case_out(case) for case in shown], next=_written(place) if place and more else None)
+
+
+def _seen(cases: Sequence[Case], staff: Mapping[str, str]) -> list[Case]:
+    """Those of the caller's business; those of no order are the owner's alone."""
+    if staff["business_id"] == EVERY_BUSINESS:
+        return list(cases)
+    numbers = {case: parse_out_trade_no(case.out_trade_no) for case in cases}
+    businesses = table().businesses_of({found[0] for found in numbers.values() if found})
+    return [case for case, found in numbers.items() if found and businesses.get(found[0]) == staff["business_id"]]
+
+
+def _place(after: str | None) -> CasePlace | None:
+    if after is None:
+        return None
+    try:
+        found = PLACE.fullmatch(_decoded(after))
+    except ValueError:
+        found = None
+    if found is None:
+        raise invalid("query.after", "the next of an earlier page")
+    return CasePlace(*(part or "" for part in found.groups()))
+
+
+def _written(place: CasePlace) -> str:
+    return _encoded("\n".join(part for part in (place.opened_at, place.pk, place.sk) if part))
 
 
 @app.get("/merchant/cases/<case_id>")
@@ -609,8 +662,8 @@ def _case(case_id: str) -> Case:
     """The case that a path names, if the caller may see it."""
     staff = _staff()
     try:
-        out_trade_no, kind, name = base64.urlsafe_b64decode(case_id + "=" * (-len(case_id) % 4)).decode().split("\n")
-    except (binascii.Error, ValueError):
+        out_trade_no, kind, name = _decoded(case_id).split("\n")
+    except ValueError:
         raise not_found() from None
     case = table().case(out_trade_no, kind, name)
     if case is None or not _sees(staff, _order_of(case)):
@@ -661,9 +714,19 @@ def _refund_out(one: Refund) -> StaffRefund:
 def _case_out(case: Case) -> StaffCase:
     name = f"{case.out_trade_no}\n{case.kind}\n{case.case_id}"
     return StaffCase(
-        case=base64.urlsafe_b64encode(name.encode()).decode().rstrip("="),
+        case=_encoded(name),
         **{field: getattr(case, field) for field in StaffCase.model_fields if field != "case"},
     )
+
+
+def _encoded(text: str) -> str:
+    """As it can stand in a path or a query."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _decoded(text: str) -> str:
+    """Raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
 @instrumented

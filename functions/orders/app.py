@@ -8,7 +8,6 @@ another phone, ends in the same single order.
 """
 
 import hashlib
-import re
 import secrets
 from dataclasses import replace
 from datetime import date, datetime
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, Field
 
 from payments.business.homestay import MAX_REMARK, StayRefused, book
 from payments.closing import Paid, close_order
@@ -31,11 +30,17 @@ from payments.order import (
     place,
     wait_for_next_order,
 )
-from payments.payment import CALL_PAUSE, PaymentStatus, quiet
+from payments.payment import (
+    CALL_PAUSE,
+    PaymentStatus,
+    quiet,
+)
 from payments.problems import (
     Api,
     Body,
+    Day,
     IdempotencyKey,
+    Instant,
     OrderSn,
     Problem,
     invalid,
@@ -54,26 +59,6 @@ DRAWS = 4
 """Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
 
 app = Api()
-
-
-def _is_day(text: str) -> str:
-    date.fromisoformat(text)
-    return text
-
-
-# Pydantic's lax mode takes 0 and "1" as days, its strict mode refuses text: a day is text of one form here.
-Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$"), AfterValidator(_is_day)]
-
-
-def _is_iso(text: object) -> object:
-    if not isinstance(text, str) or not ISO.match(text):
-        raise ValueError("a time in ISO 8601 with its zone, as 2026-12-01T08:00:00Z")
-    return text
-
-
-# Pydantic takes a number for a time too: seconds or milliseconds, as it thinks fit.
-Instant = Annotated[AwareDatetime, BeforeValidator(_is_iso)]
-ISO = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
 
 
 class HomestayOut(BaseModel):

@@ -37,8 +37,8 @@ from payments.refund import RefundWord
 from payments.settings import MerchantSecret, Misconfigured, merchant_secret, table
 from payments.settlement import settle, settle_refund
 from payments.times import utc_now
+from payments.untrusted import TooLarge, Unreadable, body_bytes, read_word
 
-MAX_BODY = 64 * 1024
 MAX_CLOCK_DIFFERENCE_S = 300
 PROBE = "WECHATPAY/SIGNTEST/"
 ALGORITHM = "AEAD_AES_256_GCM"
@@ -143,7 +143,7 @@ def _sum(amount: object, first: str) -> int:
 
 def _verify(event: Mapping[str, Any], body: bytes, secret: MerchantSecret) -> None:
     """Raises unless WeChat signed these bytes, now. Every check but the last is cheap; none makes a call."""
-    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
+    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     timestamp, nonce, signature, serial = (
         headers.get(f"wechatpay-{name}", "") for name in ("timestamp", "nonce", "signature", "serial")
     )
@@ -161,25 +161,21 @@ def _verify(event: Mapping[str, Any], body: bytes, secret: MerchantSecret) -> No
     public_key = load_pem_public_key(pem.encode())
     if not isinstance(public_key, RSAPublicKey):
         raise Misconfigured(f"{serial} is not an RSA public key: see docs/deploy-aws.md")
-    message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
     try:
+        message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
         public_key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
     except (InvalidSignature, binascii.Error, ValueError):
         raise Unverified(401, "the signature does not verify") from None
 
 
 def _raw_body(event: Mapping[str, Any]) -> bytes:
-    """The bytes on the wire: the gateway encodes bodies whose Content-Type it does not take for text."""
-    body = event.get("body") or ""
-    if len(body) > MAX_BODY * 4 // 3 + 4:
-        raise Rejected(413, "the body is too large")
+    """The bytes on the wire."""
     try:
-        raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
-    except (binascii.Error, ValueError):
-        raise Rejected(400, "the body is not base64") from None
-    if len(raw) > MAX_BODY:
-        raise Rejected(413, "the body is too large")
-    return raw
+        return body_bytes(event)
+    except TooLarge as error:
+        raise Rejected(413, str(error)) from None
+    except Unreadable as error:
+        raise Rejected(400, str(error)) from None
 
 
 def _decrypted(resource: object, secret: MerchantSecret) -> dict[str, Any]:
@@ -202,12 +198,9 @@ def _decrypted(resource: object, secret: MerchantSecret) -> dict[str, Any]:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise Rejected(400, "not a JSON object")
-    return value
+        return read_word(text)
+    except Unreadable as error:
+        raise Rejected(400, str(error)) from None
 
 
 def _failed(status: int, why: str) -> dict[str, Any]:

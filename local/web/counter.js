@@ -15,7 +15,7 @@ const T = {
     redeem: "核销入住", redeemed: "核销成功", refund: "退款", back: "返回", cancel: "取消", send: "退款", again: "再试一次",
     full: "全额", part: "部分", amount: "金额（元）", reason: "原因", left: "可退", reasons: "客人会看到",
     stay: "入住", nights: "晚", people: "人", food: "含餐", remark: "备注", total: "总额", back_fen: "已退", payments: "付款", refunds: "退款", cases: "待处理的款项",
-    none: "没有待处理的款项", close: "结案", resolution: "结果", reference: "凭据", closed: "已结案", refundAgain: "再次退款", opened: "发现于",
+    none: "没有待处理的款项", more: "更多", close: "结案", resolution: "结果", reference: "凭据", closed: "已结案", refundAgain: "再次退款", opened: "发现于",
     usedBy: "核销人", needCode: "核销需要客人的验证码：请输入验证码",
     choose: "两个订单有相同的验证码，请选择", amountWrong: "请填写金额，例如 12.50", amountMore: "最多可退", reasonWrong: "请填写原因",
     status: { WAIT_PAY: "待付款", WAIT_USE: "待入住", USED: "已入住", CANCELLED: "已取消", EXPIRED: "已过期", REFUNDED: "已退款" },
@@ -26,10 +26,10 @@ const T = {
       offline: "网络不通，请重试", broken: "系统出错，请稍后重试", signin: "令牌已失效，请重新登录", "staff-only": "这不是员工令牌",
       "not-found": "没有这个验证码或订单", invalid: "验证码是十位字母和数字，在客人的消息里", "code-used": "这个验证码已经核销过", "code-expired": "住期已过，验证码失效",
       "code-refunded": "订单已退款", "refund-in-flight": "订单正在全额退款，不能核销", "order-not-paid": "订单还没有付款", "order-state": "订单的状态不允许这样做",
-      "too-many-guesses": "错误次数太多，请稍后再试", "refund-exceeds": "超过可退金额", "case-closed": "已经结案", "not-refundable": "这不是可以自动退的款项",
+      "too-many-guesses": "错误次数太多", "refund-exceeds": "超过可退金额", "case-closed": "已经结案", "not-refundable": "这不是可以自动退的款项",
       "refund-state": "原退款还没有失败", "try-again": "请再试一次",
     },
-    unknown: "还不知道结果。请再按一次：不会重复退款", asked: "已申请退款", wait: (s) => `${Math.ceil(s / 60)} 分钟后再试`,
+    unknown: "还不知道结果。请再按一次：不会重复退款", asked: "已申请退款", wait: (s) => (s < 60 ? `${s} 秒后再试` : `${Math.ceil(s / 60)} 分钟后再试`),
   },
   en: {
     title: "Counter", signIn: "Sign in", token: "Staff token", hint: "Run in a terminal and open the address that it prints; or paste what ./dev token prints:", out: "Sign out", other: "中文",
@@ -37,7 +37,7 @@ const T = {
     redeem: "Redeem", redeemed: "Redeemed", refund: "Refund", back: "Back", cancel: "Cancel", send: "Refund", again: "Try again",
     full: "All of it", part: "A part", amount: "Amount in yuan", reason: "Reason", left: "May be refunded", reasons: "the guest will read it",
     stay: "Stay", nights: "nights", people: "guests", food: "with meals", remark: "Remark", total: "Total", back_fen: "Refunded", payments: "Payments", refunds: "Refunds", cases: "Open cases",
-    none: "No open cases", close: "Close the case", resolution: "Resolution", reference: "Reference", closed: "Closed", refundAgain: "Refund again", opened: "Found",
+    none: "No open cases", more: "More", close: "Close the case", resolution: "Resolution", reference: "Reference", closed: "Closed", refundAgain: "Refund again", opened: "Found",
     usedBy: "Redeemed by", needCode: "To redeem, enter the guest's code",
     choose: "Two orders have this code; choose", amountWrong: "Enter a sum such as 12.50", amountMore: "At most", reasonWrong: "Enter a reason",
     status: { WAIT_PAY: "Not paid", WAIT_USE: "Ready to check in", USED: "Checked in", CANCELLED: "Cancelled", EXPIRED: "Expired", REFUNDED: "Refunded" },
@@ -51,7 +51,7 @@ const T = {
       "too-many-guesses": "Too many wrong codes", "refund-exceeds": "More than may be refunded", "case-closed": "It is closed already", "not-refundable": "This is not money that can go back by itself",
       "refund-state": "Its refund has not failed", "try-again": "Try again",
     },
-    unknown: "Not known yet. Press again: it cannot refund twice", asked: "Refund requested", wait: (s) => `try again in ${Math.ceil(s / 60)} min`,
+    unknown: "Not known yet. Press again: it cannot refund twice", asked: "Refund requested", wait: (s) => (s < 60 ? `try again in ${s} s` : `try again in ${Math.ceil(s / 60)} min`),
   },
 }[lang]
 
@@ -136,7 +136,7 @@ function signIn(text = "") {
 
 // The desk; that the token is good for it the cases show.
 async function open() {
-  const { cases } = await api("GET", "cases")
+  const cases = await api("GET", "cases")
   const found = h("section", { aria: { live: "polite" } })
   const submit = attempt(async () => {
     found.replaceChildren()
@@ -311,12 +311,23 @@ function refundDialog(order, reload) {
 
 // --- cases
 
-function caseList(cases) {
+// `page`: the first of them, and where the next one begins.
+function caseList(page) {
   const list = h("div", {})
-  const reload = async () => fill((await api("GET", "cases")).cases)
-  const fill = (open) => list.replaceChildren(...(open.length ? open.map((one) => caseCard(one, reload)) : [h("p", { className: "soft", textContent: T.none })]))
-  fill(cases)
-  return h("section", { className: "cases", aria: { label: T.cases } }, h("h2", { textContent: T.cases }), list)
+  const more = h("button", { textContent: T.more, onclick: attempt(async () => add(await api("GET", `cases?after=${after}`))) })
+  const reload = async () => fill(await api("GET", "cases"))
+  let after
+  const add = ({ cases, next }) => {
+    list.append(...cases.map((one) => caseCard(one, reload)))
+    after = next
+    more.hidden = !next
+  }
+  const fill = (first) => {
+    list.replaceChildren(...(first.cases.length || first.next ? [] : [h("p", { className: "soft", textContent: T.none })]))
+    add(first)
+  }
+  fill(page)
+  return h("section", { className: "cases", aria: { label: T.cases } }, h("h2", { textContent: T.cases }), list, more)
 }
 
 function caseCard(one, reload) {

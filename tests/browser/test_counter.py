@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from payments.dynamodb import wire
 from payments.times import utc_now
 from payments.tokens import Identity, Role, issue
 from tests.local.conftest import Cloud
@@ -179,7 +180,33 @@ def test_guessing_is_stopped_and_wrong_codes_are_explained(counter: Counter) -> 
         counter.says("没有这个验证码或订单")
         counter.page.get_by_label("入住验证码或订单号").fill("")
     counter.look_up("2222222222")
-    counter.says("错误次数太多，请稍后再试")
+    counter.says("秒后再试")
+
+
+def test_more_cases_than_a_page_holds_are_shown_on_demand(
+    counter: Counter, cloud: Cloud, paid: tuple[str, str]
+) -> None:
+    for n in range(60):
+        case = {
+            "kind": "unknown_trade",
+            "case_id": f"c{n}",
+            "out_trade_no": f"{paid[0]}_9",
+            "amount_fen": n,
+            "detail": "x",
+        }
+        more = {"currency": "CNY", "transaction_id": "", "opened_at": utc_now(), "case_open": "OPEN", "version": 1}
+        item = {"pk": f"ORDER#{paid[0]}", "sk": f"CASE#unknown_trade#c{n}", **case, **more}
+        cloud.dynamodb.put_item(TableName=cloud.state.table, Item=wire(item))
+    cases = counter.sign_in().page.get_by_role("region", name="待处理的款项")
+    more_of_them = cases.get_by_role("button", name="更多")
+    while more_of_them.is_visible() or not cases.get_by_role("article").count():
+        shown = cases.get_by_role("article").count()
+        more_of_them.click()
+        expect(cases.get_by_role("article").nth(shown)).to_be_visible()
+    expect(cases.get_by_text(f"{paid[0]}_9")).to_have_count(60)
+    for n in range(60):
+        key = {"pk": f"ORDER#{paid[0]}", "sk": f"CASE#unknown_trade#c{n}"}
+        cloud.dynamodb.delete_item(TableName=cloud.state.table, Key=wire(key))
 
 
 def test_with_the_keyboard_alone(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:

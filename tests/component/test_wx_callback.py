@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from functions.wx_callback import app as wx_callback
 from payments.payment import PaymentStatus
 from payments.times import utc_now
 from simulator import credentials as simulator_credentials
@@ -292,4 +291,3 @@ def test_a_cold_callback_loads_neither_pydantic_nor_requests() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-    assert wx_callback.MAX_BODY == 65536

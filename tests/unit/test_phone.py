@@ -21,7 +21,7 @@ def ask(method: str, path: str, body: Any = None) -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with (
             app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://x") as client,
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
         ):
             return await client.request(method, path, json=body)
 

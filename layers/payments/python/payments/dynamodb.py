@@ -7,8 +7,18 @@ repeat fails its own condition (R11).
 import random
 import time
 import types
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from collections.abc import (
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from dataclasses import (
+    MISSING,
+    dataclass,
+    fields,
+    is_dataclass,
+)
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -328,3 +338,38 @@ def _wait(number: int) -> None:
     """Before the try of this number, the first being 0."""
     if number:
         time.sleep(random.uniform(0, CONFLICT_PAUSE_S * 2**number))  # noqa: S311  # spreads writers, guards nothing
+
+
+# --- many items at once
+
+BATCH = 100
+"""Keys that one BatchGetItem takes."""
+
+BATCH_TRIES = 6
+PAUSE_S = 0.05
+
+
+class Busy(Exception):
+    """DynamoDB kept leaving something out: the caller may come again."""
+
+
+def read_many(
+    client: "DynamoDBClient", table: str, keys: Sequence[Mapping[str, str]], *, consistent: bool, only: str = ""
+) -> Iterator[dict[str, Any]]:
+    """The items of these keys (pk, sk), in no order; those that are not there are left out. `only`: these attributes
+    (names with commas between). Raises Busy."""
+    unique = list({(key["pk"], key["sk"]): {"pk": key["pk"], "sk": key["sk"]} for key in keys}.values())
+    wish: dict[str, Any] = {"ConsistentRead": consistent, **({"ProjectionExpression": only} if only else {})}
+    for start in range(0, len(unique), BATCH):
+        left: Sequence[Any] = [wire(key) for key in unique[start : start + BATCH]]
+        for tried in range(BATCH_TRIES):
+            if tried:  # a quick repeat would meet the same limit
+                time.sleep(random.uniform(0.5, 1) * PAUSE_S * 2**tried)  # noqa: S311
+            wanted: Any = {table: {**wish, "Keys": left}}
+            reply: Mapping[str, Any] = client.batch_get_item(RequestItems=wanted)
+            yield from map(unwire, reply["Responses"].get(table, []))
+            left = reply.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            if not left:
+                break
+        else:
+            raise Busy(f"{len(left)} of {len(unique)} items were not read")

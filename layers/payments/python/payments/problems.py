@@ -7,27 +7,71 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import (
+    UTC,
+    date,
+    datetime,
+    timedelta,
+)
+from functools import cached_property
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from payments.dynamodb import Conflict, UnreadableItem
+from payments.dynamodb import (
+    Busy,
+    Conflict,
+    UnreadableItem,
+)
 from payments.observability import logger, unreadable
 from payments.settings import Misconfigured
+from payments.untrusted import TooLarge, Unreadable, body_bytes, read_json
 
 JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)
 UNSUPPORTED = "application/octet-stream"
+
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 """An order number in a path; one that is not there is 404, whatever it looks like."""
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 """The header with which a caller makes sure that a repeat is the same request."""
+
+
+def _is_day(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
+# Pydantic's lax mode takes 0 and "1" as days, its strict mode refuses text: a day is text of one form here.
+Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_is_day)]
+"""A calendar day: 2026-12-01."""
+
+ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
+
+
+def _is_iso(text: object) -> object:
+    if not isinstance(text, str) or not ISO.match(text):
+        raise ValueError("a time in ISO 8601 with its zone, as 2026-12-01T08:00:00Z")
+    return text
+
+
+def _is_in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z") from None
+
+
+# Pydantic takes a number for a time too: seconds or milliseconds, as it thinks fit.
+Instant = Annotated[AwareDatetime, BeforeValidator(_is_iso), AfterValidator(_is_in_utc)]
+"""An instant, in UTC."""
 
 
 class Problem(Exception):
@@ -79,9 +123,34 @@ def seconds(wait: timedelta) -> int:
 
 
 class Body(BaseModel):
-    """A request body: no field that is not known, no value of another type."""
+    """A request body: no field that is not known, no value of another type, no text that people cannot read."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _is_readable(cls, value: object) -> object:
+        if isinstance(value, str) and CONTROL.search(value):
+            raise ValueError("no control characters but tabs and line breaks")
+        return value
+
+
+class _Request(APIGatewayProxyEventV2):
+    """A request whose body is read once, and as nothing but a JSON object."""
+
+    @cached_property
+    def json_body(self) -> dict[str, Any] | None:
+        """None: there is no body. Raises Problem."""
+        try:
+            raw = body_bytes(self.raw_event)
+            value = read_json(raw) if raw else None
+        except TooLarge as error:
+            raise Problem(413, "too-large", "The request is too large.", f"{error}") from None
+        except Unreadable as error:
+            raise invalid("body", f"{error}") from None
+        if value is not None and not isinstance(value, dict):
+            raise invalid("body", "a JSON object")
+        return value
 
 
 class Api(APIGatewayHttpResolver):
@@ -96,6 +165,7 @@ class Api(APIGatewayHttpResolver):
         self.exception_handler(UnreadableItem)(self._unreadable)
         self.exception_handler(NotFoundError)(self._no_route)
         self.exception_handler(ServiceError)(self._no_route)
+        self.exception_handler(Busy)(self._busy)
         self.exception_handler(Exception)(self._broken)
 
     def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -106,9 +176,12 @@ class Api(APIGatewayHttpResolver):
         }
         return super().resolve({**event, "headers": headers}, context)
 
+    def _to_proxy_event(self, event: dict[str, Any]) -> _Request:
+        return _Request(event)
+
     def caller(self) -> Mapping[str, str]:
         """Who calls: user_id and role, as the authorizer read them from the token."""
-        context = self.current_event.raw_event["requestContext"].get("authorizer", {}).get("lambda")
+        context = (self.current_event.raw_event["requestContext"].get("authorizer") or {}).get("lambda")
         if not context or not context.get("user_id"):
             raise Problem(401, "unauthorized", "Sign in first.")
         identity: Mapping[str, str] = context
@@ -138,6 +211,9 @@ class Api(APIGatewayHttpResolver):
 
     def _unsupported(self, _: RequestUnsupportedContentType) -> Response[str]:
         return self._problem(Problem(415, "unsupported-media-type", "Send application/json."))
+
+    def _busy(self, _: Busy) -> Response[str]:
+        return self._problem(Problem(503, "try-again", "The table is busy.", "Send it again.", retry_after_s=1))
 
     def _no_route(self, error: ServiceError) -> Response[str]:
         if error.status_code == 404:

@@ -7,10 +7,12 @@ it leaves and adds one to `version`; the allowed changes stand in `order`, `paym
 from collections.abc import (
     Callable,
     Iterable,
+    Iterator,
     Mapping,
     Sequence,
 )
 from dataclasses import (
+    asdict,
     dataclass,
     field,
     replace,
@@ -30,6 +32,7 @@ from payments.dynamodb import (
     add_arguments,
     plain,
     put_arguments,
+    read_many,
     transact,
     typed,
     unwire,
@@ -46,7 +49,7 @@ from payments.refund import AFTER_WITHDRAWAL, APART, EXECUTION, FIRST_LOOK, Refu
 from payments.refund import ENTERED_FROM as REFUND_ENTERED_FROM
 from payments.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
 from payments.shipping import Shipping, ShippingStatus
-from payments.times import beijing_day, iso, millis, utc_now
+from payments.times import beijing_day, iso, millis, of_millis, utc_now
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -138,6 +141,23 @@ class Obstacle:
     """What a success met instead of the trade it expected; None: no such payment."""
 
     payment: Payment | None
+
+
+@dataclass(frozen=True, slots=True)
+class CasePlace:
+    """A place among the open cases, which stand in the order of their age; without pk and sk: all of one instant."""
+
+    opened_at: str
+    pk: str = ""
+    sk: str = ""
+
+    @classmethod
+    def of(cls, key: Mapping[str, Any]) -> "CasePlace":
+        return cls(key["opened_at"], key["pk"], key["sk"])
+
+    @classmethod
+    def of_case(cls, case: Case) -> "CasePlace":
+        return cls(iso(case.opened_at), **case_key(case.out_trade_no, case.kind, case.case_id))
 
 
 class Table:
@@ -256,12 +276,8 @@ class Table:
             ScanIndexForward=False,
             Limit=limit,
         )
-        wanted = {self._name: {"Keys": [{"pk": key["pk"], "sk": key["sk"]} for key in page["Items"]]}}
-        orders: list[Order] = []
-        while wanted.get(self._name, {}).get("Keys"):
-            reply = self._client.batch_get_item(RequestItems=wanted)  # type: ignore[arg-type]
-            orders += self._readable(_order, map(unwire, reply["Responses"][self._name]))
-            wanted = reply["UnprocessedKeys"]  # type: ignore[assignment]
+        items = self._read_many(map(unwire, page["Items"]), consistent=False)
+        orders = self._readable(_order, items)
         found = self._readable(lambda item: typed(_Created, item), map(unwire, page["Items"]))
         more = found[-1].created_at if found and len(page["Items"]) == limit else None
         return sorted(orders, key=lambda order: order.created_at, reverse=True), more
@@ -320,8 +336,8 @@ class Table:
             KeyConditionExpression="redeem_code = :code",
             ExpressionAttributeValues=wire({":code": redeem_code}),
         )
-        orders = (self.order(key["pk"].removeprefix("ORDER#")) for key in keys)
-        return [order for order in orders if order is not None and order.redeem_code == redeem_code]
+        orders = [typed(Order, item) for item in self._read_many(keys, consistent=True)]
+        return [order for order in orders if order.redeem_code == redeem_code]
 
     def mark_order_paid(self, order: Order, n: int, drawn: Sums, redeem_code: str | None, paid_at: datetime) -> bool:
         """WAIT_PAY → WAIT_USE, paid by trade n, with the sums drawn from the refunds that are there (R5); `redeem_code`
@@ -628,8 +644,39 @@ class Table:
             KeyConditionExpression="case_open = :open",
             ExpressionAttributeValues=wire({":open": OPEN}),
         )
-        items = (self._item({"pk": key["pk"], "sk": key["sk"]}, consistent=True) for key in keys)
-        return [case for case in self._readable(_case, filter(None, items)) if case.resolution is None]
+        return self._cases(keys)
+
+    def open_cases_page(self, after: CasePlace | None, limit: int) -> tuple[list[Case], CasePlace | None]:
+        """Of the open cases, the oldest first, those of one stretch of the index: `limit` at most, from the place
+        `after` on, and the place where the stretch ends; None: there are no more."""
+        condition, values = "case_open = :open", {":open": OPEN}
+        start: dict[str, Any] = {}
+        if after and after.sk:
+            start = {"ExclusiveStartKey": wire({"case_open": OPEN, **asdict(after)})}
+        elif after:  # of a place without its key the cases of that very millisecond are told once more
+            condition, values = f"{condition} AND opened_at >= :after", values | {":after": after.opened_at}
+        page = self._client.query(
+            TableName=self._name,
+            IndexName="open_cases",
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=wire(values),
+            Limit=limit,
+            **start,
+        )
+        last = page.get("LastEvaluatedKey")
+        return self._cases([unwire(key) for key in page["Items"]]), CasePlace.of(unwire(last)) if last else None
+
+    def _cases(self, keys: Sequence[Mapping[str, str]]) -> list[Case]:
+        """Those that are open, in the order of their keys."""
+        read = {item["pk"] + item["sk"]: item for item in self._read_many(keys, consistent=True)}
+        items = [read[key["pk"] + key["sk"]] for key in keys if key["pk"] + key["sk"] in read]
+        return [case for case in self._readable(_case, items) if case.open]
+
+    def businesses_of(self, order_sns: Iterable[str]) -> dict[str, str]:
+        """The business_id of each of these orders that exists."""
+        keys = [order_key(order_sn) for order_sn in order_sns]
+        read = self._read_many(keys, consistent=False, only="order_sn, business_id")
+        return {item["order_sn"]: item["business_id"] for item in read}
 
     def count_open_cases(self) -> int:
         pages = self._client.get_paginator("query").paginate(
@@ -712,17 +759,27 @@ class Table:
 
     # --- guesses at redeem codes
 
-    def count_guess(self, staff: str, window: int, limit: int, ttl: int) -> bool:
-        """Counts one more code that a member of staff tries in this window of time; False when there were too many."""
-        return self._guess(staff, window, 1, Attr("guesses").not_exists() | Attr("guesses").lt(limit), ttl)
+    def guess(self, who: str, now: datetime, pause: timedelta, burst: int) -> datetime | None:
+        """One more guess of `who`: `burst` of them at once, then one in each `pause`. None: it may be made; else when.
 
-    def forgive_guess(self, staff: str, window: int, ttl: int) -> bool:
+        `free_at` is the time at which all of them are his again; each guess takes it a pause further.
+        """
+        key, at, step = {"pk": f"GUESSES#{who}", "sk": "GUESSES"}, millis(now), round(pause / timedelta(milliseconds=1))
+        ttl = int(now.timestamp()) + burst * int(pause.total_seconds() + 1)
+        first = put_arguments({**key, "free_at": at + step, "ttl": ttl}, NEW | Attr("free_at").lt(at))
+        standing = write(self._client, self._name, **first)
+        if standing is None:
+            return None
+        latest = at + (burst - 1) * step
+        more = add_arguments(key, "free_at", step, Attr("free_at").lte(latest), ttl)
+        standing = write(self._client, self._name, **more)
+        return None if standing is None else of_millis(int(standing.get("free_at", at)) - (burst - 1) * step)
+
+    def forgive_guess(self, who: str, now: datetime, pause: timedelta) -> None:
         """The code was right: it was no guess."""
-        return self._guess(staff, window, -1, Attr("guesses").gt(0), ttl)
-
-    def _guess(self, staff: str, window: int, by: int, when: ConditionBase, ttl: int) -> bool:
-        key = {"pk": f"GUESSES#{staff}", "sk": str(window)}
-        return write(self._client, self._name, **add_arguments(key, "guesses", by, when, ttl)) is None
+        key, step = {"pk": f"GUESSES#{who}", "sk": "GUESSES"}, round(pause / timedelta(milliseconds=1))
+        ttl = int(now.timestamp()) + int(pause.total_seconds() + 1)
+        write(self._client, self._name, **add_arguments(key, "free_at", -step, Attr("free_at").gt(millis(now)), ttl))
 
     # --- notices
 
@@ -734,6 +791,11 @@ class Table:
         return None if known is None or (known.attempt, known.version) == (notice.attempt, notice.version) else known
 
     # --- the wire
+
+    def _read_many(
+        self, keys: Iterable[Mapping[str, str]], *, consistent: bool, only: str = ""
+    ) -> Iterator[dict[str, Any]]:
+        return read_many(self._client, self._name, list(keys), consistent=consistent, only=only)
 
     def _query_all(self, **arguments: Any) -> list[dict[str, Any]]:
         pages = self._client.get_paginator("query").paginate(TableName=self._name, **arguments)
