@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from payments.closing import close_order, close_trade
 from payments.events import again
 from payments.janitor import Announce, Ask, AskRefund, Close, End, Expire, Open, Step, next_look, next_step
-from payments.observability import count, gauge, instrumented, logger
+from payments.observability import came_from, count, described, gauge, instrumented, logger
 from payments.payment import Payment
 from payments.settings import shipping_record, table
 from payments.settlement import settle_refund, take_in
@@ -52,8 +52,8 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
         try:
             _bring_to_rest(order_sn, items, utc_now())
             told["orders"] += 1
-        except Exception:  # noqa: BLE001  # one order must not keep the others waiting
-            logger.exception("sweep.failed", order_sn=order_sn)
+        except Exception as error:  # noqa: BLE001  # one order must not keep the others waiting
+            logger.error("sweep.failed", order_sn=order_sn, why=described(error), came_from=came_from(error))
             count("SweepFailed")
             told["failed"] += 1
             for one in items:

@@ -209,10 +209,10 @@ def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(
     app = (FOLDERS[function] / "app.py").read_text()
     read = set(re.findall(r'(?:setting|optional)\("([A-Z_]+)"\)', app))
     for helper, names in {
-        "wechat_pay()": {"MCHID", "WECHAT_PAY_BASE_URL", "WECHAT_PAY_SECRET_ARN"},
-        "mini_program()": {"APPID", "MINI_PROGRAM_BASE_URL", "MINI_PROGRAM_SECRET_ARN", "TABLE_NAME"},
-        "merchant_secret()": {"WECHAT_PAY_SECRET_ARN"},
-        "app_secret()": {"MINI_PROGRAM_SECRET_ARN"},
+        "wechat_pay()": {"MCHID", "WECHAT_PAY_BASE_URL", "MERCHANT_SECRET_ARN", "VERIFICATION_SECRET_ARN"},
+        "mini_program()": {"APPID", "MINI_PROGRAM_BASE_URL", "APP_SECRET_ARN", "TABLE_NAME"},
+        "verification_secret()": {"VERIFICATION_SECRET_ARN"},
+        "token_keys()": {"TOKEN_SECRET_ARN"},
         "table()": {"TABLE_NAME"},
         "shipping_record()": {"SHIPPING_RECORD"},
         "publish(": {"TOPIC_ARN"},
@@ -236,7 +236,7 @@ def test_a_function_may_read_just_the_secret_that_it_uses(function: str) -> None
 
 def test_secrets_are_created_without_a_value() -> None:
     secrets = of_type("AWS::SecretsManager::Secret")
-    assert set(secrets) == {"WechatPaySecret", "MiniProgramSecret"}
+    assert set(secrets) == {"MerchantSecret", "VerificationSecret", "AppSecret", "TokenSecret"}
     assert all(set(properties) == {"Description"} for properties in secrets.values())
 
 

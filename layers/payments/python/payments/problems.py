@@ -13,10 +13,12 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import HTTPClientError
 from pydantic import BaseModel, ConfigDict
 
-from payments.observability import logger
-from payments.settings import Misconfigured
+from payments.calls import OutOfTime
+from payments.observability import came_from, described, logger
+from payments.settings import Misconfigured, Unavailable
 
 JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)
 UNSUPPORTED = "application/octet-stream"
@@ -57,6 +59,17 @@ def wechat_down() -> Problem:
     )
 
 
+def aws_down() -> Problem:
+    """Something that the request needs does not answer, or not in time: what it has written stands."""
+    return Problem(
+        503,
+        "unavailable",
+        "This cannot be done right now.",
+        "Try again in a few seconds; the same order is used.",
+        retry_after_s=3,
+    )
+
+
 class Body(BaseModel):
     """A request body: no field that is not known, no value of another type."""
 
@@ -67,7 +80,7 @@ class Api(APIGatewayHttpResolver):
     """A resolver that validates requests and answers every error as a problem."""
 
     def __init__(self) -> None:
-        super().__init__(enable_validation=True)
+        super().__init__(enable_validation=True, debug=False)  # whatever POWERTOOLS_DEV says: it answers tracebacks
         self.exception_handler(Problem)(self._problem)
         self.exception_handler(RequestValidationError)(self._invalid)
         self.exception_handler(RequestUnsupportedContentType)(self._unsupported)
@@ -123,10 +136,13 @@ class Api(APIGatewayHttpResolver):
 
     def _broken(self, error: Exception) -> Response[str]:
         """The last resort: people see a number to ask about, the log has the rest, the 5xx alarm counts it."""
+        if isinstance(error, Unavailable | HTTPClientError | OutOfTime):
+            logger.error("aws.unavailable", why=described(error), came_from=came_from(error))
+            return self._problem(aws_down())
         if isinstance(error, Misconfigured):
             logger.error("misconfigured", why=str(error))
         else:
-            logger.exception("request.broken")
+            logger.error("request.broken", why=described(error), came_from=came_from(error))
         return self._problem(Problem(500, "internal", "Something broke here. Nothing was charged twice."))
 
 

@@ -9,7 +9,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.events import Event, parse
-from payments.observability import count, logger
+from payments.observability import count, described, logger
 
 
 def consume(
@@ -21,7 +21,7 @@ def consume(
         try:
             handle(parse(record.body))
         except Exception as error:
-            logger.warning("event.failed", message_id=record.message_id, error=type(error).__name__, why=str(error))
+            logger.warning("event.failed", message_id=record.message_id, why=described(error))
             count("EventFailed")
             raise
 
