@@ -115,18 +115,20 @@ def test_a_time_beyond_all_numbers_breaks_nothing(exp: str) -> None:
         assert exp != "1" * 400
 
 
-@pytest.mark.parametrize(
-    "claims",
-    [
-        *({"sub": value} for value in ("", 7, None, ["u1"], "u" * 129)),
-        *({"role": value} for value in ("root", "", None, 7, ["staff"], {"staff": 1}, "STAFF")),
-        *({"business_id": value} for value in (7, None, ["*"], {}, "b" * 129)),
-        *({"iss": value} for value in ("another", "", None, 7, ["wxpay-serverless"])),
-    ],
-)
-def test_a_claim_of_another_kind_is_refused(claims: dict[str, Any]) -> None:
-    with pytest.raises(BadToken):
-        verify(signed(**claims), [NEW])
+OTHER_KINDS: dict[str, list[Any]] = {
+    "sub": ["", 7, None, ["u1"], "u" * 129],
+    "role": ["root", "", None, 7, ["staff"], {"staff": 1}, "STAFF"],
+    "business_id": [7, None, ["*"], {}, "b" * 129],
+    "iss": ["another", "", None, 7, ["wxpay-serverless"]],
+}
+
+
+@pytest.mark.parametrize("claim", OTHER_KINDS)
+def test_a_claim_of_another_kind_is_refused(claim: str) -> None:
+    for value in OTHER_KINDS[claim]:
+        changed: dict[str, Any] = {claim: value}
+        with pytest.raises(BadToken):
+            verify(signed(**changed), [NEW])
 
 
 def test_another_algorithm_with_the_same_key_is_refused() -> None:

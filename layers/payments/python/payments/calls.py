@@ -23,7 +23,11 @@ TRY_S = CONNECT_S + READ_S
 AWS_CALLS = Config(
     connect_timeout=CONNECT_S, read_timeout=READ_S, retries={"mode": "standard", "total_max_attempts": 3}
 )
-SECRET_CALLS = Config(connect_timeout=0.5, read_timeout=READ_S, retries={"mode": "standard", "total_max_attempts": 1})
+SECRET_CONNECT_S = 0.5
+SECRET_TRY_S = SECRET_CONNECT_S + READ_S
+SECRET_CALLS = Config(
+    connect_timeout=SECRET_CONNECT_S, read_timeout=READ_S, retries={"mode": "standard", "total_max_attempts": 1}
+)
 """Secrets are asked for once: an older copy serves in the meantime, and the first read repeats by itself."""
 
 LEAST_S = 0.5
