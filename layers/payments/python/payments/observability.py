@@ -23,14 +23,35 @@ logger = Logger()
 _metrics = Metrics(namespace="WxPay")
 
 LIBRARIES = (
-    *("boto3", "botocore", "s3transfer", "urllib3", "requests", "wechatpayv3"),
-    *("aws_lambda_powertools", "pydantic", "jwt", "charset_normalizer", "asyncio"),
+    *("boto3", "botocore", "s3transfer", "urllib3", "requests"),
+    *("wechatpayv3", "aws_lambda_powertools", "charset_normalizer"),
 )
 """Loggers of what the functions stand on, each with all below it."""
 
-for _library in map(logging.getLogger, LIBRARIES):
-    _library.handlers = [logging.NullHandler()]
-    _library.propagate = False
+
+class _Silence:
+    """Keeps libraries from logging, whatever level is set for them and whoever sets up logging anew.
+
+    What is loaded later inherits the level of its library, until the next invocation finds it.
+    """
+
+    def __init__(self) -> None:
+        self._known = 0
+        self._loggers: list[logging.Logger] = []
+
+    def keep(self) -> None:
+        there = logging.root.manager.loggerDict
+        if len(there) != self._known:
+            self._loggers = [logging.getLogger(name) for name in list(there) if name.partition(".")[0] in LIBRARIES]
+            self._known = len(there)
+        for library in self._loggers:
+            library.disabled = True
+
+
+for _library in LIBRARIES:
+    logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
+_silence = _Silence()
+_silence.keep()
 
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 
@@ -50,6 +71,7 @@ def instrumented(handler: Handler) -> Handler:
 
     @functools.wraps(handler)
     def run(event: dict[str, Any], context: LambdaContext) -> Any:
+        _silence.keep()
         try:
             with invocation(context):
                 return handler(event, context)
