@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from local import checks, operate, sam_local
+from local import checks, operate, sam_local, secrets
 from local import shots as pictures
 from local.deploy import client
 from local.home import PROJECT, Home, NotRunning, State
@@ -142,6 +142,7 @@ app.command()(operate.sweep)
 app.command()(operate.token)
 app.add_typer(operate.cases, name="cases")
 app.add_typer(operate.dlq, name="dlq")
+app.add_typer(secrets.app, name="secrets")
 
 
 @app.command()
