@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -205,20 +206,21 @@ def drip(connection: socket.socket) -> None:
     """A byte of a reply now and then, for ever: no packet is ever late."""
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{")
-    send_for_ever(connection)
+    send_on(connection)
 
 
 def drip_headers(connection: socket.socket) -> None:
     connection.recv(65536)
     connection.sendall(b"HTTP/1.1 200 OK\r\nX-Padding: ")
-    send_for_ever(connection)
+    send_on(connection)
 
 
-def send_for_ever(connection: socket.socket) -> None:
+def send_on(connection: socket.socket) -> None:
     try:
-        while True:
+        for _ in range(50):  # ten seconds: longer than any of the functions here may wait
             time.sleep(0.2)
             connection.sendall(b"x")
+        connection.close()
     except OSError:
         return
 
@@ -315,3 +317,19 @@ def test_a_call_that_could_not_end_in_time_is_not_begun(shop: "Shop") -> None:
     event = http("GET", "/orders/{order_sn}", order_sn=order_sn)
     assert orders.handler(event, shop.context)["statusCode"] == 503
     assert shop.table.order(order_sn) is not None
+
+
+def test_a_call_is_not_repeated_when_the_pause_and_the_repeat_would_not_end_in_time() -> None:
+    handlers: dict[str, Any] = {}
+
+    class Events:
+        def register_first(self, event: str, handler: Any, **_: str) -> None:
+            handlers[event] = handler
+
+    config = SimpleNamespace(connect_timeout=1, read_timeout=1.5)
+    calls.bounded(SimpleNamespace(meta=SimpleNamespace(config=config, events=Events())))
+    context: Any = Context(remaining_ms=4_000)
+    with calls.invocation(context):
+        assert handlers["needs-retry"](attempts=1) is None  # botocore decides, and pauses a second at most
+        assert handlers["needs-retry"](attempts=2) is False
+    assert handlers["needs-retry"](attempts=9) is None
