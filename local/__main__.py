@@ -19,6 +19,7 @@ from local import (
     checks,
     operate,
     sam_local,
+    secrets,
 )
 from local import shots as pictures
 from local.deploy import client
@@ -150,6 +151,7 @@ app.command()(operate.token)
 app.add_typer(operate.cases, name="cases")
 app.add_typer(operate.dlq, name="dlq")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(secrets.app, name="secrets")
 
 
 @app.command()

@@ -132,18 +132,36 @@ def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, publi
     }
 
 
-def fill_secrets(endpoint_url: str, outputs: dict[str, str], credentials: Credentials) -> None:
-    """The two secrets, as an operator fills them on AWS."""
-    merchant = {
-        "private_key": credentials.merchant_private_key,
-        "cert_serial_no": credentials.merchant_serial_no,
-        "apiv3_keys": [credentials.apiv3_key],
-        "public_keys": {credentials.platform_key_id: credentials.platform_public_key},
+SECRETS = {
+    "merchant": "MerchantSecretArn",
+    "verification": "VerificationSecretArn",
+    "app": "AppSecretArn",
+    "token": "TokenSecretArn",
+}
+"""The outputs of template.yaml, by secret."""
+
+
+def secret_values(credentials: Credentials) -> dict[str, dict[str, Any]]:
+    """What the four secrets hold."""
+    return {
+        "merchant": {
+            "private_key": credentials.merchant_private_key,
+            "cert_serial_no": credentials.merchant_serial_no,
+        },
+        "verification": {
+            "apiv3_keys": [credentials.apiv3_key],
+            "public_keys": {credentials.platform_key_id: credentials.platform_public_key},
+        },
+        "app": {"app_secret": credentials.app_secret},
+        "token": {"token_keys": [secrets.token_urlsafe(48)]},
     }
-    app = {"app_secret": credentials.app_secret, "token_keys": [secrets.token_urlsafe(48)]}
+
+
+def fill_secrets(endpoint_url: str, outputs: dict[str, str], credentials: Credentials) -> None:
+    """The four secrets, as an operator fills them on AWS."""
     manager = client("secretsmanager", endpoint_url)
-    for arn, value in ((outputs["WechatPaySecretArn"], merchant), (outputs["MiniProgramSecretArn"], app)):
-        manager.put_secret_value(SecretId=arn, SecretString=json.dumps(value))
+    for name, value in secret_values(credentials).items():
+        manager.put_secret_value(SecretId=outputs[SECRETS[name]], SecretString=json.dumps(value))
 
 
 def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat: str, aws: str) -> State:
@@ -172,5 +190,5 @@ def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat
         sweep_function=outputs["SweepFunctionName"],
         appid=credentials.appid,
         mchid=credentials.mchid,
-        secrets={"wechat_pay": outputs["WechatPaySecretArn"], "mini_program": outputs["MiniProgramSecretArn"]},
+        secrets={name: outputs[output] for name, output in SECRETS.items()},
     )

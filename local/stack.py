@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local import deploy
 from local.home import Home, State
 from payments.dynamodb import unwire, wire
+from payments.secret import TOKEN, text_of
 from payments.table import Table
 
 QUEUES = {
@@ -47,13 +48,13 @@ def partition(dynamodb: Any, table_name: str, order_sn: str) -> list[dict[str, A
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """What commands need of a stack. `queues` and `dlqs` are URLs by function."""
+    """What commands need of a stack. `queues` and `dlqs` are URLs by function, `secrets` ARNs by name."""
 
     client: Callable[[str], Any]
     table_name: str
     queues: Mapping[str, str]
     dlqs: Mapping[str, str]
-    app_secret: str
+    secrets: Mapping[str, str]
     sweep_function: str
 
     @property
@@ -68,10 +69,10 @@ class Stack:
             raise SweepFailed(str(told.get("errorMessage", told)))
         return dict(told)
 
-    def token_keys(self) -> list[str]:
-        """The keys of our own tokens, from the app's secret."""
-        secret = self.client("secretsmanager").get_secret_value(SecretId=self.app_secret)
-        return list(json.loads(secret["SecretString"])["token_keys"])
+    def token_keys(self) -> tuple[str, ...]:
+        """The keys of our own tokens, as the functions read them. Raises Misconfigured."""
+        keys, _ = TOKEN.parse(text_of(self.client("secretsmanager").get_secret_value(SecretId=self.secrets["token"])))
+        return keys
 
 
 def running() -> Stack:
@@ -86,7 +87,7 @@ def local(state: State) -> Stack:
         table_name=state.table,
         queues=state.queues,
         dlqs=state.dlqs,
-        app_secret=state.secrets["mini_program"],
+        secrets=state.secrets,
         sweep_function=state.sweep_function,
     )
 
@@ -106,7 +107,7 @@ def deployed(name: str, profile: str | None, region: str | None) -> Stack:
             table_name=outputs["TableName"],
             queues={function: outputs[queue] for function, (queue, _) in functions.items() if queue},
             dlqs={function: outputs[dlq] for function, (_, dlq) in functions.items()},
-            app_secret=outputs["MiniProgramSecretArn"],
+            secrets={name: outputs[output] for name, output in deploy.SECRETS.items()},
             sweep_function=outputs["SweepFunctionName"],
         )
     except KeyError as error:

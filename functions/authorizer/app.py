@@ -1,7 +1,8 @@
 """authorizer: is this bearer token ours, and whose is it?
 
-The gateway keeps the answer for five minutes per token. It says who calls, never what he may see: that an order is
-someone else's is each function's own check.
+The gateway keeps the answer for five minutes per token, also a refusal: so a token that none of the known keys signed
+makes this function read the keys again before it refuses, at most every 30 s in one process, however many are forged.
+It says who calls, never what he may see: that an order is someone else's is each function's own check.
 """
 
 from typing import Any
@@ -9,8 +10,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.observability import instrumented, logger
-from payments.settings import app_secret
-from payments.tokens import BadToken, session_of, verify
+from payments.secret import token_keys
+from payments.tokens import (
+    BadToken,
+    Identity,
+    UnknownKey,
+    session_of,
+    verify,
+)
 
 
 @instrumented
@@ -23,7 +30,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     try:
         if scheme.lower() != "bearer":
             raise BadToken("not a bearer token")
-        identity = verify(token.strip(), app_secret().token_keys)
+        identity = _whose(token.strip())
     except BadToken as refused:
         logger.info("token.refused", why=str(refused))
         return {"isAuthorized": False}
@@ -36,3 +43,14 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
             "session": session_of(token),
         },
     }
+
+
+def _whose(token: str) -> Identity:
+    """Raises BadToken, and Misconfigured without keys: the gateway answers 500 and does not keep that."""
+    keys = token_keys()
+    try:
+        return verify(token, keys)
+    except UnknownKey:
+        if (perhaps_new := token_keys(again=True)) == keys:
+            raise
+    return verify(token, perhaps_new)

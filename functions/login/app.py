@@ -13,7 +13,8 @@ from pydantic import Field
 from payments.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
 from payments.observability import count, instrumented, logger
 from payments.problems import Api, Body, Problem, wechat_down
-from payments.settings import app_secret, table
+from payments.secret import token_keys
+from payments.settings import table
 from payments.table import User
 from payments.times import utc_now
 from payments.tokens import LIFE, Identity, Role, issue
@@ -54,7 +55,7 @@ def login(body: Login) -> SignedIn:
         table().put_user(user)
     logger.info("user.signed_in", user_id=user_id)
     count("SignedIn")
-    token = issue(Identity(user_id, Role.USER), app_secret().token_keys, now)
+    token = issue(Identity(user_id, Role.USER), token_keys(), now)
     return SignedIn(token=token, expires_in=int(LIFE.total_seconds()), user_id=user_id)
 
 

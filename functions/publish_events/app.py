@@ -14,13 +14,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.dynamodb import UnreadableItem, unwire
 from payments.events import Event, derive
 from payments.observability import instrumented, unreadable
-from payments.settings import AWS_CALLS, setting
+from payments.settings import aws, setting
 from payments.topic import publish
 
 if TYPE_CHECKING:
@@ -83,4 +82,5 @@ def _set_aside(record: Mapping[str, Any], error: UnreadableItem) -> None:
 
 @cache
 def _sqs() -> "SQSClient":
-    return boto3.client("sqs", config=AWS_CALLS)
+    client: SQSClient = aws("sqs")
+    return client

@@ -36,7 +36,9 @@ from payments.janitor import (
     next_step,
 )
 from payments.observability import (
+    came_from,
     count,
+    described,
     gauge,
     instrumented,
     logger,
@@ -79,7 +81,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
         except Exception as error:  # noqa: BLE001  # one order must not keep the others waiting
             if isinstance(error, UnreadableItem):
                 unreadable(error)
-            logger.exception("sweep.failed", order_sn=order_sn)
+            logger.error("sweep.failed", order_sn=order_sn, why=described(error), came_from=came_from(error))
             count("SweepFailed")
             told["failed"] += 1
             for one in items:

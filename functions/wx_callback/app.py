@@ -23,18 +23,27 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from payments.case import Case
 from payments.dynamodb import UnreadableItem
+from payments.keys import VerificationSecret, verification_secret
 from payments.money import is_fen
-from payments.observability import count, instrumented, logger, unreadable
-from payments.payment import CURRENCY, Malformed, Trade, parse_out_trade_no
+from payments.observability import (
+    count,
+    instrumented,
+    logger,
+    unreadable,
+)
+from payments.payment import (
+    CURRENCY,
+    Malformed,
+    Trade,
+    parse_out_trade_no,
+)
 from payments.refund import RefundWord
-from payments.settings import MerchantSecret, Misconfigured, merchant_secret, table
+from payments.settings import table
 from payments.settlement import settle, settle_refund
 from payments.times import utc_now
 from payments.untrusted import TooLarge, Unreadable, body_bytes, read_word
@@ -56,20 +65,26 @@ class Unverified(Rejected):
     """Nothing shows that it is WeChat's word, or that it is today's."""
 
 
+class Unopened(Rejected):
+    """It is WeChat's word, today's, and none of our keys opens it: someone has to see to the keys at once (R13)."""
+
+
 @instrumented
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
     """Takes an HTTP API request (2.0)."""
     try:
-        secret = merchant_secret()
+        secret = verification_secret()
         body = _raw_body(event)
         try:
             _verify(event, body, secret)
         except Unverified:
             _hint(body, secret)
             raise
-        notice = _object(body)
-        resource = _decrypted(notice.get("resource"), secret)
+        notice, resource = _opened(body, secret)
     except Rejected as rejected:
+        if isinstance(rejected, Unopened):
+            logger.error("callback.not_opened", why=str(rejected))
+            count("CallbackNotOpened")
         logger.warning("callback.rejected", why=str(rejected))
         count("CallbackRejected")
         return _failed(rejected.status, str(rejected))
@@ -77,7 +92,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     return {"statusCode": 204}
 
 
-def _hint(body: bytes, secret: MerchantSecret) -> None:
+def _hint(body: bytes, secret: VerificationSecret) -> None:
     """An unverified notice that opens with our key: never a fact, but worth a question (R13)."""
     try:
         resource = _decrypted(_object(body).get("resource"), secret)
@@ -87,6 +102,21 @@ def _hint(body: bytes, secret: MerchantSecret) -> None:
     if numbers and table().hint(numbers[0], utc_now()):
         logger.warning("callback.hint", order_sn=numbers[0])
         count("CallbackHint")
+
+
+def _opened(body: bytes, secret: VerificationSecret) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A verified notice and what is sealed in it. Raises Unopened."""
+    try:
+        notice = _object(body)
+        try:
+            return notice, _decrypted(notice.get("resource"), secret)
+        except Rejected:
+            perhaps_new = verification_secret(again=True)  # a key may have come since
+            if perhaps_new is secret:
+                raise
+            return notice, _decrypted(notice.get("resource"), perhaps_new)
+    except Rejected as rejected:
+        raise Unopened(rejected.status, str(rejected)) from None
 
 
 def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
@@ -141,7 +171,7 @@ def _sum(amount: object, first: str) -> int:
     return next((value for value in named if isinstance(value, int) and is_fen(value)), 0)
 
 
-def _verify(event: Mapping[str, Any], body: bytes, secret: MerchantSecret) -> None:
+def _verify(event: Mapping[str, Any], body: bytes, secret: VerificationSecret) -> None:
     """Raises unless WeChat signed these bytes, now. Every check but the last is cheap; none makes a call."""
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     timestamp, nonce, signature, serial = (
@@ -153,14 +183,12 @@ def _verify(event: Mapping[str, Any], body: bytes, secret: MerchantSecret) -> No
         raise Rejected(400, "Wechatpay-Timestamp is not a time")
     if abs(utc_now().timestamp() - int(timestamp)) >= MAX_CLOCK_DIFFERENCE_S:
         raise Unverified(401, "Wechatpay-Timestamp is too far from now")
-    pem = dict(secret.public_keys).get(serial)
-    if pem is None:
+    public_key = secret.public_keys.get(serial)
+    if public_key is None:
         raise Unverified(401, "Wechatpay-Serial is not one of our keys")
     if signature.startswith(PROBE):
         raise Unverified(401, "the signature is a probe")
-    public_key = load_pem_public_key(pem.encode())
-    if not isinstance(public_key, RSAPublicKey):
-        raise Misconfigured(f"{serial} is not an RSA public key: see docs/deploy-aws.md")
+    message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
     try:
         message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
         public_key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
@@ -178,7 +206,7 @@ def _raw_body(event: Mapping[str, Any]) -> bytes:
         raise Rejected(400, str(error)) from None
 
 
-def _decrypted(resource: object, secret: MerchantSecret) -> dict[str, Any]:
+def _decrypted(resource: object, secret: VerificationSecret) -> dict[str, Any]:
     """The resource's plaintext with whichever of our APIv3 keys opens it."""
     if not isinstance(resource, dict) or resource.get("algorithm") != ALGORITHM:
         raise Rejected(400, "no resource of a known algorithm")
@@ -188,7 +216,7 @@ def _decrypted(resource: object, secret: MerchantSecret) -> dict[str, Any]:
     for key in secret.apiv3_keys:
         try:
             sealed = base64.b64decode(ciphertext, validate=True)
-            return _object(AESGCM(key.encode()).decrypt(nonce.encode(), sealed, (aad or "").encode()))
+            return _object(AESGCM(key).decrypt(nonce.encode(), sealed, (aad or "").encode()))
         except InvalidTag:
             continue  # sealed with another of our keys, or with none
         except ValueError:  # not base64, or a nonce of another size

@@ -5,7 +5,6 @@ moto refuses what AWS refuses in an expression; the simulator signs and verifies
 
 import json
 import os
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -33,7 +32,8 @@ from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
 from functions.upload_shipping import app as upload_shipping
 from functions.wx_callback import app as wx_callback
-from payments import mini_program, settings, topic, wechat_pay
+from local.deploy import secret_values
+from payments import keys, mini_program, secret, settings, topic, wechat_pay
 from payments.dynamodb import unwire
 from payments.table import Collection, Table
 from payments.times import beijing_day, utc_now
@@ -123,14 +123,23 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "AWS_ENDPOINT_URL": "",
     }.items():
         monkeypatch.setenv(name, value)
-    for cached in (settings.table, settings._provider, wechat_pay._built, mini_program._built, topic.topic):
+    for cached in (settings.table, secret.client, wechat_pay._built, mini_program._built, topic.topic):
         cached.cache_clear()
+    forget_secrets()
     monkeypatch.setattr(boto3, "client", one_client)
     with mock_aws():
         yield
 
 
 to_wire = TypeSerializer().serialize
+
+
+def forget_secrets() -> None:
+    """As in processes that have just begun."""
+    for held in (keys.MERCHANT, keys.VERIFICATION, secret.APP, secret.TOKEN):
+        held.forget()
+
+
 _MAKE_CLIENT = boto3.client
 _CLIENTS: dict[tuple[str, int], Any] = {}
 
@@ -170,14 +179,9 @@ def table(dynamodb: "DynamoDBClient") -> Table:
 
 
 @pytest.fixture
-def secret(aws: None, credentials: Credentials) -> dict[str, Any]:
-    """The merchant's secret; tests may change it before the first call."""
-    return {
-        "private_key": credentials.merchant_private_key,
-        "cert_serial_no": credentials.merchant_serial_no,
-        "apiv3_keys": [credentials.apiv3_key],
-        "public_keys": {credentials.platform_key_id: credentials.platform_public_key},
-    }
+def secrets(aws: None, credentials: Credentials) -> dict[str, dict[str, Any]]:
+    """What the four secrets hold, by their names; tests may change it before the first call."""
+    return secret_values(credentials)
 
 
 @pytest.fixture
@@ -185,11 +189,10 @@ def shop(
     table: Table,
     world: World,
     wechat_url: str,
-    secret: dict[str, Any],
+    secrets: dict[str, dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> "Shop":
     client = boto3.client("secretsmanager")
-    app_secret = {"app_secret": world.credentials.app_secret, "token_keys": [secrets.token_hex(32)]}
     for name, value in {
         "TABLE_NAME": "table",
         "TOPIC_ARN": boto3.client("sns").create_topic(Name="topic")["TopicArn"],
@@ -207,8 +210,10 @@ def shop(
         "CHECK_IN_CODE_FIELDS": default("CheckInCodeFields"),
         "REFUND_FIELDS": default("RefundFields"),
         "MESSAGE_PAGE": default("MessagePage"),
-        "WECHAT_PAY_SECRET_ARN": client.create_secret(Name="pay", SecretString=json.dumps(secret))["ARN"],
-        "MINI_PROGRAM_SECRET_ARN": client.create_secret(Name="app", SecretString=json.dumps(app_secret))["ARN"],
+        **{
+            f"{name.upper()}_SECRET_ARN": client.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
+            for name, value in secrets.items()
+        },
     }.items():
         monkeypatch.setenv(name, value)
     table.put_homestay(HOME)
@@ -237,6 +242,12 @@ class Shop:
         self._seen: dict[str, dict[str, Any]] = {}
         self._told: set[tuple[str, str]] = set()
         self._queue = all_events()
+
+    def put_secret(self, name: str, *, known: bool = True, **values: Any) -> None:
+        """An operator puts a secret anew; not `known`: the processes that run have the old one for a while."""
+        boto3.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(values))
+        if known:
+            forget_secrets()
 
     def records_shipping(self, when: str) -> None:
         """The stack is deployed with ShippingRecord=on_payment or on_redemption."""
@@ -299,7 +310,7 @@ class Shop:
 
     def staff(self, business_id: str = HOME.business_id, user_id: str = "staff-1") -> str:
         """A token of a member of staff."""
-        return issue(Identity(user_id, Role.STAFF, business_id), settings.app_secret().token_keys, utc_now())
+        return issue(Identity(user_id, Role.STAFF, business_id), secret.token_keys(), utc_now())
 
     def cancel(self, token: str, order_sn: str) -> dict[str, Any]:
         reply = self.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)

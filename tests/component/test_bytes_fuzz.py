@@ -15,7 +15,7 @@ import pytest
 
 from functions.authorizer import app as authorizer
 from local import openapi
-from payments import settings
+from payments import secret
 from payments.order import OrderStatus
 from payments.times import beijing_day, utc_now
 from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
@@ -61,8 +61,8 @@ class Town:
             shop.staff(EVERY_BUSINESS, "owner"),
         ]
         self.strange = [
-            issue(Identity("u-gone", Role.USER), settings.app_secret().token_keys, utc_now()),
-            issue(Identity("no-business", Role.STAFF), settings.app_secret().token_keys, utc_now()),
+            issue(Identity("u-gone", Role.USER), secret.token_keys(), utc_now()),
+            issue(Identity("no-business", Role.STAFF), secret.token_keys(), utc_now()),
         ]
         self._told = {token: self._identity(token) for token in (*self.guests, *self.staff, *self.strange)}
         self.orders: list[tuple[str, str]] = []  # (token of its guest, order_sn)

@@ -35,7 +35,7 @@ STACK = Stack(
     table_name="",
     queues={},
     dlqs={},
-    app_secret="",
+    secrets={},
     sweep_function="none",
 )
 

@@ -59,9 +59,7 @@ async def _api(request: Request) -> Response:
 @pytest.fixture
 def door(dynamodb: "DynamoDBClient", table: Table, wechat_url: str) -> Iterator[Door]:
     table.put_order(order())
-    stack = Stack(
-        client=lambda _: dynamodb, table_name="table", queues={}, dlqs={}, app_secret="", sweep_function="none"
-    )
+    stack = Stack(client=lambda _: dynamodb, table_name="table", queues={}, dlqs={}, secrets={}, sweep_function="none")
     live = Live(stack, wechat_url)
     api = Starlette(routes=[Route("/{path:path}", _api, methods=["GET", "POST"])])
     with serving(api) as upstream, serving(create_app(upstream, live)) as url:
@@ -238,7 +236,7 @@ def test_a_page_of_another_site_cannot_switch(door: Door, world: World) -> None:
 
 
 def test_a_simulator_that_is_gone_is_503(dynamodb: "DynamoDBClient", table: Table) -> None:
-    stack = Stack(client=lambda _: dynamodb, table_name="table", queues={}, dlqs={}, app_secret="", sweep_function="x")
+    stack = Stack(client=lambda _: dynamodb, table_name="table", queues={}, dlqs={}, secrets={}, sweep_function="x")
     with serving(create_app("http://127.0.0.1:9", Live(stack, "http://127.0.0.1:9"))) as url:
         reply = httpx.get(f"{url}/live/faults", trust_env=False)
     assert (reply.status_code, reply.json()["type"]) == (503, "urn:wxpay:unavailable")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.create_prepay import app as create_prepay
+from payments.keys import MerchantSecret, VerificationSecret, private_key, public_key
 from payments.order import OrderStatus
 from payments.payment import PaymentStatus
-from payments.settings import MerchantSecret
 from payments.times import utc_now
 from payments.wechat_pay import OutcomeUnknown, WechatPay
 from simulator.app import create_app
@@ -156,7 +156,7 @@ def test_a_final_refusal_closes_the_unused_trade_and_the_next_prepay_starts_clea
     assert shop.prepay(token, order_sn)["out_trade_no"] == f"{order_sn}_2"
 
 
-def test_a_wrong_key_of_ours_says_nothing_about_the_trade(shop: "Shop", secret: dict[str, Any]) -> None:
+def test_a_wrong_key_of_ours_says_nothing_about_the_trade(shop: "Shop") -> None:
     token = shop.login()
     order_sn = shop.order(token)
     serial = shop.world.credentials.merchant_serial_no
@@ -359,14 +359,11 @@ def test_twenty_calls_open_one_connection(world: World) -> None:
         await app(scope, receive, send)
 
     credentials = world.credentials
-    secret = MerchantSecret(
-        private_key=credentials.merchant_private_key,
-        cert_serial_no=credentials.merchant_serial_no,
-        apiv3_keys=(credentials.apiv3_key,),
-        public_keys=((credentials.platform_key_id, credentials.platform_public_key),),
-    )
+    merchant = MerchantSecret(private_key(credentials.merchant_private_key), credentials.merchant_serial_no)
+    key_id, key = public_key(credentials.platform_key_id, credentials.platform_public_key)
+    verification = VerificationSecret(apiv3_keys=(), public_keys={key_id: key})
     with serving(counting) as base_url:
-        client = WechatPay(secret, credentials.mchid, base_url)
+        client = WechatPay(merchant, verification, credentials.mchid, base_url)
         for _ in range(20):
             assert client.query(payment(mchid=credentials.mchid)) is None
     assert len(connections) == 1
@@ -454,7 +451,7 @@ def test_what_the_library_keeps_private_is_where_we_expect_it(shop: "Shop") -> N
     from payments.wechat_pay import wechat_pay
 
     core = wechat_pay()._library._core
-    assert {"_gate_way", "_mchid", "_cert_serial_no", "_private_key", "_timeout", "_public_key_id"} <= set(vars(core))
+    assert {"_gate_way", "_mchid", "_cert_serial_no", "_private_key", "_public_key_id"} <= set(vars(core))
     assert core._gate_way == shop.wechat_url
 
 

@@ -1,11 +1,9 @@
 """What a deployment can get wrong, and what the table does when DynamoDB is in the way."""
 
-import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError
 
@@ -28,58 +26,6 @@ from tests.examples import HOME, NOW, ORDER_SN, order, payment, trade
 
 if TYPE_CHECKING:
     from tests.component.conftest import Shop
-
-
-@pytest.fixture
-def pay_secret(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Puts a text as both secrets."""
-    client = boto3.client("secretsmanager")
-
-    def put(text: str) -> None:
-        arn = client.create_secret(Name="any", SecretString=text)["ARN"]
-        monkeypatch.setenv("WECHAT_PAY_SECRET_ARN", arn)
-        monkeypatch.setenv("MINI_PROGRAM_SECRET_ARN", arn)
-
-    return put
-
-
-GOOD = {"private_key": "k", "cert_serial_no": "s", "apiv3_keys": ["a" * 32], "public_keys": {"PUB_KEY_ID_1": "pem"}}
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "not json",
-        "[]",
-        "{}",
-        *(json.dumps({k: v for k, v in GOOD.items() if k != missing}) for missing in GOOD),
-        json.dumps(GOOD | {"public_keys": {}}),
-        json.dumps(GOOD | {"public_keys": {"PUB_KEY_ID_1": ""}}),
-        json.dumps(GOOD | {"public_keys": {"": "pem"}}),
-        json.dumps(GOOD | {"public_keys": "pem"}),
-        json.dumps(GOOD | {"apiv3_keys": []}),
-    ],
-)
-def test_a_merchant_secret_that_is_not_complete_says_where_to_read_on(pay_secret: Any, text: str) -> None:
-    pay_secret(text)
-    with pytest.raises(Misconfigured, match="docs/deploy-aws"):
-        settings.merchant_secret()
-
-
-@pytest.mark.parametrize(
-    "text", ['{"app_secret": "s"}', '{"token_keys": ["k"]}', '{"app_secret": "s", "token_keys": []}']
-)
-def test_an_app_secret_that_is_not_complete_says_where_to_read_on(pay_secret: Any, text: str) -> None:
-    pay_secret(text)
-    with pytest.raises(Misconfigured, match="docs/deploy-aws"):
-        settings.app_secret()
-
-
-def test_a_secret_without_a_value_is_told_as_such(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    arn = boto3.client("secretsmanager").create_secret(Name="empty")["ARN"]
-    monkeypatch.setenv("WECHAT_PAY_SECRET_ARN", arn)
-    with pytest.raises(Misconfigured, match="cannot be read"):
-        settings.merchant_secret()
 
 
 def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -560,7 +560,7 @@ def test_an_image_is_an_event_or_none_or_unreadable_and_nothing_else(new: Any, o
 def command(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> Any:
     """./dev catalogue ... on the shop's table."""
     clients: Any = boto3.client
-    stack = Stack(clients, "table", {}, {}, "", "")
+    stack = Stack(clients, "table", {}, {}, {}, "")
     monkeypatch.setattr("local.catalogue.chosen", lambda *_: stack)
 
     def run(*arguments: str) -> Any:
@@ -622,7 +622,7 @@ def test_check_finds_what_guests_do_not_see_and_put_mends_it(shop: "Shop", comma
 
 def test_a_table_that_does_not_answer_is_one_line(command: Any, homes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clients: Any = boto3.client
-    monkeypatch.setattr("local.catalogue.chosen", lambda *_: Stack(clients, "no-such-table", {}, {}, "", ""))
+    monkeypatch.setattr("local.catalogue.chosen", lambda *_: Stack(clients, "no-such-table", {}, {}, {}, ""))
     for arguments in (("put", homes({})), ("list",), ("check",)):
         done = command(*arguments)
         assert done.exit_code == 1

@@ -108,7 +108,7 @@ class Cloud:
         return {"Authorization": f"Bearer {issue(identity, self.token_keys(), utc_now())}"}
 
     def token_keys(self) -> list[str]:
-        secret = self.secrets.get_secret_value(SecretId=self.state.secrets["mini_program"])["SecretString"]
+        secret = self.secrets.get_secret_value(SecretId=self.state.secrets["token"])["SecretString"]
         return list(json.loads(secret)["token_keys"])
 
     def set_due(self, order_sn: str, **attributes: Any) -> None:

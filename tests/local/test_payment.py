@@ -102,7 +102,7 @@ def test_refused_messages_do_not_keep_the_order_from_its_guest(cloud: Cloud) -> 
 def test_without_a_token_the_gateway_says_401_and_with_a_bad_one_403(cloud: Cloud) -> None:
     assert cloud.api.get("/orders").status_code == 401
     manager = client("secretsmanager", cloud.state.aws_endpoint_url)
-    secret = manager.get_secret_value(SecretId=cloud.state.secrets["mini_program"])["SecretString"]
+    secret = manager.get_secret_value(SecretId=cloud.state.secrets["token"])["SecretString"]
     manager.close()
     key = json.loads(secret)["token_keys"]
     user = Identity("u1", Role.USER)

@@ -12,7 +12,7 @@ from local.live import Live
 from local.stack import Stack
 
 NOWHERE = "http://127.0.0.1:9"
-STACK = Stack(client=lambda _: None, table_name="", queues={}, dlqs={}, app_secret="", sweep_function="")
+STACK = Stack(client=lambda _: None, table_name="", queues={}, dlqs={}, secrets={}, sweep_function="")
 
 
 def ask(method: str, path: str, body: Any = None) -> httpx.Response:

@@ -15,6 +15,7 @@ import pytest
 
 from functions.notify_user.app import MAX_WHY
 from payments.business.homestay import MAX_REMARK, MAX_TITLE, Homestay, Stay
+from payments.calls import ANSWER_S, SECRET_TRY_S, TRY_S
 from payments.case import Case, Resolution
 from payments.dynamodb import plain
 from payments.events import TYPES
@@ -26,6 +27,7 @@ from payments.refund import MAX_REASON, RefundOrigin, automatic_refund
 from payments.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
 from payments.table import Table, User
 from payments.times import millis
+from payments.wechat_pay import TIMEOUT_S
 from tests.examples import NOW, ORDER_SN, order, payment, trade
 
 TEMPLATE: dict[str, Any] = json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0]))
@@ -222,10 +224,10 @@ def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(
     app = (FOLDERS[function] / "app.py").read_text()
     read = set(re.findall(r'(?:setting|optional)\("([A-Z_]+)"\)', app))
     for helper, names in {
-        "wechat_pay()": {"MCHID", "WECHAT_PAY_BASE_URL", "WECHAT_PAY_SECRET_ARN"},
-        "mini_program()": {"APPID", "MINI_PROGRAM_BASE_URL", "MINI_PROGRAM_SECRET_ARN", "TABLE_NAME"},
-        "merchant_secret()": {"WECHAT_PAY_SECRET_ARN"},
-        "app_secret()": {"MINI_PROGRAM_SECRET_ARN"},
+        "wechat_pay()": {"MCHID", "WECHAT_PAY_BASE_URL", "MERCHANT_SECRET_ARN", "VERIFICATION_SECRET_ARN"},
+        "mini_program()": {"APPID", "MINI_PROGRAM_BASE_URL", "APP_SECRET_ARN", "TABLE_NAME"},
+        "verification_secret()": {"VERIFICATION_SECRET_ARN"},
+        "token_keys()": {"TOKEN_SECRET_ARN"},
         "table()": {"TABLE_NAME"},
         "shipping_record()": {"SHIPPING_RECORD"},
         "publish(": {"TOPIC_ARN"},
@@ -249,7 +251,7 @@ def test_a_function_may_read_just_the_secret_that_it_uses(function: str) -> None
 
 def test_secrets_are_created_without_a_value() -> None:
     secrets = of_type("AWS::SecretsManager::Secret")
-    assert set(secrets) == {"WechatPaySecret", "MiniProgramSecret"}
+    assert set(secrets) == {"MerchantSecret", "VerificationSecret", "AppSecret", "TokenSecret"}
     assert all(set(properties) == {"Description"} for properties in secrets.values())
 
 
@@ -388,16 +390,46 @@ def test_without_shipping_nothing_of_it_exists() -> None:
 
 def test_every_alarm_on_our_own_metrics_is_on_one_that_its_function_counts() -> None:
     alarms = {name: a for name, a in of_type("AWS::CloudWatch::Alarm").items() if a["Namespace"] == "WxPay"}
-    assert set(alarms) == {
-        *("OpenCasesAlarm", "RefundNotEnoughAlarm", "RefundWaitsAlarm", "SweepFailedAlarm"),
+    secrets = {f"{name}Alarm" for name in of_type("AWS::SecretsManager::Secret")} | {"SecretStaleAlarm"}
+    known = {
+        *("OpenCasesAlarm", "RefundNotEnoughAlarm", "RefundWaitsAlarm", "SweepFailedAlarm", "CallbackNotOpenedAlarm"),
         *("UnreadableItemAlarm", "NotifyBlockedAlarm"),
     }
+    assert set(alarms) == known | secrets
     for name, alarm in alarms.items():
         (dimension,) = alarm["Dimensions"]
         assert dimension["Name"] == "service"
-        function = Path("functions") / dimension["Value"].replace("-", "_") / "app.py"
-        code = (PAYMENTS / "observability.py" if dimension["Value"] == "any" else function).read_text()
+        function = dimension["Value"].replace("-", "_")
+        file = PAYMENTS / "observability.py" if function == "any" else Path("functions") / function / "app.py"
+        code = file.read_text()
+        if name in secrets:  # counted where secrets are read, by a function that reads this one
+            code = (PAYMENTS / "secret.py").read_text()
+            (reader,) = (logical_id for logical_id, folder in FOLDERS.items() if folder.name == function)
+            own = {resource["Fn::GetAtt"][0] for action, resource in grants(reader) if "secretsmanager" in action}
+            assert name == "SecretStaleAlarm" or name.removesuffix("Alarm") in own
         assert f'"{alarm["MetricName"]}"' in code, name
+
+
+# --- time
+
+
+def test_every_functions_time_holds_what_it_may_wait_for() -> None:
+    """The calls themselves are bounded by the time that an invocation has; here, that there is enough of it."""
+    for name, properties in FUNCTIONS.items():
+        variables = properties["Environment"]["Variables"]
+        least = ANSWER_S
+        if any(variable.endswith("_SECRET_ARN") for variable in variables):
+            least += 2 * SECRET_TRY_S  # the first read is tried twice
+        if "WECHAT_PAY_BASE_URL" in variables or "MINI_PROGRAM_BASE_URL" in variables:
+            least = max(least, sum(TIMEOUT_S) + TRY_S + ANSWER_S)  # WeChat's answer is stored
+        assert properties["Timeout"] >= max(least, TRY_S), name
+        if any(event["Type"] == "HttpApi" for event in properties.get("Events", {}).values()):
+            assert properties["Timeout"] < 30, "the gateway waits no longer"
+    assert FUNCTIONS["AuthorizerFunction"]["Timeout"] <= 10, "the gateway waits no longer"
+
+
+def test_an_old_copy_of_a_secret_leaves_time_to_store_what_came() -> None:
+    assert FUNCTIONS["WxCallbackFunction"]["Timeout"] >= SECRET_TRY_S + TRY_S + ANSWER_S
 
 
 def test_dead_letters_and_a_silent_or_failing_janitor_ring() -> None:

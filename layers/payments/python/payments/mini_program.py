@@ -13,13 +13,17 @@ from functools import lru_cache
 from typing import Any
 
 import requests
+from botocore.exceptions import BotoCoreError, ClientError
 
-from payments.settings import app_secret, setting, table
+from payments.calls import OutOfTime, wechat_limits
+from payments.secret import app_secret
+from payments.settings import setting, table
 from payments.shipping import NOT_FOUND
 from payments.table import AccessToken, Table
+from payments.wechat_session import wechat_session
 
 TIMEOUT_S = (2.0, 4.0)
-"""Connect, read."""
+"""To connect, and for the whole reply; less where the function's own time is short."""
 
 TOKEN_MARGIN = timedelta(minutes=5)
 """WeChat renews a token in its last five minutes."""
@@ -105,8 +109,7 @@ class MiniProgram:
         self._base_url = base_url
         self._tokens = tokens
         self._token: AccessToken | None = None
-        self._session = requests.Session()
-        self._session.trust_env = False
+        self._session = wechat_session()
 
     def code2session(self, code: str) -> WechatUser:
         """Who the phone's login code stands for; a code works once. Raises CodeRefused, NotReached, ApiRefused."""
@@ -176,7 +179,10 @@ class MiniProgram:
 
         Raises ApiRefused, NotReached, PerhapsDone.
         """
-        token = self._access_token(now)
+        try:
+            token = self._access_token(now)
+        except (BotoCoreError, ClientError, OutOfTime) as error:  # nothing has gone out: it may be tried again
+            raise NotReached(f"the shared access token cannot be read: {type(error).__name__}") from None
         try:
             return self._call("POST", path, {"access_token": token.access_token}, body)
         except ApiRefused as refused:
@@ -229,9 +235,11 @@ class MiniProgram:
                 # Not escaped: WeChat has shown \uXXXX to users as it stands.
                 data=json.dumps(body, ensure_ascii=False).encode() if body else None,
                 headers={"Content-Type": "application/json"},
-                timeout=TIMEOUT_S,
+                timeout=wechat_limits(*TIMEOUT_S),
                 allow_redirects=False,
             )
+        except OutOfTime as error:
+            raise NotReached(str(error)) from None
         except requests.ConnectTimeout:
             raise NotReached("no connection in time") from None
         except requests.RequestException as error:
@@ -254,7 +262,7 @@ class MiniProgram:
 
 def mini_program() -> MiniProgram:
     """The process's client; built again only when the app's secret has changed. Raises Misconfigured."""
-    return _built(setting("APPID"), app_secret().app_secret, setting("MINI_PROGRAM_BASE_URL"))
+    return _built(setting("APPID"), app_secret(), setting("MINI_PROGRAM_BASE_URL"))
 
 
 @lru_cache(maxsize=1)

@@ -1,25 +1,59 @@
 """One logger and one metrics namespace for all functions.
 
-A log line is an event's name plus fields, one per change of state. Never in it: a key, a token, an openid, a body.
+A log line is an event's name plus fields, one per change of state. Never in it, at no level: a key, a token, an openid,
+a body. So what libraries say is not logged at all, for their lines hold addresses with secrets in them and whole
+bodies; and of an exception that is not ours only its type is told, and where it came from.
 """
 
 import functools
 import logging
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
+from botocore.exceptions import ClientError
 
+from payments.calls import invocation
 from payments.dynamodb import UnreadableItem
 
 logger = Logger()
 NAMESPACE = "WxPay"
 _metrics = Metrics(namespace=NAMESPACE)
 
-# At INFO it tells in every cold start where it found credentials.
-logging.getLogger("botocore").setLevel(logging.WARNING)
+LIBRARIES = (
+    *("boto3", "botocore", "s3transfer", "urllib3", "requests"),
+    *("wechatpayv3", "aws_lambda_powertools", "charset_normalizer"),
+)
+"""Loggers of what the functions stand on, each with all below it."""
+
+
+class _Silence:
+    """Keeps libraries from logging, whatever level is set for them and whoever sets up logging anew.
+
+    What is loaded later inherits the level of its library, until the next invocation finds it.
+    """
+
+    def __init__(self) -> None:
+        self._known = 0
+        self._loggers: list[logging.Logger] = []
+
+    def keep(self) -> None:
+        there = logging.root.manager.loggerDict
+        if len(there) != self._known:
+            self._loggers = [logging.getLogger(name) for name in list(there) if name.partition(".")[0] in LIBRARIES]
+            self._known = len(there)
+        for library in self._loggers:
+            library.disabled = True
+
+
+for _library in LIBRARIES:
+    logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
+_silence = _Silence()
+_silence.keep()
 
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 
@@ -49,11 +83,31 @@ def instrumented(handler: Handler) -> Handler:
 
     @functools.wraps(handler)
     def run(event: dict[str, Any], context: LambdaContext) -> Any:
+        _silence.keep()
         try:
-            return handler(event, context)
+            with invocation(context):
+                return handler(event, context)
         finally:
             if _metrics.metric_set:  # Powertools warns of an empty set, which is the usual case here
                 _metrics.flush_metrics()
 
-    wrapped: Handler = logger.inject_lambda_context(run, clear_state=True)
+    # log_event is said here, or else a variable of the function could switch it on: events hold tokens and bodies.
+    wrapped: Handler = logger.inject_lambda_context(run, clear_state=True, log_event=False)
     return wrapped
+
+
+def described(error: BaseException) -> str:
+    """What a log line may hold of an error: its own text where we wrote that, else its type (of AWS's: their code)."""
+    if isinstance(error, ClientError):
+        return f"{type(error).__name__} {error.response.get('Error', {}).get('Code', '')}".strip()
+    ours = type(error).__module__.partition(".")[0] in ("payments", "functions", "app")
+    # Python itself raises kinds of these two, with what they are about in the text.
+    if ours or type(error) in (LookupError, RuntimeError):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__
+
+
+def came_from(error: BaseException) -> list[str]:
+    """Where an error was raised: file:line function, from the handler inwards."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]

@@ -22,16 +22,36 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupp
 from aws_lambda_powertools.event_handler.openapi.params import Header, Path
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from botocore.exceptions import HTTPClientError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+)
 
+from payments.calls import OutOfTime
 from payments.dynamodb import (
     Busy,
     Conflict,
     UnreadableItem,
 )
-from payments.observability import logger, unreadable
-from payments.settings import Misconfigured
-from payments.untrusted import TooLarge, Unreadable, body_bytes, read_json
+from payments.observability import (
+    came_from,
+    described,
+    logger,
+    unreadable,
+)
+from payments.settings import Misconfigured, Unavailable
+from payments.untrusted import (
+    TooLarge,
+    Unreadable,
+    body_bytes,
+    read_json,
+)
 
 JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)
 UNSUPPORTED = "application/octet-stream"
@@ -122,6 +142,17 @@ def seconds(wait: timedelta) -> int:
     return max(math.ceil(wait.total_seconds()), 1)
 
 
+def aws_down() -> Problem:
+    """Something that the request needs does not answer, or not in time: what it has written stands."""
+    return Problem(
+        503,
+        "unavailable",
+        "This cannot be done right now.",
+        "Try again in a few seconds; the same order is used.",
+        retry_after_s=3,
+    )
+
+
 class Body(BaseModel):
     """A request body: no field that is not known, no value of another type, no text that people cannot read."""
 
@@ -157,7 +188,7 @@ class Api(APIGatewayHttpResolver):
     """A resolver that validates requests and answers every error as a problem."""
 
     def __init__(self) -> None:
-        super().__init__(enable_validation=True)
+        super().__init__(enable_validation=True, debug=False)  # whatever POWERTOOLS_DEV says: it answers tracebacks
         self.exception_handler(Problem)(self._problem)
         self.exception_handler(Conflict)(lambda _: self._problem(try_again()))
         self.exception_handler(RequestValidationError)(self._invalid)
@@ -232,10 +263,13 @@ class Api(APIGatewayHttpResolver):
 
     def _broken(self, error: Exception) -> Response[str]:
         """The last resort: people see a number to ask about, the log has the rest, the 5xx alarm counts it."""
+        if isinstance(error, Unavailable | HTTPClientError | OutOfTime):
+            logger.error("aws.unavailable", why=described(error), came_from=came_from(error))
+            return self._problem(aws_down())
         if isinstance(error, Misconfigured):
             logger.error("misconfigured", why=str(error))
         else:
-            logger.exception("request.broken")
+            logger.error("request.broken", why=described(error), came_from=came_from(error))
         return self._problem(
             Problem(500, "internal", "Something broke here.", "Try again; if it stays, tell the shop the request_id.")
         )

@@ -10,7 +10,12 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.dynamodb import UnreadableItem
 from payments.events import Event, parse
-from payments.observability import count, logger, unreadable
+from payments.observability import (
+    count,
+    described,
+    logger,
+    unreadable,
+)
 
 
 def consume(
@@ -22,7 +27,7 @@ def consume(
         try:
             handle(parse(record.body))
         except Exception as error:
-            logger.warning("event.failed", message_id=record.message_id, error=type(error).__name__, why=str(error))
+            logger.warning("event.failed", message_id=record.message_id, why=described(error))
             count("EventFailed")
             if isinstance(error, UnreadableItem):
                 unreadable(error)

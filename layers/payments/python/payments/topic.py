@@ -3,11 +3,9 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-import boto3
-
 from payments.events import Event
 from payments.observability import count, logger
-from payments.settings import AWS_CALLS, setting
+from payments.settings import aws, setting
 
 if TYPE_CHECKING:
     from mypy_boto3_sns import SNSClient
@@ -27,4 +25,5 @@ def publish(event: Event) -> None:
 @cache
 def topic() -> "SNSClient":
     """The process's client."""
-    return boto3.client("sns", config=AWS_CALLS)
+    client: SNSClient = aws("sns")
+    return client

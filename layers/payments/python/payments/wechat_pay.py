@@ -18,15 +18,18 @@ import requests
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 from wechatpayv3.type import RequestType
-from wechatpayv3.utils import build_authorization, load_public_key, rsa_verify
+from wechatpayv3.utils import build_authorization, rsa_verify
 
+from payments.calls import OutOfTime, wechat_limits
+from payments.keys import MerchantSecret, VerificationSecret, merchant_secret, verification_secret
 from payments.payment import CURRENCY, Malformed, Payment, Trade
 from payments.refund import Refund, RefundWord
-from payments.settings import MerchantSecret, merchant_secret, setting
+from payments.settings import setting
 from payments.times import BEIJING
+from payments.wechat_session import wechat_session
 
 TIMEOUT_S = (2.0, 4.0)
-"""Connect, read."""
+"""To connect, and for the whole reply; less where the function's own time is short."""
 
 MAX_CLOCK_DIFFERENCE_S = 300
 
@@ -91,21 +94,16 @@ class PaymentRequest:
 class _Transport(Core):  # type: ignore[misc]
     """The library's core on one session, with typed outcomes."""
 
-    def __init__(self, secret: MerchantSecret, mchid: str, base_url: str) -> None:
-        public_key_id, public_key = secret.public_keys[0]
-        super().__init__(
-            mchid=mchid,
-            cert_serial_no=secret.cert_serial_no,
-            private_key=secret.private_key,
-            apiv3_key=secret.apiv3_keys[0],
-            timeout=TIMEOUT_S,
-            public_key=public_key,
-            public_key_id=public_key_id,
-        )
+    def __init__(self, merchant: MerchantSecret, verification: VerificationSecret, mchid: str, base_url: str) -> None:
+        # Not the library's own constructor: it parses keys that are parsed already, takes fewer forms of them, and
+        # downloads certificates when it is given no public key.
+        self._mchid = mchid
+        self._cert_serial_no = merchant.cert_serial_no
+        self._private_key = merchant.private_key
         self._gate_way = base_url
-        self._keys = {key_id: load_public_key(pem) for key_id, pem in secret.public_keys}
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy or a netrc of the machine must not touch a signed request
+        self._keys = verification.public_keys
+        self._public_key_id = next(iter(verification.public_keys))
+        self._session = wechat_session()
 
     def request(
         self,
@@ -144,16 +142,19 @@ class _Transport(Core):  # type: ignore[misc]
                     self._gate_way + path,
                     data=body.encode() or None,
                     headers=headers,
-                    timeout=self._timeout,
+                    timeout=wechat_limits(*TIMEOUT_S),
                     allow_redirects=False,
                 )
-            except requests.ConnectTimeout as error:
-                raise OutcomeUnknown("no connection in time") from error
-            except requests.ConnectionError as error:
+            # Nothing of the HTTP library's errors goes further: their texts hold addresses.
+            except OutOfTime as error:
+                raise OutcomeUnknown(str(error)) from None
+            except requests.ConnectTimeout:
+                raise OutcomeUnknown("no connection in time") from None
+            except requests.ConnectionError:
                 if last:
-                    raise OutcomeUnknown("connection lost") from error
+                    raise OutcomeUnknown("connection lost") from None
             except requests.RequestException as error:
-                raise OutcomeUnknown(type(error).__name__) from error
+                raise OutcomeUnknown(type(error).__name__) from None
         raise AssertionError("unreachable")
 
     def _verified(self, reply: requests.Response) -> bool:
@@ -183,8 +184,8 @@ class _Library(WeChatPay):  # type: ignore[misc]
 class WechatPay:
     """The calls of a trade's life. Each raises OutcomeUnknown or Refused."""
 
-    def __init__(self, secret: MerchantSecret, mchid: str, base_url: str) -> None:
-        self._library = _Library(_Transport(secret, mchid, base_url), mchid)
+    def __init__(self, merchant: MerchantSecret, verification: VerificationSecret, mchid: str, base_url: str) -> None:
+        self._library = _Library(_Transport(merchant, verification, mchid, base_url), mchid)
 
     def prepay(self, payment: Payment) -> str:
         """The trade's prepay_id. The body is built from the payment alone: a repeat is the same to the byte (R2)."""
@@ -271,10 +272,10 @@ def _accepted(status: int, text: str) -> dict[str, Any]:
 
 
 def wechat_pay() -> WechatPay:
-    """The process's client; built again only when the merchant's secret has changed. Raises Misconfigured."""
-    return _built(merchant_secret(), setting("MCHID"), setting("WECHAT_PAY_BASE_URL"))
+    """The process's client; built again only when one of its two secrets has changed. Raises Misconfigured."""
+    return _built(merchant_secret(), verification_secret(), setting("MCHID"), setting("WECHAT_PAY_BASE_URL"))
 
 
 @lru_cache(maxsize=1)
-def _built(secret: MerchantSecret, mchid: str, base_url: str) -> WechatPay:
-    return WechatPay(secret, mchid, base_url)
+def _built(merchant: MerchantSecret, verification: VerificationSecret, mchid: str, base_url: str) -> WechatPay:
+    return WechatPay(merchant, verification, mchid, base_url)
