@@ -20,14 +20,29 @@ const T = {
     choose: "两个订单有相同的验证码，请选择", amountWrong: "请填写金额，例如 12.50", amountMore: "最多可退", reasonWrong: "请填写原因",
     status: { WAIT_PAY: "待付款", WAIT_USE: "待入住", USED: "已入住", CANCELLED: "已取消", EXPIRED: "已过期", REFUNDED: "已退款" },
     payment: { NOTPAY: "未付款", SUCCESS: "已付款", CLOSED: "已关闭", MISPAID: "金额不符" },
-    refundStatus: { REQUESTED: "申请中", PROCESSING: "处理中", SUCCESS: "已退回", ABNORMAL: "异常", CLOSED: "已关闭", REFUSED: "被拒绝" },
-    resolutions: { refunded: "已退款（退款单号）", booked: "已入账（订单号）", kept: "留存（原因）" },
+    refundStatus: { REQUESTED: "申请中", PROCESSING: "处理中", SUCCESS: "已退回", ABNORMAL: "退款异常", CLOSED: "已关闭", REFUSED: "被拒绝", WITHDRAWN: "已撤回", withdrawing: "撤回中" },
+    held: "微信显示这笔款项已退，但这里没有退款记录。核实之前不能核销，也不能退款；请先处理下面的款项",
+    tryNow: "立即重试", trying: "一分钟内会再次请求微信", withdraw: "撤回", withdrawing: "微信确认没有这笔退款后撤回，约需三分钟",
+    withdrawSure: "撤回这笔退款？如果微信已经受理，退款会照常进行。", byHand: "线下已退", stuck: "微信退款异常",
+    sure: (fen, how) => `确认结案：${fen}，${how}？结案后不能撤销。`, check: "请核对", nextLook: (at) => `下次查询 ${at}`,
+    resolutions: { refunded: "已退款", booked: "已入账", kept: "留存", settled_by_hand: "线下已退（仅店主）" },
+    references: {
+      refunded: "商户退款单号；会向微信核实", booked: "订单号", kept: "原因，至少 10 个字", settled_by_hand: "怎样、何时、退给谁，至少 20 个字",
+    },
+    kinds: {
+      unknown_trade: "收到一笔不认识的付款", mispaid: "付款与订单不符", second_transaction: "同一单号付了两次", unreadable: "一条读不懂的微信通知",
+      refunded_elsewhere: "微信显示已退款，这里没有记录", unknown_refund: "不认识的退款", refund_mismatch: "退款与记录不符", refund_abnormal: "退款异常，客人账户收不到",
+      refund_closed: "退款被微信关闭", refund_refused: "退款被微信拒绝", refund_stalled: "退款七天没有结果", refund_after_withdrawal: "撤回的退款还是发生了",
+      refunds_exceed: "退款合计超过付款", shipping_refused: "微信不收发货信息",
+    },
     problems: {
       offline: "网络不通，请重试", broken: "系统出错，请稍后重试", signin: "令牌已失效，请重新登录", "staff-only": "这不是员工令牌",
       "not-found": "没有这个验证码或订单", invalid: "验证码是十位字母和数字，在客人的消息里", "code-used": "这个验证码已经核销过", "code-expired": "住期已过，验证码失效",
       "code-refunded": "订单已退款", "refund-in-flight": "订单正在全额退款，不能核销", "order-not-paid": "订单还没有付款", "order-state": "订单的状态不允许这样做",
       "too-many-guesses": "错误次数太多", "refund-exceeds": "超过可退金额", "case-closed": "已经结案", "not-refundable": "这不是可以自动退的款项",
-      "refund-state": "原退款还没有失败", "try-again": "请再试一次",
+      "refund-state": "这笔退款现在不能这样处理", "try-again": "请再试一次", "on-hold": "微信显示这笔款项已退，请先核实",
+      "too-many-refunds": "一笔付款最多退 50 次", "owner-only": "只有店主可以这样结案", resolution: "这笔款项不能这样结案",
+      "wechat-unavailable": "现在无法向微信核实，没有结案，请再试", reference: "凭据不对",
     },
     unknown: "还不知道结果。请再按一次：不会重复退款", asked: "已申请退款", wait: (s) => (s < 60 ? `${s} 秒后再试` : `${Math.ceil(s / 60)} 分钟后再试`),
   },
@@ -42,14 +57,29 @@ const T = {
     choose: "Two orders have this code; choose", amountWrong: "Enter a sum such as 12.50", amountMore: "At most", reasonWrong: "Enter a reason",
     status: { WAIT_PAY: "Not paid", WAIT_USE: "Ready to check in", USED: "Checked in", CANCELLED: "Cancelled", EXPIRED: "Expired", REFUNDED: "Refunded" },
     payment: { NOTPAY: "not paid", SUCCESS: "paid", CLOSED: "closed", MISPAID: "wrong amount" },
-    refundStatus: { REQUESTED: "requested", PROCESSING: "on its way", SUCCESS: "done", ABNORMAL: "stuck", CLOSED: "closed", REFUSED: "refused" },
-    resolutions: { refunded: "refunded (its number)", booked: "booked (order number)", kept: "kept (why)" },
+    refundStatus: { REQUESTED: "requested", PROCESSING: "on its way", SUCCESS: "done", ABNORMAL: "stuck", CLOSED: "closed", REFUSED: "refused", WITHDRAWN: "withdrawn", withdrawing: "being withdrawn" },
+    held: "WeChat calls this payment refunded, and no refund is known here. Until that is found out it is neither redeemed nor refunded; see the case below",
+    tryNow: "Try now", trying: "WeChat is asked again within a minute", withdraw: "Withdraw", withdrawing: "It is withdrawn when WeChat confirms that it has none, in about three minutes",
+    withdrawSure: "Withdraw this refund? If WeChat has taken it, it goes on.", byHand: "Given back by hand", stuck: "WeChat could not give back",
+    sure: (fen, how) => `Close it: ${fen}, ${how}? This cannot be undone.`, check: "Check", nextLook: (at) => `next look ${at}`,
+    resolutions: { refunded: "refunded", booked: "booked", kept: "kept", settled_by_hand: "given back by hand (owner only)" },
+    references: {
+      refunded: "out_refund_no; WeChat is asked about it", booked: "order number", kept: "why, 10 characters or more", settled_by_hand: "how, when and to whom, 20 characters or more",
+    },
+    kinds: {
+      unknown_trade: "A payment that nobody here asked for", mispaid: "Paid, but not as asked for", second_transaction: "Paid twice under one number", unreadable: "A notice of WeChat's that cannot be read",
+      refunded_elsewhere: "WeChat calls it refunded; no refund is known here", unknown_refund: "A refund of no payment of ours", refund_mismatch: "A refund that is not as recorded", refund_abnormal: "The guest's account cannot take the refund",
+      refund_closed: "WeChat gave the refund up", refund_refused: "WeChat refuses the refund", refund_stalled: "A refund without an end for seven days", refund_after_withdrawal: "A withdrawn refund happened all the same",
+      refunds_exceed: "Refunds are more than was paid", shipping_refused: "WeChat does not take the shipping record",
+    },
     problems: {
       offline: "No network; try again", broken: "Something broke; try again later", signin: "The token is no longer valid; sign in again", "staff-only": "This is not a staff token",
       "not-found": "There is no such code or order", invalid: "A code has ten letters and digits; it is in the guest's message", "code-used": "This code has been redeemed", "code-expired": "The stay is over; the code has expired",
       "code-refunded": "The order is refunded", "refund-in-flight": "All of it is being refunded; it cannot be redeemed", "order-not-paid": "The order is not paid yet", "order-state": "The order's state does not allow this",
       "too-many-guesses": "Too many wrong codes", "refund-exceeds": "More than may be refunded", "case-closed": "It is closed already", "not-refundable": "This is not money that can go back by itself",
-      "refund-state": "Its refund has not failed", "try-again": "Try again",
+      "refund-state": "That cannot be done with this refund now", "try-again": "Try again", "on-hold": "WeChat calls it refunded: look into its case first",
+      "too-many-refunds": "WeChat takes 50 refunds of one payment", "owner-only": "Only the owner can close it so", resolution: "This case cannot be closed so",
+      "wechat-unavailable": "WeChat cannot be asked now; the case is still open, try again", reference: "The reference does not hold",
     },
     unknown: "Not known yet. Press again: it cannot refund twice", asked: "Refund requested", wait: (s) => (s < 60 ? `try again in ${s} s` : `try again in ${Math.ceil(s / 60)} min`),
   },
@@ -197,19 +227,21 @@ function orderCard(order, typed) {
   const show = (changed) => {
     order = changed
     const { stay } = order
-    const redeemable = order.status === "WAIT_USE" && order.refundable_fen > 0
+    const redeemable = order.status === "WAIT_USE" && order.refundable_fen > 0 && !order.on_hold
     card.replaceChildren(
       h("div", { className: "head" }, h("h2", { textContent: stay.title }), h("strong", { className: `status ${order.status}`, textContent: T.status[order.status] })),
+      order.on_hold && h("p", { className: "said bad", textContent: T.held }),
       h("dl", {},
         row(T.stay, `${stay.start_date} – ${stay.end_date} · ${stay.nights} ${T.nights} · ${stay.people} ${T.people}${stay.need_food ? ` · ${T.food}` : ""}`),
         stay.remark && row(T.remark, stay.remark),
-        row(T.total, yuan(order.total_fen), order.refunded_fen ? ` · ${T.back_fen} ${yuan(order.refunded_fen)}` : ""),
+        row(T.total, yuan(order.total_fen), order.refunded_fen ? ` · ${T.back_fen} ${yuan(order.refunded_fen)}` : "",
+          order.by_hand_fen ? ` · ${T.byHand} ${yuan(order.by_hand_fen)}` : "", order.stuck_fen ? ` · ${T.stuck} ${yuan(order.stuck_fen)}` : ""),
         order.used_at && row(T.usedBy, `${order.used_by} · ${time(order.used_at)}`),
         row(T.payments, h("ul", {}, order.payments.map((one) => h("li", { textContent: `${T.payment[one.status] ?? one.status} · ${one.out_trade_no} · ${time(one.success_time)}` })))),
-        order.refunds.length > 0 && row(T.refunds, h("ul", {}, order.refunds.map((one) => h("li", { textContent: `${yuan(one.amount_fen)} · ${T.refundStatus[one.status] ?? one.status} · ${one.reason}` }))))),
+        order.refunds.length > 0 && row(T.refunds, h("ul", {}, order.refunds.map((one) => refundLine(order, one, reload))))),
       h("div", { className: "line" },
         redeemable && h("button", { className: "primary big", textContent: T.redeem, onclick: redeem }),
-        order.refundable_fen > 0 && h("button", { className: "danger", textContent: T.refund, onclick: () => refundDialog(order, reload) })),
+        order.refundable_fen > 0 && !order.on_hold && h("button", { className: "danger", textContent: T.refund, onclick: () => refundDialog(order, reload) })),
       h("p", { className: "soft", textContent: order.order_sn }),
       ...order.cases.filter((one) => !one.resolution).map((one) => caseCard(one, reload)))
     // What is on its way comes by itself: looked at again, less and less often.
@@ -238,6 +270,23 @@ function orderCard(order, typed) {
   })
   show(order)
   return card
+}
+
+// One refund: what it is, and what can be done while it is on its way.
+function refundLine(order, one, reload) {
+  const state = T.refundStatus[one.status === "REQUESTED" && one.withdrawing_at ? "withdrawing" : one.status] ?? one.status
+  const path = `orders/${order.order_sn}/refunds/${encodeURIComponent(one.out_refund_no)}`
+  const act = (what, told) => async () => {
+    await api("POST", `${path}/${what}`)
+    note(told, "good")
+    await reload()
+  }
+  const own = one.origin === "merchant"
+  return h("li", {}, `${yuan(one.amount_fen)} · ${state} · ${one.reason}`,
+    ["REQUESTED", "PROCESSING", "ABNORMAL"].includes(one.status) && !one.withdrawing_at &&
+      h("button", { textContent: T.tryNow, onclick: attempt(act("try", T.trying)) }),
+    one.status === "REQUESTED" && !one.withdrawing_at && own &&
+      h("button", { textContent: T.withdraw, onclick: () => dialog(T.withdraw, [h("p", { textContent: T.withdrawSure })], T.withdraw, act("withdraw", T.withdrawing)) }))
 }
 
 // --- dialogs
@@ -336,8 +385,9 @@ function caseCard(one, reload) {
     note(T.asked, "good")
     await reload()
   })
-  return h("article", { className: "card case", aria: { label: one.kind } },
-    h("div", { className: "head" }, h("strong", { textContent: one.kind }), h("strong", { textContent: yuan(one.amount_fen) })),
+  const kind = T.kinds[one.kind] ?? one.kind
+  return h("article", { className: "card case", aria: { label: kind } },
+    h("div", { className: "head" }, h("strong", { textContent: kind }), h("strong", { textContent: yuan(one.amount_fen) })),
     h("p", { textContent: one.detail }),
     h("p", { className: "soft", textContent: `${one.out_trade_no} ${one.transaction_id} · ${T.opened} ${time(one.opened_at)}` }),
     h("div", { className: "line" },
@@ -345,11 +395,32 @@ function caseCard(one, reload) {
       /^refund_(closed|refused)$/.test(one.kind) && h("button", { textContent: T.refundAgain, onclick: again })))
 }
 
+// Closing cannot be undone: the first press says what will be written, the second writes it.
 function closeDialog(one, reload) {
   const resolution = h("select", {}, ...Object.entries(T.resolutions).map(([value, textContent]) => h("option", { value, textContent })))
   const reference = h("input", { maxLength: 128, required: true, autocomplete: "off" })
-  dialog(T.close, [labelled(T.resolution, resolution), labelled(T.reference, reference)], T.close, async () => {
-    await api("POST", `cases/${one.case}/close`, { resolution: resolution.value, reference: reference.value.trim() })
+  const hint = h("p", { className: "soft" })
+  const sure = h("p", { className: "said", role: "status" })
+  let asked = ""
+  const changed = () => {
+    asked = sure.textContent = ""
+    hint.textContent = T.references[resolution.value]
+  }
+  resolution.onchange = reference.oninput = changed
+  changed()
+  dialog(T.close, [labelled(T.resolution, resolution), labelled(T.reference, reference), hint, sure], T.close, async () => {
+    const body = { resolution: resolution.value, reference: reference.value.trim() }
+    if (asked !== JSON.stringify(body)) {
+      asked = JSON.stringify(body)
+      sure.textContent = T.sure(yuan(one.amount_fen), `${T.resolutions[body.resolution]}（${body.reference}）`)
+      throw Object.assign(new Problem("check", {}, 409), { text: T.check })
+    }
+    try {
+      await api("POST", `cases/${one.case}/close`, body)
+    } catch (error) {
+      if (error.kind === "invalid") error.text = `${T.problems.reference}：${error.problem.detail}`
+      throw error
+    }
     note(T.closed, "good")
     await reload()
   })

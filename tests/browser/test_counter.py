@@ -6,7 +6,7 @@ from playwright.sync_api import Locator, Page, expect
 from payments.dynamodb import wire
 from payments.times import utc_now
 from payments.tokens import Identity, Role, issue
-from tests.local.conftest import Cloud
+from tests.local.conftest import Cloud, eventually
 
 
 class Counter:
@@ -123,8 +123,12 @@ def test_refunds_in_part_and_then_the_rest(counter: Counter, cloud: Cloud, paid:
     expect(dialog).to_contain_text("可退 ¥895.99")
     dialog.get_by_label("原因").fill("台风")
     dialog.get_by_role("button", name="退款").click()
-    # WeChat takes partial refunds of one trade a minute apart.
+    # WeChat takes partial refunds of one trade a minute apart: the second one waits here until then.
+    expect(order).to_contain_text("¥895.99 · 申请中 · 台风")
     cloud.wechat.post("/_sim/clock", json={"advance_s": 70})
+    cloud.minutes_ago(paid[0])
+    cloud.sweep()
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
     expect(order).to_contain_text("已退款", timeout=30_000)
     assert cloud.order(paid[0])["ORDER"]["refunded_fen"] == 89600
     cloud.check()
@@ -160,16 +164,81 @@ def test_an_open_case_is_closed_with_a_resolution(counter: Counter, cloud: Cloud
     )
     cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
     order = counter.sign_in().look_up(paid[0])
-    expect(order.first).to_contain_text("refund_closed", timeout=20_000)
-    case = order.filter(has_text="refund_closed").last
+    expect(order.first).to_contain_text("退款被微信关闭", timeout=20_000)
+    case = order.filter(has_text="退款被微信关闭").last
     case.get_by_role("button", name="结案").click()
     dialog = counter.page.get_by_role("dialog", name="结案")
-    dialog.get_by_label("凭据").fill("cash, receipt 7")
-    dialog.get_by_label("结果").select_option("kept")
-    dialog.get_by_role("button", name="结案").click()
+    press = dialog.get_by_role("button", name="结案").click
+    for resolution, reference, told in (
+        ("refunded", "随便", "凭据不对"),
+        ("kept", "cash", "凭据不对"),
+        ("settled_by_hand", "in cash at the desk on the 25th, receipt 7", "只有店主可以这样结案"),
+        ("kept", "the guest wants it so, by phone", ""),
+    ):
+        dialog.get_by_label("结果").select_option(resolution)
+        dialog.get_by_label("凭据").fill(reference)
+        press()
+        expect(dialog).to_contain_text("确认结案：¥896.00")  # asked once more before anything is written
+        assert "resolution" not in next(item for sk, item in cloud.order(paid[0]).items() if sk.startswith("CASE#"))
+        press()
+        if told:
+            expect(dialog).to_contain_text(told)
     counter.says("已结案")
     (closed,) = (item for sk, item in cloud.order(paid[0]).items() if sk.startswith("CASE#"))
     assert (closed["resolution"], closed["closed_by"]) == ("kept", counter.name)
+
+
+def test_an_order_on_hold_says_so_and_offers_neither_redemption_nor_refund(counter: Counter, cloud: Cloud) -> None:
+    """Paid, refunded in full in WeChat's console, and both notices are lost; a poll finds it."""
+    cloud.fault(call="callback", answer="drop", times=99)
+    with cloud.shopper("guest-on-hold") as shopper:
+        shopper.login()
+        order_sn = shopper.order("lake-house")["order_sn"]
+        shopper.pay(shopper.prepay(order_sn))
+        assert cloud.wechat.post(f"/_sim/trades/{order_sn}_1/refund", json={"amount": 89600}).status_code == 200
+        assert eventually(lambda: shopper.poll(order_sn)["on_hold"])
+    order = counter.sign_in().look_up(order_sn)
+    expect(order.first).to_contain_text("微信显示这笔款项已退，但这里没有退款记录")
+    expect(order.first).to_contain_text("微信显示已退款，这里没有记录")
+    for name in ("核销入住", "退款"):
+        expect(order.first.get_by_role("button", name=name, exact=True)).to_have_count(0)
+    cloud.wechat.delete("/_sim/faults")
+    number = cloud.wechat.get("/_sim/state").json()["refunds"][-1]["out_refund_no"]
+    case = order.filter(has_text="微信显示已退款，这里没有记录").last
+    case.get_by_role("button", name="结案").click()
+    dialog = counter.page.get_by_role("dialog", name="结案")
+    dialog.get_by_label("凭据").fill(number)
+    for _ in range(2):
+        dialog.get_by_role("button", name="结案").click()
+    counter.says("已结案")
+    assert "on_hold" not in cloud.order(order_sn)["ORDER"]
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order.first).to_contain_text("已退款", timeout=30_000)
+    cloud.check()
+
+
+def test_a_refund_that_waits_is_tried_now_or_withdrawn(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    cloud.wechat.post("/_sim/balance", json={"fen": 0})
+    try:
+        headers = cloud.staff() | {"Idempotency-Key": "refund-that-waits"}
+        route = f"/merchant/orders/{paid[0]}/refunds"
+        assert cloud.api.post(route, json={"reason": "改期"}, headers=headers).status_code == 201
+        order = counter.sign_in().look_up(paid[0])
+        expect(order).to_contain_text("申请中")
+        order.get_by_role("button", name="立即重试").click()
+        counter.says("一分钟内会再次请求微信")
+        order.get_by_role("button", name="撤回").click()
+        counter.page.get_by_role("dialog", name="撤回").get_by_role("button", name="撤回").click()
+        counter.says("约需三分钟")
+        expect(order).to_contain_text("撤回中")
+        for _ in range(2):  # WeChat is asked twice, a minute apart
+            cloud.minutes_ago(paid[0])
+            cloud.sweep()
+        expect(order).to_contain_text("已撤回", timeout=30_000)
+        expect(order.get_by_role("button", name="核销入住")).to_be_visible()
+    finally:
+        cloud.wechat.post("/_sim/balance", json={"fen": None})
+    cloud.check()
 
 
 def test_guessing_is_stopped_and_wrong_codes_are_explained(counter: Counter) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -120,6 +121,20 @@ class Cloud:
             UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
             ExpressionAttributeValues=wire({f":{name}": value for name, value in values.items()}),
         )
+
+    def minutes_ago(self, order_sn: str, minutes: int = 2) -> None:
+        """Everything about the order's refunds was so much earlier: the tests do not wait for WeChat's minute."""
+        for sk, refund in self.order(order_sn).items():
+            names = ("created_at", "accepted_at", "not_before", "due_at", "withdrawing_at", "first_no_at")
+            known = {name: datetime.fromisoformat(refund[name]) for name in names if name in refund}
+            if sk.startswith("REFUND#"):
+                earlier = {f":{name}": at - timedelta(minutes=minutes) for name, at in known.items()}
+                self.dynamodb.update_item(
+                    TableName=self.state.table,
+                    Key=wire({"pk": f"ORDER#{order_sn}", "sk": sk}),
+                    UpdateExpression="SET " + ", ".join(f"{name[1:]} = {name}" for name in earlier),
+                    ExpressionAttributeValues=wire(earlier),
+                )
 
     def sweep(self) -> dict[str, int]:
         """The janitor comes now."""
