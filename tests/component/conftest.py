@@ -228,6 +228,14 @@ def clock(shop: "Shop") -> Iterator[None]:
     shop.clock = None
 
 
+@pytest.fixture
+def still(shop: "Shop") -> Iterator[None]:
+    """As `clock`, and no time passes by itself."""
+    with time_machine.travel(utc_now(), tick=False) as shop.clock:
+        yield
+    shop.clock = None
+
+
 class Shop:
     """The deployed bundle, as a phone, WeChat and the queues meet it."""
 

@@ -289,8 +289,7 @@ def paid(shop: Shop) -> tuple[str, str]:
     return order_sn, shop.collection(order_sn).order.redeem_code or ""
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_right_code_waits_seconds_after_wrong_ones_and_guessing_stays_slow(shop: Shop, paid: tuple[str, str]) -> None:
+def test_a_right_code_waits_seconds_and_guessing_stays_slow(shop: Shop, paid: tuple[str, str], still: None) -> None:
     token = shop.staff()
     assert [guess(shop, token, "22222222ZZ").status for _ in range(GUESSES + 3)] == [404] * GUESSES + [429] * 3
     refused = guess(shop, token, paid[1])
@@ -311,8 +310,9 @@ def test_a_right_code_waits_seconds_after_wrong_ones_and_guessing_stays_slow(sho
     assert [guess(shop, token, "22222222ZZ").status for _ in range(GUESSES + 1)] == [404] * GUESSES + [429]
 
 
-@pytest.mark.usefixtures("clock")
-def test_a_desk_that_guesses_does_not_hold_up_another_of_the_same_name(shop: Shop, paid: tuple[str, str]) -> None:
+def test_a_desk_that_guesses_does_not_hold_up_another_of_the_same_name(
+    shop: Shop, paid: tuple[str, str], still: None
+) -> None:
     one = shop.staff()
     shop.later(seconds=1)
     other = shop.staff()
@@ -324,7 +324,7 @@ def test_a_desk_that_guesses_does_not_hold_up_another_of_the_same_name(shop: Sho
     assert guess(shop, elsewhere, paid[1]).status == 404
 
 
-def test_the_same_token_spelled_otherwise_guesses_no_more(shop: Shop) -> None:
+def test_the_same_token_spelled_otherwise_guesses_no_more(shop: Shop, still: None) -> None:
     token = shop.staff()
     for _ in range(GUESSES):
         guess(shop, token, "22222222ZZ")

@@ -109,13 +109,13 @@ def test_refund_after_redeeming(shop: Shop, paid: tuple[str, str]) -> None:
     shop.check()
 
 
-def test_guessing_is_throttled_per_member_of_staff(shop: Shop, paid: tuple[str, str]) -> None:
+def test_guessing_is_throttled_per_member_of_staff(shop: Shop, paid: tuple[str, str], still: None) -> None:
     token = shop.staff(user_id="guesser")
     for _ in range(10):
         assert shop.call("POST /merchant/redemptions", {"code": "22222222ZZ"}, token=token).status == 404
     reply = shop.call("POST /merchant/redemptions", {"code": paid[1]}, token=token)
     assert (reply.status, kind(reply)) == (429, "too-many-guesses")
-    assert 0 < int(reply.headers["retry-after"]) <= 600
+    assert 0 < int(reply.headers["retry-after"]) <= 5
     assert shop.redeem(paid[1]).status == 200  # the others work on
 
 
@@ -196,7 +196,7 @@ def test_a_code_is_looked_up_and_not_redeemed(shop: Shop, paid: tuple[str, str])
     assert (found["status"], found["used_by"]) == ("USED", "staff-1")
 
 
-def test_looking_up_codes_is_guessing_too(shop: Shop, paid: tuple[str, str]) -> None:
+def test_looking_up_codes_is_guessing_too(shop: Shop, paid: tuple[str, str], still: None) -> None:
     look_up = "POST /merchant/lookups"
     assert shop.call(look_up, {"code": "no code"}, token=shop.staff()).status == 422
     for _ in range(GUESSES):
