@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -17,6 +19,13 @@ from local.home import PROJECT, Home
 
 CLOUD = Path(os.environ.get("WXPAY_CLOUD_ENV", PROJECT / ".venv-cloud"))
 REQUIREMENTS = PROJECT / "layers/dependencies/requirements.txt"
+NO_NETWORK = re.compile(
+    r"dns error|failed to lookup[^\n]*|error sending request[^\n]*|tcp connect error|Connection refused|"
+    r"Could not connect[^\n]*|Network is unreachable|network connectivity is disabled|timed out|operation timed out",
+    re.IGNORECASE,
+)
+"""How uv says that it does not reach the index."""
+
 READY_WITHIN_S = 30
 STOP_WITHIN_S = 3
 
@@ -95,6 +104,7 @@ async def start_emulator(home: Home, port: int, lock: int) -> Child:
             "STATE_DIR": str(scratch / "state"),
             "S3_DATA_DIR": str(scratch / "s3"),
             "LOG_LEVEL": "INFO",
+            "LAMBDA_WARM_TTL_SECONDS": "60",  # what a burst has started beyond one worker a function ends again
         },
         lock,
         f"http://127.0.0.1:{port}/_ministack/ready",
@@ -120,9 +130,16 @@ async def install_dependencies(home: Home) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     uv = os.environ.get("UV", "uv")
     arguments = ["--require-hashes", "--compile-bytecode", "--requirements", str(REQUIREMENTS)]
-    await run(
-        [uv, "pip", "install", "--quiet", "--python", str(CLOUD / "bin/python"), "--target", str(folder), *arguments]
-    )
+    install = ["pip", "install", "--quiet", "--python", str(CLOUD / "bin/python"), "--target", str(folder)]
+    try:
+        await run([uv, *install, *arguments])
+    except StartFailed as error:
+        if not (found := NO_NETWORK.search(str(error))):
+            raise
+        raise StartFailed(
+            "no network, or no way to the package index: the functions' packages have to be fetched once "
+            f"({found[0]}); check the connection, HTTPS_PROXY or UV_INDEX_URL, then ./dev up again"
+        ) from None
     stamp.write_text(wanted)
     return folder
 
@@ -136,10 +153,39 @@ async def run(command: Sequence[str], stdin: bytes = b"") -> bytes:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate(stdin)
+    try:
+        output, errors = await process.communicate(stdin)
+    except BaseException:  # not wanted any more
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
     if process.returncode:
         raise StartFailed(f"{' '.join(command[:4])} ... failed:\n{errors.decode(errors='replace').strip()[-2000:]}")
     return output
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    front_door: int
+    wechat: int
+    aws: int
+
+    def check(self) -> None:
+        """Raises StartFailed, in one line, for a port that is none, is asked for twice or is taken."""
+        wanted = {
+            "--port": (self.front_door, "front door"),
+            "--wechat-port": (self.wechat, "WeChat simulator"),
+            "--aws-port": (self.aws, "AWS emulator"),
+        }
+        seen: dict[int, str] = {}
+        for option, (port, _) in wanted.items():
+            if not 0 < port < 65536:
+                raise StartFailed(f"{option} {port} is not a port: there are 1 to 65535")
+            if port in seen:
+                raise StartFailed(f"{seen[port]} and {option} are both {port}: each part needs a port of its own")
+            seen[port] = option
+        for option, (port, what) in wanted.items():
+            check_port(port, what, f"./dev up {option} N")
 
 
 def check_port(port: int, what: str, option: str) -> None:
