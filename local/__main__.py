@@ -8,12 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table as Grid
 
-from local import checks, operate, sam_local
+from local import checks, events, operate, sam_local
 from local import shots as pictures
 from local.deploy import client
 from local.home import PROJECT, AlreadyRunning, Home, NotRunning, State, StopFailed
@@ -262,6 +263,27 @@ def _ended_by_signals() -> Iterator[None]:
     yield
     for sign, before in kept.items():
         signal.signal(sign, before)
+
+
+@app.command("events")
+def make_events() -> None:
+    """Make an event for each function that does what its name says here, now: for sam local invoke --event."""
+    home, state = Home(), _state()
+    try:
+        with operate.errors.status("buying, refunding and redeeming, so that each event has an order of its own ..."):
+            made = events.make(home, state)
+    except events.EventsFailed as error:
+        operate.fail(str(error))
+    grid = Grid("event", "order", "what it does")
+    for name in sorted(made):
+        grid.add_row(str(_near(made[name].path)), made[name].about, events.SAYS[name])
+    console.print(grid)
+    console.print("Each works once. Codes and WeChat's notices are good for five minutes, orders for half an hour.")
+
+
+def _near(path: Path) -> Path:
+    """As one types it in the project's folder."""
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
 
 
 def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:

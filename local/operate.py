@@ -93,6 +93,8 @@ def _one_line(error: Exception) -> str:
 
 def chosen(name: str | None, profile: str | None, region: str | None) -> Stack:
     """The stack that a command is about; ends the command if there is none."""
+    if name == "":
+        fail("--stack is empty: say the stack's name, or leave it away for the running laptop cloud")
     try:
         if name is not None:
             return deployed(name, profile, region)
