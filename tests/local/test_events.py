@@ -123,5 +123,12 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     eventually(lambda: items("publish_events/payment_succeeded")["ORDER"]["status"] == "WAIT_USE")
     assert run("sweep/every_minute")["failed"] == 0
 
+    assert {name: cloud.waiting(url) for name, url in cloud.state.dlqs.items()} == dead, _letters(cloud)
     cloud.check()
-    assert {name: cloud.waiting(url) for name, url in cloud.state.dlqs.items()} == dead
+    assert {name: cloud.waiting(url) for name, url in cloud.state.dlqs.items()} == dead, _letters(cloud)
+
+
+def _letters(cloud: Cloud) -> list[str]:
+    urls = cloud.state.dlqs.values()
+    received = (cloud.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []) for url in urls)
+    return [message["Body"] for messages in received for message in messages]
