@@ -4,7 +4,8 @@ import signal
 import sys
 from pathlib import Path
 
-if sys.argv[:1] == ["-m"]:  # python -m local, still loading: Ctrl-C ends it without a traceback
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # python -m local, still loading: Ctrl-C ends it without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # What the functions find in a layer, this program finds in its folder.

@@ -350,5 +350,6 @@ def _state() -> State:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # see local/__init__.py
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see local/__init__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     app(prog_name="./dev")

@@ -251,15 +251,15 @@ class _Maker:
         try:
             yield
         finally:
-            for message in self._held.pop(function):
-                self._sqs.change_message_visibility(
-                    QueueUrl=self._state.queues[function], ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
-                )
+            url = self._state.queues[function]
+            for message in self._held.pop(function):  # anew, as one that was never received
+                self._sqs.send_message(QueueUrl=url, MessageBody=message["Body"])
+                self._sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
             self._lambda.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
 
     def _caught(self, function: str, order_sn: str, kind: str) -> tuple[Event, str]:
-        """The event of a message that it takes out of the paused function's queue. What else comes is held, received
-        once and no more, until the function goes on: a message that is received too often is a dead letter."""
+        """The event of a message that it takes out of the paused function's queue. What else comes is held until
+        the function goes on, and goes to it as a new one: a message that is received too often is a dead letter."""
         url, held = self._state.queues[function], self._held[function]
 
         def wanted(message: Mapping[str, Any]) -> bool:

@@ -35,7 +35,15 @@ from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
 WIDE = 200
 """Columns of what goes into a file or a pipe: there nothing is broken into two lines."""
 
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """| head has seen enough: ends as a program that the signal ends, without a word."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE)
+
+
+console = _Terminal(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 errors = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for scripts.")]

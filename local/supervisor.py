@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -53,12 +52,12 @@ class Supervisor:
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, stop.set)
 
-        def watch() -> None:
-            if not sys.stdin.buffer.readline():
-                with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended already
-                    loop.call_soon_threadsafe(stop.set)
+        def heard() -> None:
+            loop.remove_reader(0)
+            if not os.read(0, 80):
+                stop.set()
 
-        threading.Thread(target=watch, daemon=True).start()
+        loop.add_reader(0, heard)
         try:
             started = asyncio.create_task(self._start())
             stopped = asyncio.create_task(stop.wait())

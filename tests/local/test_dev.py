@@ -83,25 +83,6 @@ def own(tmp_path: Path, folder: Path) -> Path:
     return tmp_path
 
 
-def test_ctrl_c_stops_everything(running: State, own: Path) -> None:
-    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(own)}
-    command = [str(PROJECT / "dev"), "up", *ports_arguments(free_ports(3))]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:
-        assert up.stdout is not None
-        printed = ""
-        while "Ctrl-C stops everything" not in printed:
-            line = up.stdout.readline()
-            assert line, printed
-            printed += line
-        supervisor = int((own / "lock").read_text())
-        os.killpg(up.pid, signal.SIGINT)
-        assert "Stopping." in up.stdout.read()
-    assert up.returncode == 0
-    with pytest.raises(ProcessLookupError):
-        os.killpg(supervisor, 0)
-    assert not Home(own).running()
-
-
 def started(own: Path, *more: str) -> "subprocess.Popen[str]":
     """./dev up of its own, as a terminal runs it."""
     environment = {**os.environ, "WXPAY_LOCAL_DIR": str(own)}
@@ -130,7 +111,7 @@ def assert_all_gone(own: Path, group: int) -> None:
     eventually(gone)
 
 
-def test_of_two_ups_at_the_same_moment_one_wins_and_ends_with_its_terminal(running: State, own: Path) -> None:
+def test_of_two_ups_at_the_same_moment_one_wins_and_ctrl_c_stops_all_of_it(running: State, own: Path) -> None:
     ports = ports_arguments(free_ports(3))
     ups = [started(own, *ports) for _ in range(2)]
     eventually(lambda: any(up.poll() is not None for up in ups), within_s=60)
@@ -141,14 +122,20 @@ def test_of_two_ups_at_the_same_moment_one_wins_and_ends_with_its_terminal(runni
     assert "./dev down stops it" in said
     printed_until(winner, "Ctrl-C stops everything")
     supervisor = int((own / "lock").read_text())
-    os.kill(winner.pid, signal.SIGHUP)
-    assert winner.wait(timeout=60) == 128 + signal.SIGHUP
-    winner.communicate()
+    os.killpg(winner.pid, signal.SIGINT)
+    printed, said = winner.communicate(timeout=60)
+    assert (winner.returncode, printed, said) == (0, "Stopping.\n", "")
     assert_all_gone(own, supervisor)
 
 
 @pytest.mark.parametrize(
-    ("sign", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9), (signal.SIGINT, 0)], ids=["TERM", "KILL", "INT"]
+    ("sign", "code"),
+    [
+        pytest.param(signal.SIGHUP, 129, id="a closed terminal"),
+        pytest.param(signal.SIGKILL, -9, id="SIGKILL"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, 0, id="Ctrl-C", marks=pytest.mark.long),
+    ],
 )
 def test_a_signal_while_it_starts_leaves_nothing_behind(
     running: State, own: Path, sign: signal.Signals, code: int

@@ -1,5 +1,6 @@
 """Who holds the laptop cloud's folder, and which processes end with it: those that hold it, and no others."""
 
+import asyncio
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from local.emulator import Ports, StartFailed
+from local.emulator import Ports, StartFailed, install_dependencies
 from local.home import AlreadyRunning, Home, NotRunning, StopFailed
 
 SLEEP = "import time; time.sleep(60)"
@@ -138,3 +139,33 @@ def test_a_port_that_is_none_or_is_asked_for_twice_is_said_in_a_line(ports: tupl
     with pytest.raises(StartFailed, match=said) as refused:
         Ports(*ports).check()
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "error: Failed to fetch: `https://pypi.org/simple/boto3/`\n  Caused by: dns error: failed to lookup address",
+        "  Caused by: error sending request for url (https://pypi.org/simple/boto3/)",
+        "  Caused by: tcp connect error\n  Caused by: Connection refused (os error 111)",
+        "error: Network connectivity is disabled but the requested data wasn't found in the cache",
+    ],
+)
+def test_no_network_for_uv_is_said_as_that(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{error}\nEOF\nexit 2\n")
+    uv.chmod(0o755)
+    monkeypatch.setenv("UV", str(uv))
+    with pytest.raises(StartFailed, match="no network") as refused:
+        asyncio.run(install_dependencies(home))
+    assert "\n" not in str(refused.value)
+
+
+def test_another_failure_of_uv_is_told_as_it_is(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho 'error: hash mismatch for boto3' >&2\nexit 2\n")
+    uv.chmod(0o755)
+    monkeypatch.setenv("UV", str(uv))
+    with pytest.raises(StartFailed, match="hash mismatch"):
+        asyncio.run(install_dependencies(home))
