@@ -1,41 +1,46 @@
 """The commands behind ./dev."""
 
 import asyncio
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table as Grid
 
 from local import (
     artifact,
     catalogue,
     checks,
+    events,
     operate,
     sam_local,
     secrets,
 )
 from local import shots as pictures
 from local.deploy import client
-from local.home import PROJECT, Home, NotRunning, State
+from local.home import PROJECT, AlreadyRunning, Home, NotRunning, State, StopFailed
+from local.lanes import AT_ONCE
 from local.shopper import Purchase, ShopFailed, Shopper
 from local.stack import partition, running
-from local.trace import life
+from local.trace import MILLISECOND, life
 from payments.times import utc_now
 
 app = typer.Typer(
+    cls=operate.Commands,
     help="wxpay-serverless on this machine.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-console = Console()
+console = operate.console
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, for scripts.")]
 
@@ -46,52 +51,53 @@ def up(
     port: Annotated[int, typer.Option(help="Front door: the pages, and the API under /api.")] = 8080,
     wechat_port: Annotated[int, typer.Option(help="The simulated WeChat.")] = 9080,
     aws_port: Annotated[int, typer.Option(help="The AWS emulator.")] = 4566,
+    at_once: Annotated[
+        int, typer.Option(min=1, max=64, help="Requests that one function answers at once; the others wait.")
+    ] = AT_ONCE,
 ) -> None:
-    """Start the laptop cloud, make one payment and show its life."""
+    """Start the laptop cloud, make one payment and show its life. It ends with this command, unless detached."""
     home = Home()
-    if home.running():
-        operate.fail(f"a laptop cloud runs already from {home.folder}; ./dev down stops it, ./dev status shows it")
-    home.folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "local.supervisor", str(port), str(wechat_port), str(aws_port)]
-    with home.log.open("w") as log:
-        supervisor = subprocess.Popen(
-            command,
-            cwd=PROJECT,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            start_new_session=True,
-        )
-    # Reaped as soon as it ends: as a zombie it would look alive to Home.stop.
-    threading.Thread(target=supervisor.wait, daemon=True).start()
+    supervisor: subprocess.Popen[str] | None = None
     try:
-        _show_progress(supervisor, home)
-        state = home.state()
-        _first_payment(state)
-        console.print(f"\nOpen [bold]{state.web_url}[/]: a phone to pay with, and what happens behind it.")
-        console.print("The counter: ./dev token --link. One more payment from here: ./dev pay.")
-        console.print(f"The API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
-        if not detach:
+        with _ended_by_signals():
+            try:
+                supervisor = _start(home, (port, wechat_port, aws_port, at_once))
+            except AlreadyRunning as error:
+                operate.fail(str(error))
+            _show_progress(supervisor, home)
+            state = home.state()
+            _first_payment(state)
+            console.print(f"\nOpen [bold]{state.web_url}[/]: a phone to pay with, and what happens behind it.")
+            console.print("The counter: ./dev token --link. One more payment from here: ./dev pay.")
+            console.print(f"The API is at [bold]{state.api_url}[/], WeChat at [bold]{state.wechat_url}[/].")
+            if detach:
+                _let_stay(supervisor)
+                return
             console.print("Running. Ctrl-C stops everything.")
             supervisor.wait()
-            operate.fail(f"the laptop cloud ended by itself; see {home.log} and the other logs beside it")
-    except KeyboardInterrupt:
-        console.print("Stopping.")
-        home.stop()
-        raise typer.Exit(0) from None
-    except BaseException:
-        home.stop()
+            operate.fail(f"the laptop cloud has ended, by ./dev down or by itself; its logs are {home.folder}/*.log")
+    except BaseException as why:
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, signal.SIG_IGN)  # it is ending already
+        if isinstance(why, KeyboardInterrupt) and supervisor:
+            with contextlib.suppress(OSError):  # the terminal may have gone
+                console.print("Stopping.")
+        if supervisor:
+            with contextlib.suppress(StopFailed):
+                home.stop(supervisor.pid)
+        if isinstance(why, KeyboardInterrupt):
+            raise typer.Exit(0 if supervisor else operate.INTERRUPTED) from None
         raise
 
 
 @app.command()
 def down() -> None:
     """Stop the laptop cloud and all its processes."""
-    if Home().stop():
-        console.print("Stopped.")
-    else:
-        console.print("Nothing was running.")
+    try:
+        stopped = Home().stop()
+    except StopFailed as error:
+        operate.fail(str(error))
+    console.print("Stopped." if stopped else "Nothing was running.")
 
 
 @app.command()
@@ -251,6 +257,71 @@ def sam_local_command(
         operate.fail(f"{why}; it must be this machine's address on the containers' bridge")
 
 
+def _start(home: Home, numbers: tuple[int, ...]) -> "subprocess.Popen[str]":
+    """Takes the folder, then starts the supervisor in it. Raises AlreadyRunning and touches nothing if it is taken."""
+    with home.held() as lock, home.log.open("w") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "local.supervisor", str(lock), *map(str, numbers)],
+            cwd=PROJECT,
+            stdin=subprocess.PIPE,  # its end tells the supervisor that this process has gone, however it went
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            pass_fds=(lock,),
+            start_new_session=True,
+        )
+        home.name_leader(lock, supervisor.pid)
+    # Reaped as soon as it ends: as a zombie it would look alive to Home.stop.
+    threading.Thread(target=supervisor.wait, daemon=True).start()
+    return supervisor
+
+
+def _let_stay(supervisor: "subprocess.Popen[str]") -> None:
+    """It goes on when this process has gone."""
+    assert supervisor.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has ended itself
+        supervisor.stdin.write("stay\n")
+        supervisor.stdin.close()
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a terminal that is closed, end the block as Ctrl-C does, with the exit code of a process
+    that they end. Who started this with a signal ignored (nohup) wants it ignored."""
+
+    def end(number: int, _: object) -> None:
+        raise typer.Exit(128 + number)
+
+    kept = {sign: signal.getsignal(sign) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    for sign, before in kept.items():
+        if before is not signal.SIG_IGN:
+            signal.signal(sign, end)
+    yield
+    for sign, before in kept.items():
+        signal.signal(sign, before)
+
+
+@app.command("events")
+def make_events() -> None:
+    """Make an event for each function that does what its name says here, now: for sam local invoke --event."""
+    home, state = Home(), _state()
+    try:
+        with operate.errors.status("buying, refunding and redeeming, so that each event has an order of its own ..."):
+            made = events.make(home, state)
+    except events.EventsFailed as error:
+        operate.fail(str(error))
+    grid = Grid("event", "order", "what it does")
+    for name in sorted(made):
+        grid.add_row(str(_near(made[name].path)), made[name].about, events.SAYS[name])
+    console.print(grid)
+    console.print("Each works once. Codes and WeChat's notices are good for five minutes, orders for half an hour.")
+
+
+def _near(path: Path) -> Path:
+    """As one types it in the project's folder."""
+    return path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+
+
 def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:
     """Shows the supervisor's steps until it is ready; ends the command with its error if it cannot be."""
     with console.status("starting the emulator and the simulated WeChat ...") as line:
@@ -261,6 +332,8 @@ def _show_progress(supervisor: "subprocess.Popen[str]", home: Home) -> None:
                 return
             console.print(f"  [dim]{told['seconds']:5.1f} s[/]  {told['step']}")
             line.update("...")
+    if supervisor.wait() == 0:
+        operate.fail("the laptop cloud was stopped while it started")
     operate.fail(f"the laptop cloud did not start; see {home.log}")
 
 
@@ -281,8 +354,8 @@ def _first_payment(state: State) -> None:
         operate.fail(f"the first payment failed at {error}; see {Home().folder}/emulator.log")
     grid.add_row("USER", "guest-1 signed in", "login", f"{purchase.timings_ms['login']:.0f}")
     for moment in life(partition(client("dynamodb", state.aws_endpoint_url), state.table, purchase.order_sn)):
-        ms = (moment.at - started).total_seconds() * 1000
-        grid.add_row(operate.short(moment.what), moment.happened, moment.by, f"{ms:.0f}")
+        ms = f"{(moment.at - started).total_seconds() * 1000:.0f}" if moment.known_to == MILLISECOND else ""
+        grid.add_row(operate.short(moment.what), moment.happened, moment.by, ms)
     console.print(grid)
     if not purchase.complete:
         operate.fail(f"the first payment is not complete: {purchase.report()}")
@@ -313,4 +386,6 @@ def _state() -> State:
 
 
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see local/__init__.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     app(prog_name="./dev")

@@ -28,7 +28,7 @@ CALLS = Config(connect_timeout=2, read_timeout=20, retries={"mode": "standard", 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def client(name: str, endpoint_url: str) -> Any:
+def client(name: str, endpoint_url: str, config: Config = CALLS) -> Any:
     """A boto3 client of the laptop cloud's, as its administrator."""
     return boto3.client(
         name,  # type: ignore[call-overload]
@@ -36,7 +36,7 @@ def client(name: str, endpoint_url: str) -> Any:
         region_name=REGION,
         aws_access_key_id=ADMINISTRATOR,
         aws_secret_access_key=ADMINISTRATOR,
-        config=CALLS,
+        config=config,
     )
 
 
@@ -129,6 +129,17 @@ def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, publi
         "ShippingRecord": "on_redemption",
         "QueueVisibilityTimeout": "3",
         "MaxReceiveCount": "3",
+    }
+
+
+def routes(endpoint_url: str, api_id: str) -> dict[str, str]:
+    """The function behind each route of the deployed API: {"POST /orders": its ARN}."""
+    api = client("apigatewayv2", endpoint_url)
+    integrations = api.get_integrations(ApiId=api_id)["Items"]
+    uris = {integration["IntegrationId"]: integration["IntegrationUri"] for integration in integrations}
+    return {
+        route["RouteKey"]: uris[route["Target"].removeprefix("integrations/")]
+        for route in api.get_routes(ApiId=api_id)["Items"]
     }
 
 

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -18,6 +20,13 @@ from local.home import PROJECT, Home
 CLOUD = Path(os.environ.get("WXPAY_CLOUD_ENV", PROJECT / ".venv-cloud"))
 BUILD = PROJECT / "layers/build.sh"
 REQUIREMENTS = PROJECT / "layers/dependencies/requirements.txt"
+NO_NETWORK = re.compile(
+    r"dns error|failed to lookup[^\n]*|error sending request[^\n]*|tcp connect error|Connection refused|"
+    r"Could not connect[^\n]*|Network is unreachable|network connectivity is disabled|timed out|operation timed out",
+    re.IGNORECASE,
+)
+"""How uv says that it does not reach the index."""
+
 READY_WITHIN_S = 30
 STOP_WITHIN_S = 3
 
@@ -96,6 +105,7 @@ async def start_emulator(home: Home, port: int, lock: int) -> Child:
             "STATE_DIR": str(scratch / "state"),
             "S3_DATA_DIR": str(scratch / "s3"),
             "LOG_LEVEL": "INFO",
+            "LAMBDA_WARM_TTL_SECONDS": "60",  # what a burst has started beyond one worker a function ends again
         },
         lock,
         f"http://127.0.0.1:{port}/_ministack/ready",
@@ -122,7 +132,15 @@ async def install_dependencies(home: Home) -> Path:
         return folder
     shutil.rmtree(aside, ignore_errors=True)
     python = ["--python", str(CLOUD / "bin/python")]
-    await run(["sh", str(BUILD), "packages", str(aside), *python, "--compile-bytecode"])
+    try:
+        await run(["sh", str(BUILD), "packages", str(aside), *python, "--compile-bytecode"])
+    except StartFailed as error:
+        if not (found := NO_NETWORK.search(str(error))):
+            raise
+        raise StartFailed(
+            "no network, or no way to the package index: the functions' packages have to be fetched once "
+            f"({found[0]}); check the connection, HTTPS_PROXY or UV_INDEX_URL, then ./dev up again"
+        ) from None
     (aside / stamp.name).write_text(wanted)
     if folder.is_symlink():
         folder.unlink()
@@ -141,10 +159,39 @@ async def run(command: Sequence[str], stdin: bytes = b"") -> bytes:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await process.communicate(stdin)
+    try:
+        output, errors = await process.communicate(stdin)
+    except BaseException:  # not wanted any more
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise
     if process.returncode:
         raise StartFailed(f"{' '.join(command[:4])} ... failed:\n{errors.decode(errors='replace').strip()[-2000:]}")
     return output
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    front_door: int
+    wechat: int
+    aws: int
+
+    def check(self) -> None:
+        """Raises StartFailed, in one line, for a port that is none, is asked for twice or is taken."""
+        wanted = {
+            "--port": (self.front_door, "front door"),
+            "--wechat-port": (self.wechat, "WeChat simulator"),
+            "--aws-port": (self.aws, "AWS emulator"),
+        }
+        seen: dict[int, str] = {}
+        for option, (port, _) in wanted.items():
+            if not 0 < port < 65536:
+                raise StartFailed(f"{option} {port} is not a port: there are 1 to 65535")
+            if port in seen:
+                raise StartFailed(f"{seen[port]} and {option} are both {port}: each part needs a port of its own")
+            seen[port] = option
+        for option, (port, what) in wanted.items():
+            check_port(port, what, f"./dev up {option} N")
 
 
 def check_port(port: int, what: str, option: str) -> None:

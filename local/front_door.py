@@ -11,10 +11,11 @@ from starlette.applications import Starlette
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from local.lanes import RETRY_AFTER_S, Busy, Lanes
 from local.live import Live, Seen
 from simulator.guard import LOOPBACK, NOTHING_ELSE, Guard
 
@@ -44,23 +45,32 @@ def _hosts() -> frozenset[str]:
     return LOOPBACK | set(filter(None, os.environ.get("WXPAY_LOCAL_HOSTS", "").split(",")))
 
 
-def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = (), lanes: Lanes | None = None) -> Starlette:
     """The ASGI app; `upstream` is the deployed API's address without a slash at the end, `live` sees what passes,
-    `pages` are what the pages ask for besides their files. `app.state.http` is the client for all of it."""
+    `pages` are what the pages ask for besides their files, `lanes` say how much is forwarded at once.
+    `app.state.http` is the client for all of it."""
+    turns = lanes or Lanes({})
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        connector = aiohttp.TCPConnector(limit=0)  # how much is under way at once the lanes say
+        session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False, connector=connector)
         async with session as app.state.http, live.open():
             yield
 
     async def forward(request: Request) -> Response:
         path = request.scope["raw_path"].decode("latin-1").removeprefix("/api")
         with live.seen(request.method, path) as seen:
-            return await passed_on(request, path, seen)
+            try:
+                body = await request.body()
+                async with turns.turn(request.method, path):
+                    return await passed_on(request, path, body, seen)
+            except Busy:
+                seen.status = 503
+                return JSONResponse({"message": "Service Unavailable"}, 503, {"Retry-After": str(RETRY_AFTER_S)})
 
-    async def passed_on(request: Request, path: str, seen: Seen) -> Response:
+    async def passed_on(request: Request, path: str, sent: bytes, seen: Seen) -> Response:
         query = request.scope["query_string"].decode("latin-1")
         headers = [(name, value) for name, value in request.headers.items() if name not in HOP_BY_HOP]
         try:
@@ -68,7 +78,7 @@ def create_app(upstream: str, live: Live, pages: Sequence[BaseRoute] = ()) -> St
                 request.method,
                 upstream + path + (f"?{query}" if query else ""),
                 headers=headers,
-                data=await request.body(),
+                data=sent,
                 allow_redirects=False,
                 skip_auto_headers=("User-Agent", "Content-Type", "Accept"),
             ) as reply:

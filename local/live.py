@@ -57,7 +57,12 @@ class Switch:
         return fault | {"times": times}
 
     def is_of(self, fault: dict[str, Any]) -> bool:
-        return (self.call, self.answer, self.after_effect) == (fault["call"], fault["answer"], fault["after_effect"])
+        """What is to happen to one trade alone is nobody's switch."""
+        return not fault["out_trade_no"] and (self.call, self.answer, self.after_effect) == (
+            fault["call"],
+            fault["answer"],
+            fault["after_effect"],
+        )
 
 
 SWITCHES = {

@@ -2,25 +2,49 @@
 
 import getpass
 import json
+import os
 import secrets
+import signal
+import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Annotated, Any, NoReturn
 
+import httpx
 import typer
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table as Grid
+from typer.core import TyperGroup
 
 from local.home import Home, NotRunning
 from local.stack import NoStack, Stack, SweepFailed, deployed, partition, running
-from local.trace import life, promises
+from local.trace import MILLISECOND, Moment, life, promises
 from payments.case import Case, Resolution
+from payments.order import ORDER_SN
 from payments.payment import parse_out_trade_no
 from payments.times import BEIJING, utc_now
 from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
 
-console = Console()
+WIDE = 200
+"""Columns of what goes into a file or a pipe: there nothing is broken into two lines."""
+
+
+class _Terminal(Console):
+    def on_broken_pipe(self) -> None:
+        """| head has seen enough: ends as a program that the signal ends, without a word."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + signal.SIGPIPE)
+
+
+console = _Terminal(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 errors = Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for scripts.")]
@@ -31,8 +55,14 @@ Queue = Annotated[
     str, typer.Argument(help="order_update, execute_refund, notify_user, upload_shipping or publish_events.")
 ]
 
-HIDDEN_S = 10
-"""How long a message that is only looked at stays invisible to others."""
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
+
+HIDDEN_S = 60
+"""How long messages stay invisible to others while a command goes through a queue of them."""
+
+TOGETHER_BYTES = 200_000
+"""SQS takes ten messages in one call, of 256 KB in all."""
 
 POINTERS = (
     "publish_events has no queue to go back to: its dead letters are pointers into the stream. The janitor publishes "
@@ -40,12 +70,44 @@ POINTERS = (
 )
 
 
+class Commands(TyperGroup):
+    """Commands whose troubles with what they call end in one line, not in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (EndpointConnectionError, ConnectTimeoutError, ReadTimeoutError) as error:
+            fail(f"AWS, or the emulator of it, does not answer: {_one_line(error)}; ./dev status shows what runs here")
+        except (BotoCoreError, ClientError) as error:
+            fail(f"AWS refused: {_one_line(error)}")
+        except httpx.HTTPError as error:
+            fail(f"no answer: {type(error).__name__} {_one_line(error)}; ./dev status shows what runs here")
+        except BrokenPipeError:  # | head has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(128 + signal.SIGPIPE) from None
+
+
+class ListFirst(Commands):
+    """Commands of which `list` is the one that is meant when none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] != "--help"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 def chosen(name: str | None, profile: str | None, region: str | None) -> Stack:
     """The stack that a command is about; ends the command if there is none."""
+    if name == "":
+        fail("--stack is empty: say the stack's name, or leave it away for the running laptop cloud")
     try:
-        if name:
+        if name is not None:
             return deployed(name, profile, region)
-        if profile or region:
+        if profile is not None or region is not None:
             fail("say which stack of that profile: --stack wxpay-staging")
         return running()
     except (NotRunning, NoStack) as error:
@@ -67,15 +129,20 @@ def trace(
     region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Print the whole life of an order, from one Query: states, calls, callbacks, messages, refunds, cases."""
+    """Print the whole life of an order: states, calls, callbacks, messages, refunds, cases."""
+    order_sn = order_sn.strip()
     numbers = parse_out_trade_no(order_sn)
+    if not numbers and not ORDER_SN.fullmatch(order_sn):
+        fail(f"{order_sn[:64]!r} is not an order number: HSO and 22 digits, as ./dev pay prints it")
     on = chosen(stack, profile, region)
     items = partition(on.client("dynamodb"), on.table_name, numbers[0] if numbers else order_sn)
     if not items:
         fail(f"there is no order {order_sn}")
     moments = life(items)
     if as_json:
-        told = [{"at": m.at.isoformat(), "what": m.what, "happened": m.happened, "by": m.by} for m in moments]
+        told = [
+            {"at": m.time and m.time.isoformat(), "what": m.what, "happened": m.happened, "by": m.by} for m in moments
+        ]
         looks = [{"at": at.isoformat(), "what": sk} for at, sk in promises(items)]
         print(json.dumps({"life": told, "janitor": looks}, ensure_ascii=False))
         return
@@ -84,13 +151,21 @@ def trace(
     for column in (0, 1, 3):
         grid.columns[column].no_wrap = True
     for moment in moments:
-        here = moment.at.astimezone(BEIJING)
-        clock = f"{here:%H:%M:%S.%f}"[:-3] if here.date() == day else f"{here:%m-%d %H:%M:%S}"
-        grid.add_row(clock, short(moment.what), moment.happened, moment.by)
+        grid.add_row(_clock(moment, day), short(moment.what), moment.happened, moment.by)
     console.print(grid)
     for due_at, sk in promises(items):
         at = f"{due_at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
         console.print(f"The janitor looks at {short(sk)} at {at} Beijing time.")
+
+
+def _clock(moment: Moment, day: date) -> str:
+    """In Beijing, as far as it is known."""
+    if moment.time is None:
+        return ""
+    here = moment.time.astimezone(BEIJING)
+    if here.date() != day:
+        return f"{here:%m-%d %H:%M:%S}"
+    return f"{here:%H:%M:%S.%f}"[:-3] if moment.known_to == MILLISECOND else f"{here:%H:%M:%S}"
 
 
 def short(sk: str) -> str:
@@ -99,20 +174,25 @@ def short(sk: str) -> str:
     return {"REFUND": f"REFUND {name.split('_', 1)[-1][:10]}", "NOTICE": kind, "CASE": kind}.get(kind, sk)
 
 
-def sweep(stack: StackName = None, profile: Profile = None, region: Region = None) -> None:
-    """Let the janitor come now instead of at the next full minute."""
+def sweep(stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False) -> None:
+    """Look now at every order that waits for something, instead of at the next full minute."""
+    on = chosen(stack, profile, region)
     try:
-        told = chosen(stack, profile, region).sweep()
+        with errors.status("the janitor is at work; it takes up to a minute where WeChat does not answer ..."):
+            told = on.sweep()
     except SweepFailed as failed:
         fail(f"the janitor failed: {failed}")
+    if as_json:
+        print(json.dumps(told))
+        return
     console.print(f"{told['orders']} orders looked at, {told['failed']} failed, {told['left']} left to the next run.")
 
 
 def token(
     role: Annotated[Role, typer.Option(help="user or staff.")] = Role.STAFF,
     user: Annotated[str, typer.Option(help="user_id that the token stands for; it signs redemptions.")] = "",
-    business: Annotated[str, typer.Option(help="business_id of staff; '*': all of them.")] = EVERY_BUSINESS,
-    hours: Annotated[float, typer.Option(help="How long it is good.", min=0.01, max=24)] = 2,
+    business: Annotated[str | None, typer.Option(help="business_id of staff; left out: all of them.")] = None,
+    hours: Annotated[float, typer.Option(help="How long it is good: 0.01 to 24.")] = 2,
     link: Annotated[
         bool, typer.Option("--link", help="The laptop cloud's counter, with the token in its address.")
     ] = False,
@@ -123,16 +203,24 @@ def token(
     """Print a bearer token, for staff unless said otherwise: a password for its life, do not share it."""
     if link and stack:
         fail("--link is the laptop cloud's; a deployed counter is where you have put it")
+    if link and role is not Role.STAFF:
+        fail(
+            "--link opens the counter, which is for staff: leave --role away, or leave --link away for the token alone"
+        )
+    if business is not None and role is not Role.STAFF:
+        fail("--business is of staff: leave it away, or leave --role away")
+    if not 0.01 <= hours <= 24:
+        fail("--hours is from 0.01 to 24")
     keys = chosen(stack, profile, region).token_keys()
     who = user or f"{role}-{getpass.getuser()}"
-    identity = Identity(who, role, business if role is Role.STAFF else "")
+    identity = Identity(who, role, (business or EVERY_BUSINESS) if role is Role.STAFF else "")
     issued = issue(identity, keys, utc_now(), timedelta(hours=hours))
     print(f"{Home().state().web_url}counter.html#token={issued}" if link else issued)
 
 
 # --- cases
 
-cases = typer.Typer(help="Money that waits for a person.", no_args_is_help=True)
+cases = typer.Typer(help="Money that waits for a person: list (if nothing is said), show, close.", cls=ListFirst)
 
 
 @cases.command("list")
@@ -152,7 +240,7 @@ def list_cases(stack: StackName = None, profile: Profile = None, region: Region 
     console.print(grid)
 
 
-Trade = Annotated[str, typer.Argument(help="The trade's number, as ./dev cases list shows it.")]
+Trade = Annotated[str, typer.Argument(help="The trade's number, as ./dev cases shows it.")]
 Kind = Annotated[str | None, typer.Option(help="Where the trade has several cases.")]
 CaseId = Annotated[str | None, typer.Option("--id", help="Where the trade has several cases of a kind.")]
 
@@ -165,9 +253,13 @@ def show_case(
     stack: StackName = None,
     profile: Profile = None,
     region: Region = None,
+    as_json: Json = False,
 ) -> None:
     """One open case, and what to do about it."""
     case = _one(chosen(stack, profile, region), trade, kind, case_id)
+    if as_json:
+        print(json.dumps(_told(case), ensure_ascii=False))
+        return
     for name, value in _told(case).items():
         console.print(f"{name:>15}  {value}", highlight=False)
     console.print(f"\n{ADVICE.get(case.kind, 'Look the trade up in WeChat Pay merchant console.')}")
@@ -216,7 +308,7 @@ def _one(on: Stack, trade: str, kind: str | None, case_id: str | None) -> Case:
         if case.out_trade_no == trade and kind in (None, case.kind) and case_id in (None, case.case_id)
     ]
     if not found:
-        fail(f"no open case of {trade}; ./dev cases list shows them, ./dev trace the closed ones")
+        fail(f"no open case of {trade}; ./dev cases shows them, ./dev trace the closed ones")
     if len(found) > 1:
         fail("several: " + "; ".join(f"--kind {case.kind} --id {case.case_id}" for case in found))
     return found[0]
@@ -229,7 +321,9 @@ def _told(case: Case) -> dict[str, Any]:
 
 # --- dead letters
 
-dlq = typer.Typer(help="Messages that could not be handled.", no_args_is_help=True)
+dlq = typer.Typer(
+    help="Messages that a function could not handle: list (if nothing is said), show, redrive, delete.", cls=ListFirst
+)
 
 
 @dlq.command("list")
@@ -254,9 +348,13 @@ def show_dead(
 ) -> None:
     """The dead letters of a function: what they are about, since when, how often they were tried."""
     on = chosen(stack, profile, region)
-    url = _dlq(on, queue)
-    letters = list(_letters(on, url))
-    _release(on, url, letters)
+    url = on.dlqs[_dead(on, queue)]
+    letters: list[dict[str, Any]] = []
+    try:
+        for batch in _batches(on, url):
+            letters += batch
+    finally:
+        _release(on, url, letters)
     if as_json:
         print(json.dumps([_read(letter) for letter in letters], ensure_ascii=False))
         return
@@ -279,23 +377,25 @@ def redrive(
 ) -> None:
     """Send dead letters back to their function, after what was wrong with it has been mended."""
     on = chosen(stack, profile, region)
-    source = _dlq(on, queue)
-    if queue not in on.queues:
+    name = _dead(on, queue)
+    if name not in on.queues:
         fail(POINTERS)
-    letters = list(_letters(on, source))
-    picked = [letter for letter in letters if only in (None, letter["MessageId"])]
-    if only and not picked:
-        _release(on, source, letters)
-        fail(f"no dead letter {only}; ./dev dlq show {queue}")
-    sqs = on.client("sqs")
-    _release(on, source, [letter for letter in letters if dry_run or letter not in picked])
-    for letter in picked:
-        told = _read(letter)
-        if not dry_run:
-            sqs.send_message(QueueUrl=on.queues[queue], MessageBody=letter["Body"])
-            sqs.delete_message(QueueUrl=source, ReceiptHandle=letter["ReceiptHandle"])
-        console.print(f"{'would go back' if dry_run else 'back'}: {told['id']} {told['type']} {told['order_sn']}")
-    console.print(f"{len(picked)} {'would go' if dry_run else 'went'} back to {queue}.")
+    source, target, went = on.dlqs[name], on.queues[name], 0
+    would, verb = ("would go back", "would go") if dry_run else ("back", "went")
+    try:
+        for letters in _picked(on, source, only, keep=dry_run):
+            sent = letters if dry_run else _send(on, target, letters)
+            if not dry_run:
+                _delete(on, source, sent)
+            for letter in sent:
+                told = _read(letter)
+                console.print(f"{would}: {told['id']} {told['type']} {told['order_sn']}", highlight=False)
+            went += len(sent)
+            if len(sent) < len(letters):
+                fail(f"SQS does not take {len(letters) - len(sent)} of these; they stay where they are")
+    finally:
+        console.print(f"{went} {verb} back to {name}.")
+    _nothing_left_behind(on, source, name, only, went, dry_run=dry_run)
 
 
 @dlq.command("delete")
@@ -311,13 +411,14 @@ def delete_dead(
     if every == bool(only):
         fail("say --id MESSAGE or --all")
     on = chosen(stack, profile, region)
-    url = _dlq(on, queue)
-    letters = list(_letters(on, url))
-    picked = [letter for letter in letters if every or letter["MessageId"] == only]
-    _release(on, url, [letter for letter in letters if letter not in picked])
-    for letter in picked:
-        on.client("sqs").delete_message(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"])
-    console.print(f"{len(picked)} deleted.")
+    name, gone = _dead(on, queue), 0
+    try:
+        for letters in _picked(on, on.dlqs[name], only):
+            _delete(on, on.dlqs[name], letters)
+            gone += len(letters)
+    finally:
+        console.print(f"{gone} deleted.")
+    _nothing_left_behind(on, on.dlqs[name], name, only, gone)
 
 
 def waiting(on: Stack, url: str) -> int:
@@ -327,26 +428,90 @@ def waiting(on: Stack, url: str) -> int:
     return sum(int(attributes[name]) for name in names)
 
 
-def _dlq(on: Stack, queue: str) -> str:
-    if queue not in on.dlqs:
+def _dead(on: Stack, queue: str) -> str:
+    """The function's name among those that have dead letters; `order-update` is `order_update`."""
+    name = queue.replace("-", "_")
+    if name not in on.dlqs:
         fail(f"no such function: {queue}; there are {', '.join(on.dlqs)}")
-    return on.dlqs[queue]
+    return name
 
 
-def _letters(on: Stack, url: str) -> Iterator[dict[str, Any]]:
-    """Every message of a queue, once; each stays invisible to others for a moment."""
+def _batches(on: Stack, url: str) -> Iterator[list[dict[str, Any]]]:
+    """The messages that lie in a queue now, each once, ten at a time. Those that come in meanwhile are not looked at,
+    so it ends; each stays invisible to others for HIDDEN_S."""
+    sqs, left, seen = on.client("sqs"), waiting(on, url), set()
+    patience = 3 if left else 1  # SQS may answer nothing from a part of its machines
+    while left > 0 or patience:
+        got = sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=HIDDEN_S,
+            WaitTimeSeconds=1 if 0 < patience < 3 else 0,
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages", [])
+        if any(letter["MessageId"] in seen for letter in got):
+            _release(on, url, got)
+            return  # it has gone round
+        if got:
+            seen |= {letter["MessageId"] for letter in got}
+            left -= len(got)
+            yield got
+        else:
+            patience -= 1
+        if left <= 0 or patience <= 0:
+            return
+
+
+def _picked(on: Stack, url: str, only: str | None, *, keep: bool = False) -> Iterator[list[dict[str, Any]]]:
+    """Those that are meant, some at a time; the others, and with `keep` these too, are others' again at the end."""
+    release: list[dict[str, Any]] = []
+    try:
+        for batch in _batches(on, url):
+            picked = [letter for letter in batch if only in (None, letter["MessageId"])]
+            release += batch if keep else [letter for letter in batch if letter not in picked]
+            if picked:
+                yield picked
+            if picked and only:
+                return
+    finally:
+        _release(on, url, release)
+
+
+def _nothing_left_behind(on: Stack, url: str, name: str, only: str | None, done: int, *, dry_run: bool = False) -> None:
+    """Ends the command with exit code 1 if what was meant was not there, or not all of it."""
+    if only and not done:
+        fail(f"no dead letter {only}, or another command has it in hand; ./dev dlq show {name}")
+    if not only and not dry_run and (left := waiting(on, url)):
+        fail(f"{left} are left: they came meanwhile, or another command has them in hand for up to {HIDDEN_S} s")
+
+
+def _send(on: Stack, url: str, letters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sends their bodies to a queue; gives those that it took."""
     sqs = on.client("sqs")
-    while batch := sqs.receive_message(
-        QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=HIDDEN_S, MessageSystemAttributeNames=["All"]
-    ).get("Messages"):
-        yield from batch
+    if sum(len(letter["Body"].encode()) for letter in letters) > TOGETHER_BYTES:
+        for letter in letters:
+            sqs.send_message(QueueUrl=url, MessageBody=letter["Body"])
+        return letters
+    entries = [{"Id": str(n), "MessageBody": letter["Body"]} for n, letter in enumerate(letters)]
+    taken = sqs.send_message_batch(QueueUrl=url, Entries=entries).get("Successful", [])
+    return [letters[int(entry["Id"])] for entry in taken]
+
+
+def _delete(on: Stack, url: str, letters: list[dict[str, Any]]) -> None:
+    if letters:
+        on.client("sqs").delete_message_batch(QueueUrl=url, Entries=_entries(letters))
 
 
 def _release(on: Stack, url: str, letters: list[dict[str, Any]]) -> None:
     """Looked at only: others may have them again at once."""
     sqs = on.client("sqs")
-    for letter in letters:
-        sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=letter["ReceiptHandle"], VisibilityTimeout=0)
+    for start in range(0, len(letters), 10):
+        entries = [entry | {"VisibilityTimeout": 0} for entry in _entries(letters[start : start + 10])]
+        sqs.change_message_visibility_batch(QueueUrl=url, Entries=entries)
+
+
+def _entries(letters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"Id": str(n), "ReceiptHandle": letter["ReceiptHandle"]} for n, letter in enumerate(letters)]
 
 
 def _read(letter: dict[str, Any]) -> dict[str, Any]:

@@ -56,15 +56,19 @@ async def forward(state: State, host: str) -> None:
 
 def _to(port: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
         writer.close()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pipe(reader, there_writer), pipe(there_reader, writer))
+        with contextlib.ExitStack() as ends:
+            ends.callback(writer.close)
+            # An end by error is the cloud's or the container's; one by cancellation is this command's.
+            ends.enter_context(contextlib.suppress(OSError, asyncio.CancelledError))
+            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+            ends.callback(there_writer.close)
+            await asyncio.gather(pipe(reader, there_writer), pipe(there_reader, writer))
 
     return connected
 

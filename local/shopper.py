@@ -1,5 +1,6 @@
 """One guest who orders, pays and waits for his messages: through the public API and the WeChat app only."""
 
+import json
 import time
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
@@ -48,7 +49,7 @@ class Shopper:
         self._api = httpx.Client(base_url=api_url, timeout=PATIENCE_S, trust_env=False)
         self._wechat = httpx.Client(base_url=wechat_url, timeout=PATIENCE_S, trust_env=False)
         self._appid = appid
-        self.user = user
+        self.user, self.token = user, ""
 
     def __enter__(self) -> "Shopper":
         return self
@@ -81,19 +82,11 @@ class Shopper:
 
     def login(self) -> None:
         code = _ok("wx.login", self._wechat.post("/_sim/login", json={"user": self.user}))["code"]
-        token = _ok("login", self._api.post("/login", json={"code": code}))["token"]
-        self._api.headers["Authorization"] = f"Bearer {token}"
+        self.token = _ok("login", self._api.post("/login", json={"code": code}))["token"]
+        self._api.headers["Authorization"] = f"Bearer {self.token}"
 
     def order(self, homestay_id: str) -> dict[str, Any]:
-        start = beijing_day(utc_now()) + timedelta(days=7)
-        body = {
-            "homestay_id": homestay_id,
-            "start_date": start.isoformat(),
-            "end_date": (start + timedelta(days=2)).isoformat(),
-            "people": 2,
-            "need_food": True,
-        }
-        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=body), 201)
+        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=stay(homestay_id)), 201)
         return told
 
     def prepay(self, order_sn: str) -> dict[str, str]:
@@ -142,7 +135,32 @@ class Shopper:
         purchase.timings_ms[step] = round((time.monotonic() - since) * 1000, 1)
 
 
+def stay(homestay_id: str) -> dict[str, Any]:
+    """The body of an order: two nights, a week from now in Beijing."""
+    start = beijing_day(utc_now()) + timedelta(days=7)
+    return {
+        "homestay_id": homestay_id,
+        "start_date": start.isoformat(),
+        "end_date": (start + timedelta(days=2)).isoformat(),
+        "people": 2,
+        "need_food": True,
+    }
+
+
 def _ok(step: str, reply: httpx.Response, status: int = 200) -> Any:
-    if reply.status_code != status:
-        raise ShopFailed(f"{step}: HTTP {reply.status_code} {reply.text[:300]}")
-    return reply.json()
+    try:
+        body = reply.json()
+    except ValueError:
+        body = None
+    if reply.status_code != status or body is None:
+        raise ShopFailed(f"{step}: HTTP {reply.status_code} {_why(body) or reply.text[:300]}".rstrip())
+    return body
+
+
+def _why(body: Any) -> str:
+    """What a problem says of itself, in a line."""
+    if not isinstance(body, dict) or "title" not in body:
+        return ""
+    said = [str(body["title"]), str(body.get("detail") or "")]
+    rest = {name: value for name, value in body.items() if name not in ("type", "title", "status", "detail")}
+    return " ".join([*filter(None, said), *(json.dumps(rest, ensure_ascii=False),) * bool(rest)])

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from local import deploy
 from local.home import Home, State
@@ -27,8 +28,16 @@ SHIPPING = "upload_shipping"
 """Is there only where ShippingRecord is on."""
 
 
+SWEEP_WITHIN_S = 70
+SWEEP_CALLS = Config(connect_timeout=2, read_timeout=SWEEP_WITHIN_S, retries={"total_max_attempts": 1})
+"""The janitor works for 55 s at most; to ask again would start a second one."""
+
+
 class SweepFailed(Exception):
-    """The janitor ended with an error; the text is its own."""
+    """The janitor ended with an error; the text says what happened and what to do."""
+
+
+HANGS = "probably WeChat does not answer. Nothing is lost: it comes again every minute, and what is due stays due"
 
 
 class NoStack(Exception):
@@ -50,7 +59,7 @@ def partition(dynamodb: Any, table_name: str, order_sn: str) -> list[dict[str, A
 class Stack:
     """What commands need of a stack. `queues` and `dlqs` are URLs by function, `secrets` ARNs by name."""
 
-    client: Callable[[str], Any]
+    client: Callable[..., Any]  # of a service's name and, if need be, its own Config
     table_name: str
     queues: Mapping[str, str]
     dlqs: Mapping[str, str]
@@ -63,10 +72,14 @@ class Stack:
 
     def sweep(self) -> dict[str, int]:
         """The janitor comes now: orders looked at, failed, left. Raises SweepFailed."""
-        reply = self.client("lambda").invoke(FunctionName=self.sweep_function, Payload=b"{}")
+        try:
+            reply = self.client("lambda", SWEEP_CALLS).invoke(FunctionName=self.sweep_function, Payload=b"{}")
+        except ReadTimeoutError:
+            raise SweepFailed(f"it has not ended in {SWEEP_WITHIN_S} s; {HANGS}") from None
         told = json.loads(reply["Payload"].read())
         if "FunctionError" in reply:
-            raise SweepFailed(str(told.get("errorMessage", told)))
+            why = str(told.get("errorMessage", told)) if isinstance(told, dict) else str(told)
+            raise SweepFailed(f"it ran out of time; {HANGS}" if "timed out" in why else why)
         return dict(told)
 
     def token_keys(self) -> tuple[str, ...]:
@@ -83,7 +96,7 @@ def running() -> Stack:
 def local(state: State) -> Stack:
     """The laptop cloud of this state."""
     return Stack(
-        client=lambda name: deploy.client(name, state.aws_endpoint_url),
+        client=lambda name, config=deploy.CALLS: deploy.client(name, state.aws_endpoint_url, config),
         table_name=state.table,
         queues=state.queues,
         dlqs=state.dlqs,
@@ -103,7 +116,7 @@ def deployed(name: str, profile: str | None, region: str | None) -> Stack:
     functions = {name: urls for name, urls in QUEUES.items() if name != SHIPPING or urls[0] in outputs}
     try:
         return Stack(
-            client=lambda service: session.client(service, config=deploy.CALLS),  # type: ignore[call-overload]
+            client=lambda service, config=deploy.CALLS: session.client(service, config=config),
             table_name=outputs["TableName"],
             queues={function: outputs[queue] for function, (queue, _) in functions.items() if queue},
             dlqs={function: outputs[dlq] for function, (_, dlq) in functions.items()},

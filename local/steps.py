@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from local.trace import WECHAT, Item, Moment, life, promises
+from local.trace import MILLISECOND, WECHAT, Item, Moment, life, promises
 from payments.order import ORDER_SN
 from payments.times import iso, millis, of_millis
 
@@ -112,11 +112,12 @@ def summary(items: Sequence[Item]) -> dict[str, Any]:
 
 
 def as_json(moment: Moment, began: datetime) -> dict[str, Any]:
-    """For the page. `ms`: since the order began."""
+    """For the page. `ms`: since the order began; `timed`: whether that is known, or only places it."""
     return {
         "id": moment.id,
         "at": iso(moment.at),
         "ms": round((moment.at - began).total_seconds() * 1000, 1),
+        "timed": moment.known_to == MILLISECOND,
         "part": moment.part,
         "what": moment.what,
         "happened": moment.kind,
@@ -151,7 +152,7 @@ def _known_better(moment: Moment, wire: Sequence[Call], at_work: AtWork) -> Mome
         # The item keeps when its call began.
         good = (call for call in _of(mine, "prepay") if call["status"] == 200 and call["fault"] != "drop")
         ends = [_end(call["at"], call["ms"]) for call in good if call["at"] >= moment.at - SLACK]
-        return replace(moment, at=max(moment.at, min(ends))) if ends else moment
+        return replace(moment, at=max(moment.at, min(ends)), known_to=MILLISECOND) if ends else moment
     if moment.kind == "refund.PROCESSING":
         return replace(moment, part="execute_refund")
     if moment.kind.startswith("refund.") and moment.part == WECHAT and moment.state:

@@ -12,7 +12,9 @@ from payments.events import TYPES
 from payments.payment import PREPAY_ID_LIFE
 from payments.times import of_millis
 
-MILLISECOND = timedelta(milliseconds=1)
+MILLISECOND, SECOND, ORDER_ONLY = "ms", "s", ""
+"""How well the time of a moment is known. ORDER_ONLY: it places the moment among the others and is never told."""
+
 WECHAT = "wechat"
 Item = Mapping[str, Any]
 
@@ -28,7 +30,7 @@ TEXT = {
     "payment.asked": "WeChat asked",
     "payment.paid": "paid, transaction {transaction_id}",
     "refund.created": "REQUESTED, {fen} fen, {origin}: {reason}",
-    "refund.console": "made in WeChat's console, {fen} fen, console",
+    "refund.console": "WeChat tells of a refund made in its console, {fen} fen",
     "message": "message {template} {delivery}",
     "shipping.created": "UPLOADING, the shipping record is sent",
     "case.opened": "case opened, {fen} fen: {detail}",
@@ -40,8 +42,8 @@ TEXT = {
 @dataclass(frozen=True, slots=True, order=True)
 class Moment:
     """One thing that happened. `what` names the item's sort key, or the call; `part` the function that did it, or
-    `wechat`; `who` a person, where one is known; `state` the status that was entered. `id` stays the same when more
-    gets known of it."""
+    `wechat`; `who` a person, where one is known; `state` the status that was entered. `known_to` says how far `at` may
+    be told. `id` stays the same when more gets known of it."""
 
     at: datetime
     what: str
@@ -50,12 +52,18 @@ class Moment:
     part: str = ""
     who: str = ""
     state: str = ""
+    known_to: str = field(default=MILLISECOND, compare=False)
     facts: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def happened(self) -> str:
         text = TEXT.get(self.kind, self.state).format_map(self.facts)
         return f"{text}: {self.facts['why']}" if self.facts.get("why") else text
+
+    @property
+    def time(self) -> datetime | None:
+        """In UTC, as far as it is known: to the millisecond, to the second, or not at all."""
+        return {MILLISECOND: self.at, SECOND: self.at.replace(microsecond=0)}.get(self.known_to)
 
     @property
     def by(self) -> str:
@@ -88,10 +96,17 @@ def promises(items: Iterable[Item]) -> list[tuple[datetime, str]]:
 
 
 def _moment(
-    item: Item, at: datetime, kind: str, part: str = "", who: str = "", state: str = "", **facts: Any
+    item: Item,
+    at: datetime,
+    kind: str,
+    part: str = "",
+    who: str = "",
+    state: str = "",
+    known_to: str = MILLISECOND,
+    **facts: Any,
 ) -> Moment:
     name = f"{kind}/{facts['template']}" if "template" in facts else kind
-    return Moment(at, item["sk"], f"{item['sk']}/{name}", kind, part, who, state, facts)
+    return Moment(at, item["sk"], f"{item['sk']}/{name}", kind, part, who, state, known_to, facts)
 
 
 def _order(item: Item) -> Iterator[Moment]:
@@ -105,20 +120,24 @@ def _order(item: Item) -> Iterator[Moment]:
         state = "" if entry == "closing" else entry
         yield _moment(item, of_millis(int(moment)), f"order.{entry}", functions.get(entry, ""), state=state, **facts)
     if "REFUNDED" not in item["at"] and fen:
-        yield _moment(item, _latest(item), "order.back", "order_update", fen=fen)
+        yield _moment(item, _latest(item), "order.back", "order_update", known_to=ORDER_ONLY, fen=fen)
 
 
 def _payment(item: Item) -> Iterator[Moment]:
     made, fen = _at(item["created_at"]), int(item["total_fen"])
     yield _moment(item, made, "payment.created", "create_prepay", state="NOTPAY", fen=fen)
-    if "prepay_expires_at" in item:
-        yield _moment(item, _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE, "payment.prepay_id", "create_prepay")
+    called = _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE if "prepay_expires_at" in item else made
+    if "prepay_expires_at" in item:  # the item keeps when its call began, not when the reply came
+        yield _moment(item, called, "payment.prepay_id", "create_prepay", known_to=ORDER_ONLY)
     if "asked_at" in item:
         yield _moment(item, _at(item["asked_at"]), "payment.asked", "status_poll")
     if "success_time" in item:
         # WeChat tells whole seconds: it was not before the prepay_id of the same second.
-        paid = max(_at(item["success_time"]), _at(item["prepay_expires_at"]) - PREPAY_ID_LIFE + MILLISECOND)
-        yield _moment(item, paid, "payment.paid", WECHAT, transaction_id=item["transaction_id"])
+        told = _at(item["success_time"])
+        paid = max(told, called + timedelta(milliseconds=1))
+        exact = SECOND if paid - told < timedelta(seconds=1) else ORDER_ONLY
+        facts = {"transaction_id": item["transaction_id"]}
+        yield _moment(item, paid, "payment.paid", WECHAT, known_to=exact, **facts)
     for entry, moment in item["at"].items():
         learned = item.get("learned_by", "").replace("-", "_") if entry == "SUCCESS" else ""
         yield _moment(item, of_millis(int(moment)), f"payment.{entry}", learned, state=entry)

@@ -15,7 +15,7 @@ from simulator import cashier, pay, refunds
 from simulator.clock import rfc3339
 from simulator.faults import FAULTS, BadFault, call_off, due, parse
 from simulator.guard import inline_policy
-from simulator.notification import Courier
+from simulator.notification import Courier, build
 from simulator.world import Fault, Switches, Trade, World
 
 PAGE = Path(__file__).parent / "page.html"
@@ -140,12 +140,23 @@ def _notice_routes(world: World, courier: Courier) -> list[Route]:
         statuses = await courier.send_copies(found, times, at_once=bool(body.get("parallel")))
         return JSONResponse({"statuses": statuses})
 
+    async def signed(request: Request) -> Response:
+        trade, number = _known_trade(world, request), request.query_params.get("out_refund_no", "")
+        refund = world.refunds.get(number)
+        if number and (refund is None or refund.trade is not trade or refund.status == "PROCESSING"):
+            raise BadRequest("out_refund_no: a refund of this trade that has ended")
+        if not trade.transaction_id:
+            raise BadRequest("a paid trade")
+        notice = build(world, refund or trade)
+        return JSONResponse({"headers": notice.headers, "body": notice.body.decode()})
+
     async def messages(_: Request) -> Response:
         return JSONResponse(list(world.messages))
 
     return [
         Route("/_sim/notifications", notifications),
         Route("/_sim/notifications/{out_trade_no}/send", send_copies, methods=["POST"]),
+        Route("/_sim/notifications/{out_trade_no}/signed", signed),
         Route("/_sim/messages", messages),
     ]
 

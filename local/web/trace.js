@@ -146,7 +146,7 @@ export function mountTrace(element) {
     const known = rows.get(step.id), wrong = bad(step);
     const where = step.happened.startsWith("call.") && step.facts.caller !== "wechat" ? step.facts.caller : step.part;
     const row = el("tr", { class: `${step.happened.split(".")[0]}${wrong ? " bad" : ""}` },
-      el("td", { class: "ms", title: clock(step.at) }, took(step.ms)),
+      el("td", { class: "ms", title: step.timed ? clock(step.at) : "" }, step.timed ? took(step.ms) : ""),
       el("td", {}, el("span", { class: "what" }, say(step.happened)), el("span", { class: "more" }, outcome(step)), el("span", { class: "where" }, where)),
       el("td", { class: "states" }, step.state ? el("span", { class: "state" }, step.state) : null, step.event ? el("span", { class: "event" }, step.event) : null));
     row.dataset.ms = step.ms;

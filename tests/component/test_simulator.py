@@ -633,6 +633,20 @@ def test_drivers_are_told_what_is_wrong(wechat_url: str, merchant: Merchant) -> 
         assert client.get("/notifications").json() == []
 
 
+def test_a_notice_can_be_had_signed_without_being_sent(
+    world: World, wechat_url: str, merchant: Merchant, library: WeChatPay
+) -> None:
+    with httpx.Client(base_url=f"{wechat_url}/_sim/notifications") as client:
+        assert client.get("/UNKNOWN1/signed").status_code == 400
+        merchant.prepay()
+        assert client.get("/TEST0001/signed").status_code == 400  # not paid
+        world.pay(world.trades["TEST0001"])
+        notice = client.get("/TEST0001/signed").json()
+        assert library.callback(notice["headers"], notice["body"])["resource"]["out_trade_no"] == "TEST0001"
+        assert client.get("/TEST0001/signed", params={"out_refund_no": "NOBODYS"}).status_code == 400
+        assert world.notices == []
+
+
 @pytest.mark.parametrize(("answer", "status"), [("500", 500), ("502html", 502), ("429", 429)])
 @pytest.mark.parametrize("after_effect", [False, True])
 def test_a_fault_fires_as_often_as_it_was_asked_for(

@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.home import PROJECT, Home, NotRunning, State
-from tests.local.conftest import dev, free_ports, ports_arguments
+from tests.local.conftest import dev, eventually, free_ports, ports_arguments
 
 
 def test_nothing_runs_is_said_in_one_line(tmp_path: Path) -> None:
@@ -81,23 +82,99 @@ def own(tmp_path: Path, folder: Path) -> Path:
     return tmp_path
 
 
-def test_ctrl_c_stops_everything(running: State, own: Path) -> None:
+def started(own: Path, *more: str) -> "subprocess.Popen[str]":
+    """./dev up of its own, as a terminal runs it."""
     environment = {**os.environ, "WXPAY_LOCAL_DIR": str(own)}
-    command = [str(PROJECT / "dev"), "up", *ports_arguments(free_ports(3))]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True) as up:
-        assert up.stdout is not None
-        printed = ""
-        while "Ctrl-C stops everything" not in printed:
-            line = up.stdout.readline()
-            assert line, printed
-            printed += line
-        supervisor = int((own / "lock").read_text())
-        os.killpg(up.pid, signal.SIGINT)
-        assert "Stopping." in up.stdout.read()
-    assert up.returncode == 0
-    with pytest.raises(ProcessLookupError):
-        os.killpg(supervisor, 0)
-    assert not Home(own).running()
+    command = [str(PROJECT / "dev"), "up", *more]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+
+
+def printed_until(up: "subprocess.Popen[str]", text: str) -> str:
+    assert up.stdout is not None
+    printed = ""
+    while text not in printed:
+        line = up.stdout.readline()
+        assert line, printed
+        printed += line
+    return printed
+
+
+def assert_all_gone(own: Path, group: int) -> None:
+    def gone() -> bool:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, 0)
+            return False
+        return not Home(own).running()
+
+    eventually(gone)
+
+
+def test_of_two_ups_at_the_same_moment_one_wins_and_ctrl_c_stops_all_of_it(running: State, own: Path) -> None:
+    ports = ports_arguments(free_ports(3))
+    ups = [started(own, *ports) for _ in range(2)]
+    eventually(lambda: any(up.poll() is not None for up in ups), within_s=60)
+    (loser,) = (up for up in ups if up.poll() is not None)
+    (winner,) = (up for up in ups if up is not loser)
+    printed, said = loser.communicate()
+    assert (loser.returncode, printed, said.strip().count("\n")) == (1, "", 0)
+    assert "./dev down stops it" in said
+    printed_until(winner, "Ctrl-C stops everything")
+    supervisor = int((own / "lock").read_text())
+    os.killpg(winner.pid, signal.SIGINT)
+    printed, said = winner.communicate(timeout=60)
+    assert (winner.returncode, printed, said) == (0, "Stopping.\n", "")
+    assert_all_gone(own, supervisor)
+
+
+@pytest.mark.parametrize(
+    ("sign", "code"),
+    [
+        pytest.param(signal.SIGHUP, 129, id="a closed terminal"),
+        pytest.param(signal.SIGKILL, -9, id="SIGKILL"),
+        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),
+        pytest.param(signal.SIGINT, 0, id="Ctrl-C", marks=pytest.mark.long),
+    ],
+)
+def test_a_signal_while_it_starts_leaves_nothing_behind(
+    running: State, own: Path, sign: signal.Signals, code: int
+) -> None:
+    up = started(own, *ports_arguments(free_ports(3)))
+    printed_until(up, "packed")
+    supervisor = int((own / "lock").read_text())
+    os.kill(up.pid, sign)
+    _, errors = up.communicate(timeout=60)
+    assert up.returncode == code
+    assert "Traceback" not in errors
+    assert_all_gone(own, supervisor)
+
+
+def test_down_ends_what_is_just_starting(running: State, own: Path) -> None:
+    up = started(own, *ports_arguments(free_ports(3)))
+    printed_until(up, "packed")
+    supervisor = int((own / "lock").read_text())
+    assert dev(own, "down").stdout.strip() == "Stopped."
+    _, errors = up.communicate(timeout=60)
+    assert (up.returncode, errors.strip()) == (1, "the laptop cloud was stopped while it started")
+    assert_all_gone(own, supervisor)
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(folder: Path, running: State) -> None:
+    command = f"{PROJECT}/dev status | true; echo ${{PIPESTATUS[0]}}"
+    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(folder)}
+    done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() in {"0", "141"}
+    assert done.stderr == ""
+
+
+def test_into_a_pipe_goes_plain_text_that_is_not_broken_into_lines(folder: Path, running: State) -> None:
+    environment = {**os.environ, "WXPAY_LOCAL_DIR": str(folder)}
+    environment.pop("COLUMNS", None)
+    command = [str(PROJECT / "dev"), "trace", json.loads(dev(folder, "pay", "--json").stdout)["order_sn"]]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "\x1b" not in told
+    (paid,) = (line for line in told.splitlines() if "paid, transaction" in line)
+    assert "WeChat" in paid
 
 
 def test_down_leaves_no_process_even_after_a_kill(running: State, own: Path) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from local.lanes import AT_ONCE
 from local.shopper import Shopper
 from payments.times import beijing_day, iso, utc_now
 from tests.local.conftest import Cloud, dev, eventually
@@ -307,3 +308,22 @@ def test_a_staff_token_opens_the_counter(cloud: Cloud, folder: Path) -> None:
     guest = dev(folder, "token", "--role", "user").stdout.strip()
     reply = cloud.api.get(f"/merchant/orders/{order_sn}", headers={"Authorization": f"Bearer {guest}"})
     assert (reply.status_code, reply.json()["type"]) == (403, "urn:wxpay:staff-only")
+
+
+def test_forty_equal_callbacks_at_once_are_all_answered_in_time_and_change_the_state_once(
+    cloud: Cloud, folder: Path
+) -> None:
+    with cloud.shopper("burst-of-callbacks") as shopper:
+        shopper.login()
+        order_sn = shopper.order("lake-house")["order_sn"]
+        fields = shopper.prepay(order_sn)
+        out_trade_no = fields.pop("out_trade_no")
+        cloud.fault(call="callback", answer="drop", out_trade_no=out_trade_no)
+        shopper.pay(fields)
+        burst = {"times": 40, "parallel": True}
+        sent = cloud.wechat.post(f"/_sim/notifications/{out_trade_no}/send", json=burst).json()
+    assert sent["statuses"] == [204] * 40  # within WeChat's five seconds
+    eventually(lambda: cloud.order(order_sn)["ORDER"]["status"] == "WAIT_USE")
+    assert set(cloud.order(order_sn)["PAYMENT#1"]["at"]) == {"SUCCESS"}
+    assert len(list((folder / "emulator/tmp").glob("*WxCallback*"))) <= AT_ONCE
+    cloud.check()

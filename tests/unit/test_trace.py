@@ -1,6 +1,7 @@
 """The life of an order from its items."""
 
 from datetime import timedelta
+from typing import Any
 
 from local.trace import life, promises
 from payments.case import Case, Resolution
@@ -95,3 +96,47 @@ def test_everything_that_happened_stands_in_its_order() -> None:
     ]
     assert not any("SECRETCODE" in moment.happened for moment in moments)
     assert [sk for _, sk in promises(items)] == ["REFUND#x", "ORDER"]
+
+
+def test_a_time_that_nobody_noted_is_not_told() -> None:
+    """The item keeps when prepay was called, not when the prepay_id came; WeChat tells whole seconds."""
+    expires = NOW + timedelta(seconds=0.412) + PREPAY_ID_LIFE
+    paid: dict[str, Any] = {
+        "transaction_id": "4200",
+        "success_time": NOW,
+        "status": PaymentStatus.SUCCESS,
+        "at": {"SUCCESS": later(2)},
+    }
+    items = [
+        {"sk": "ORDER", **plain(order(refunded_fen=100, at={"WAIT_USE": later(3)}))},
+        {"sk": "PAYMENT#1", **plain(payment(prepay_id="wx", prepay_expires_at=expires, **paid))},
+    ]
+    times = {moment.kind: moment.time for moment in life(items)}
+    assert times == {
+        "order.created": NOW,
+        "payment.created": NOW,
+        "payment.prepay_id": None,
+        "payment.paid": NOW,
+        "payment.SUCCESS": NOW + timedelta(seconds=2),
+        "order.WAIT_USE": NOW + timedelta(seconds=3),
+        "order.back": None,
+    }
+    assert [moment.kind for moment in life(items)][:4] == [
+        "order.created",
+        "payment.created",
+        "payment.prepay_id",
+        "payment.paid",
+    ]
+
+
+def test_a_payment_that_is_said_to_be_older_than_its_prepay_has_no_time() -> None:
+    odd: dict[str, Any] = {
+        "transaction_id": "4200",
+        "success_time": NOW - timedelta(hours=8),
+        "status": PaymentStatus.SUCCESS,
+    }
+    items = [{"sk": "PAYMENT#1", **plain(payment(prepay_expires_at=NOW + PREPAY_ID_LIFE, **odd))}]
+    assert [moment.time for moment in life(items) if moment.kind == "payment.paid"] == [None]
+    # no prepay_id at all: its reply got lost
+    items = [{"sk": "PAYMENT#1", **plain(payment(**odd | {"success_time": NOW}))}]
+    assert [moment.time for moment in life(items) if moment.kind == "payment.paid"] == [NOW]
