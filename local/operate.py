@@ -3,12 +3,12 @@
 import getpass
 import json
 import os
-import secrets
 import signal
 import sys
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, NoReturn
+from urllib.parse import quote
 
 import httpx
 import typer
@@ -24,12 +24,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 from typer.core import TyperGroup
 
+from local.desk import DeskFailed, ask
 from local.home import Home, NotRunning
 from local.stack import NoStack, Stack, SweepFailed, deployed, partition, running
-from local.trace import MILLISECOND, Moment, life, promises
-from payments.case import Case, Resolution
+from local.trace import MILLISECOND, Moment, life, on_hold, promises
+from payments.case import Case, Resolution, path_of
 from payments.order import ORDER_SN
 from payments.payment import parse_out_trade_no
+from payments.settings import Misconfigured
 from payments.times import BEIJING, utc_now
 from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
 
@@ -138,13 +140,13 @@ def trace(
     items = partition(on.client("dynamodb"), on.table_name, numbers[0] if numbers else order_sn)
     if not items:
         fail(f"there is no order {order_sn}")
-    moments = life(items)
+    moments, held = life(items), on_hold(items)
     if as_json:
         told = [
             {"at": m.time and m.time.isoformat(), "what": m.what, "happened": m.happened, "by": m.by} for m in moments
         ]
         looks = [{"at": at.isoformat(), "what": sk} for at, sk in promises(items)]
-        print(json.dumps({"life": told, "janitor": looks}, ensure_ascii=False))
+        print(json.dumps({"life": told, "janitor": looks, "on_hold": held}, ensure_ascii=False))
         return
     day = moments[0].at.astimezone(BEIJING).date()
     grid = Grid("time", "item", "what happened", "by", title=f"Order {order_sn}, {day} in Beijing", box=SIMPLE)
@@ -153,6 +155,8 @@ def trace(
     for moment in moments:
         grid.add_row(_clock(moment, day), short(moment.what), moment.happened, moment.by)
     console.print(grid)
+    if held:
+        console.print("On hold: no code, no message, no redemption, no refund until its case is closed.", style="bold")
     for due_at, sk in promises(items):
         at = f"{due_at.astimezone(BEIJING):%Y-%m-%d %H:%M:%S}"
         console.print(f"The janitor looks at {short(sk)} at {at} Beijing time.")
@@ -243,6 +247,12 @@ def list_cases(stack: StackName = None, profile: Profile = None, region: Region 
 Trade = Annotated[str, typer.Argument(help="The trade's number, as ./dev cases shows it.")]
 Kind = Annotated[str | None, typer.Option(help="Where the trade has several cases.")]
 CaseId = Annotated[str | None, typer.Option("--id", help="Where the trade has several cases of a kind.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask once more: for scripts.")]
+
+REFERENCES = (
+    "refunded: the out_refund_no of a refund of this payment that has arrived; booked: the order_sn; kept: why, in ten "
+    "characters or more; settled_by_hand: how, when and to whom, in twenty or more."
+)
 
 
 @cases.command("show")
@@ -263,40 +273,63 @@ def show_case(
     for name, value in _told(case).items():
         console.print(f"{name:>15}  {value}", highlight=False)
     console.print(f"\n{ADVICE.get(case.kind, 'Look the trade up in WeChat Pay merchant console.')}")
-    console.print("Then: ./dev cases close TRADE --resolution refunded|booked|kept --reference ...")
+    console.print("Then: ./dev cases close TRADE --resolution refunded|booked|kept|settled_by_hand --reference ...")
 
 
 @cases.command("close")
 def close_case(
     trade: Trade,
     resolution: Annotated[Resolution, typer.Option(help="What became of the money.")],
-    reference: Annotated[str, typer.Option(help="refunded: out_refund_no or refund_id; booked: order_sn; kept: why.")],
+    reference: Annotated[str, typer.Option(help=REFERENCES)],
     kind: Kind = None,
     case_id: CaseId = None,
+    yes: Yes = False,
     stack: StackName = None,
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Close a case with what became of its money."""
+    """Close a case with what became of its money. The reference is checked, a refund's at WeChat; it asks once more."""
     on = chosen(stack, profile, region)
     case = _one(on, trade, kind, case_id)
-    if not reference.strip():
-        fail("--reference says where the money went; it cannot be empty")
-    if not on.table.close_case(
-        case, resolution, reference.strip()[:128], f"cli-{getpass.getuser()}"[:27], secrets.token_urlsafe(9), utc_now()
-    ):
-        fail("it is closed already")
-    console.print(f"Closed: {case.kind} of {case.out_trade_no}, {case.amount_fen} fen, {resolution}.")
+    if resolution is Resolution.ANSWERED:
+        fail("answered is what the system writes: say refunded, booked, kept or settled_by_hand")
+    _sure(f"Close {case.kind} of {case.out_trade_no}, {case.amount_fen} fen, as {resolution}: {reference}?", yes)
+    body = {"resolution": resolution.value, "reference": reference}
+    told = _asked(on, "POST", f"cases/{path_of(case)}/close", body)
+    by = "" if told["resolution"] == resolution else f" ({told['resolution']} by {told['closed_by']})"
+    console.print(f"Closed: {case.kind} of {case.out_trade_no}, {case.amount_fen} fen, {resolution}{by}.")
+
+
+def _sure(question: str, yes: bool) -> None:
+    """Asks once more before what cannot be undone. Without a terminal to ask at, --yes must say it."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        fail("this cannot be undone: say --yes where nobody can be asked")
+    if not typer.confirm(question):
+        fail("nothing was changed")
+
+
+def _asked(on: Stack, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    try:
+        return ask(on, method, path, body)
+    except (DeskFailed, Misconfigured) as error:
+        fail(str(error))
 
 
 ADVICE = {
     "unknown_trade": "WeChat told of a payment under a number that is not ours: another system of this merchant's?",
+    "refunded_elsewhere": "WeChat calls it refunded, and no refund is known here: the order is on hold. Look into "
+    "WeChat Pay merchant console: refunded with that refund's number, or kept if there was none.",
     "mispaid": "Paid, but not as asked for (detail). Refund it in WeChat Pay merchant console, or book it by hand.",
     "second_transaction": "Paid twice under one number: refund the second transaction in WeChat Pay merchant console.",
     "refund_abnormal": "The guest's account cannot take it: send it to another one in WeChat Pay merchant console.",
     "refund_closed": "WeChat gave the refund up: refund again (late or second money: POST /merchant/cases/.../refund).",
     "refund_refused": "WeChat will not do this refund: look at the balance and at what was refunded before.",
-    "refund_stalled": "The refund is on its way for seven days: ask WeChat.",
+    "refund_stalled": "The refund is on its way for seven days, and asked about daily: ./dev refunds try, or withdraw.",
+    "refund_after_withdrawal": "It was withdrawn, and WeChat made it all the same: was the sum refunded a second time?",
+    "refunds_exceed": "The refunds of this payment are more than was paid: ./dev refunds list; withdraw what waits.",
+    "refund_mismatch": "WeChat tells of another refund than is recorded (detail): compare both in its console.",
     "shipping_refused": "WeChat does not take the shipping record: ship it by hand in the mini-program's console.",
 }
 
@@ -317,6 +350,75 @@ def _one(on: Stack, trade: str, kind: str | None, case_id: str | None) -> Case:
 def _told(case: Case) -> dict[str, Any]:
     names = ("kind", "out_trade_no", "case_id", "amount_fen", "currency", "transaction_id", "detail")
     return {name: getattr(case, name) for name in names} | {"opened_at": case.opened_at.isoformat()}
+
+
+# --- refunds
+
+refunds = typer.Typer(help="Refunds of an order: list, try now, withdraw.", no_args_is_help=True)
+
+OrderSn = Annotated[str, typer.Argument(help="The order's number, HSO...")]
+RefundNo = Annotated[str, typer.Argument(help="The refund's number, as ./dev refunds list shows it.")]
+
+
+@refunds.command("list")
+def list_refunds(
+    order_sn: OrderSn, stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False
+) -> None:
+    """The refunds of an order: how far each is, and when WeChat is asked about it next."""
+    on = chosen(stack, profile, region)
+    found = _asked(on, "GET", f"orders/{quote(order_sn, safe='')}")
+    if as_json:
+        print(json.dumps(found["refunds"], ensure_ascii=False))
+        return
+    if not found["refunds"]:
+        console.print(f"{order_sn} has no refund.")
+        return
+    grid = Grid("number", "fen", "status", "origin", "asked for by", "next look", title=f"Refunds of {order_sn}")
+    for one in found["refunds"]:
+        status = (
+            f"{one['status']}, being withdrawn"
+            if one["withdrawing_at"] and one["status"] == "REQUESTED"
+            else one["status"]
+        )
+        look = one["due_at"] and f"{datetime.fromisoformat(one['due_at']).astimezone(BEIJING):%m-%d %H:%M:%S}"
+        grid.add_row(
+            one["out_refund_no"], str(one["amount_fen"]), status, one["origin"], one["requested_by"], look or ""
+        )
+    console.print(grid)
+
+
+@refunds.command("try")
+def try_refund(
+    order_sn: OrderSn,
+    out_refund_no: RefundNo,
+    stack: StackName = None,
+    profile: Profile = None,
+    region: Region = None,
+) -> None:
+    """Ask WeChat again within a minute about a refund that waits, is on its way or is stuck."""
+    told = _refund(chosen(stack, profile, region), order_sn, out_refund_no, "try")
+    console.print(f"{out_refund_no} is {told['status']}; the janitor asks WeChat within a minute.")
+
+
+@refunds.command("withdraw")
+def withdraw_refund(
+    order_sn: OrderSn,
+    out_refund_no: RefundNo,
+    yes: Yes = False,
+    stack: StackName = None,
+    profile: Profile = None,
+    region: Region = None,
+) -> None:
+    """Take a refund back that WeChat does not have. When it turns out that WeChat has it, the refund goes on."""
+    on = chosen(stack, profile, region)
+    _sure(f"Withdraw {out_refund_no}?", yes)
+    _refund(on, order_sn, out_refund_no, "withdraw")
+    console.print(f"{out_refund_no} is being withdrawn: WeChat is asked twice, a minute apart; then its sum is free.")
+
+
+def _refund(on: Stack, order_sn: str, out_refund_no: str, what: str) -> Any:
+    path = f"orders/{quote(order_sn, safe='')}/refunds/{quote(out_refund_no, safe='')}/{what}"
+    return _asked(on, "POST", path)
 
 
 # --- dead letters

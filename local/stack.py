@@ -65,6 +65,7 @@ class Stack:
     dlqs: Mapping[str, str]
     secrets: Mapping[str, str]
     sweep_function: str
+    api_url: str = ""
 
     @property
     def table(self) -> Table:
@@ -102,6 +103,7 @@ def local(state: State) -> Stack:
         dlqs=state.dlqs,
         secrets=state.secrets,
         sweep_function=state.sweep_function,
+        api_url=state.api_url,
     )
 
 
@@ -122,6 +124,7 @@ def deployed(name: str, profile: str | None, region: str | None) -> Stack:
             dlqs={function: outputs[dlq] for function, (_, dlq) in functions.items()},
             secrets={name: outputs[output] for name, output in deploy.SECRETS.items()},
             sweep_function=outputs["SweepFunctionName"],
+            api_url=outputs["ApiUrl"].rstrip("/"),
         )
     except KeyError as error:
         raise NoStack(f"stack {name} has no output {error}: deploy this version of template.yaml") from None

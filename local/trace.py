@@ -30,6 +30,7 @@ TEXT = {
     "payment.asked": "WeChat asked",
     "payment.paid": "paid, transaction {transaction_id}",
     "refund.created": "REQUESTED, {fen} fen, {origin}: {reason}",
+    "refund.withdrawing": "is being withdrawn: WeChat is asked twice",
     "refund.console": "WeChat tells of a refund made in its console, {fen} fen",
     "message": "message {template} {delivery}",
     "shipping.created": "UPLOADING, the shipping record is sent",
@@ -95,6 +96,11 @@ def promises(items: Iterable[Item]) -> list[tuple[datetime, str]]:
     return sorted((_at(item["due_at"]), item["sk"]) for item in items if "due_at" in item)
 
 
+def on_hold(items: Iterable[Item]) -> bool:
+    """WeChat calls its payment refunded, and no refund is known here: a case waits (R4)."""
+    return any(item.get("on_hold") is True for item in items if item["sk"] == "ORDER")
+
+
 def _moment(
     item: Item,
     at: datetime,
@@ -149,10 +155,13 @@ def _refund(item: Item) -> Iterator[Moment]:
     if console:
         yield _moment(item, made, "refund.console", WECHAT, **facts)
     else:
-        part, who = ("merchant", item["requested_by"]) if item["origin"] == "merchant" else ("order_update", "")
+        by_itself = item["requested_by"] == "order-update"
+        part, who = ("order_update", "") if by_itself else ("merchant", item["requested_by"])
         yield _moment(item, made, "refund.created", part, who, "REQUESTED", **facts)
+    if "withdrawing_at" in item:
+        yield _moment(item, _at(item["withdrawing_at"]), "refund.withdrawing", "merchant")
     for entry, moment in item["at"].items():
-        part = WECHAT if entry != "REFUSED" else "execute_refund"
+        part = {"REFUSED": "execute_refund", "WITHDRAWN": "sweep"}.get(entry, WECHAT)
         yield _moment(item, of_millis(int(moment)), f"refund.{entry}", part, state=entry)
 
 

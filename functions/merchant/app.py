@@ -32,6 +32,7 @@ from payments.case import (
     Resolution,
     held_by,
     holds,
+    path_of,
 )
 from payments.observability import count, instrumented, logger
 from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
@@ -712,9 +713,8 @@ def _refund_out(one: Refund) -> StaffRefund:
 
 
 def _case_out(case: Case) -> StaffCase:
-    name = f"{case.out_trade_no}\n{case.kind}\n{case.case_id}"
     return StaffCase(
-        case=_encoded(name),
+        case=path_of(case),
         **{field: getattr(case, field) for field in StaffCase.model_fields if field != "case"},
     )
 

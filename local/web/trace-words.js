@@ -91,6 +91,7 @@ const WORDS = {
   "refund.ABNORMAL": ["The guest's account cannot take it: a case", "退款异常，转人工"],
   "refund.CLOSED": ["WeChat has given the refund up: a case", "退款关闭，转人工"],
   "refund.REFUSED": ["WeChat refuses the refund: a case", "微信拒绝退款，转人工"],
+  "refund.withdrawing": ["Staff take the refund back", "前台撤回退款"],
   "refund.WITHDRAWN": ["The refund is withdrawn", "退款已撤回"],
   message: ["Message", "订阅消息"],
   "shipping.created": ["Shipping record written, before WeChat is called", "先写发货记录，再请求微信"],

@@ -250,12 +250,17 @@ def test_a_case_is_listed_shown_and_closed(cloud: Cloud, folder: Path) -> None:
     listed = json.loads(dev(folder, "cases", "list", "--json").stdout)
     assert [case["kind"] for case in listed if case["out_trade_no"] == trade] == ["refund_abnormal"]
     assert "send it to another one" in dev(folder, "cases", "show", trade).stdout
-    closing = ["cases", "close", trade, "--resolution", "refunded", "--reference", "bank transfer 4711"]
+    hearsay = dev(folder, "cases", "close", trade, "--resolution", "refunded", "--reference", "bank transfer", "--yes")
+    assert (hearsay.returncode, "not an out_refund_no" in hearsay.stderr) == (1, True)
+    account = "bank transfer 4711 of today, agreed by phone"
+    closing = ["cases", "close", trade, "--resolution", "settled_by_hand", "--reference", account]
+    assert "--yes" in dev(folder, *closing).stderr  # nobody can be asked
+    closing.append("--yes")
     assert "Closed: refund_abnormal" in dev(folder, *closing).stdout
     assert "no open case" in dev(folder, *closing).stderr
     life = json.loads(dev(folder, "trace", order_sn, "--json").stdout)["life"]
     told = [moment["happened"] for moment in life]
-    for expected in ("WAIT_PAY, 89600 fen", "CANCELLED", "ABNORMAL", "case closed: refunded, bank transfer 4711"):
+    for expected in ("WAIT_PAY, 89600 fen", "CANCELLED", "ABNORMAL", f"case closed: settled_by_hand, {account}"):
         assert expected in told
     # A person sent the money elsewhere: WeChat tells of it when it has arrived.
     refund = cloud.wechat.get("/_sim/state").json()["refunds"][-1]
