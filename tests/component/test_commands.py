@@ -83,6 +83,8 @@ def dev(clients: dict[str, Any], queues: dict[str, str], monkeypatch: pytest.Mon
 def said(result: Result, code: int) -> str:
     """What it wrote to standard error: one line, no traceback."""
     assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.stderr.strip()
     assert result.stderr.strip().count("\n") == 0, result.stderr
     assert "Traceback" not in result.output
     return result.stderr

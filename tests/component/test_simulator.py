@@ -644,7 +644,7 @@ def test_a_notice_can_be_had_signed_without_being_sent(
         notice = client.get("/TEST0001/signed").json()
         assert library.callback(notice["headers"], notice["body"])["resource"]["out_trade_no"] == "TEST0001"
         assert client.get("/TEST0001/signed", params={"out_refund_no": "NOBODYS"}).status_code == 400
-        assert world.notices == []
+        assert not world.notices
 
 
 @pytest.mark.parametrize(("answer", "status"), [("500", 500), ("502html", 502), ("429", 429)])

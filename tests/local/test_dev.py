@@ -128,19 +128,21 @@ def test_of_two_ups_at_the_same_moment_one_wins_and_ctrl_c_stops_all_of_it(runni
 
 
 @pytest.mark.parametrize(
-    ("sign", "code"),
+    ("when", "sign", "code"),
     [
-        pytest.param(signal.SIGHUP, 129, id="a closed terminal"),
-        pytest.param(signal.SIGKILL, -9, id="SIGKILL"),
-        pytest.param(signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),
-        pytest.param(signal.SIGINT, 0, id="Ctrl-C", marks=pytest.mark.long),
+        pytest.param("packed", signal.SIGHUP, 129, id="a closed terminal while it starts"),
+        pytest.param("Running.", signal.SIGKILL, -9, id="SIGKILL"),
+        pytest.param("packed", signal.SIGKILL, -9, id="SIGKILL while it starts", marks=pytest.mark.long),
+        pytest.param("packed", signal.SIGINT, 0, id="Ctrl-C while it starts", marks=pytest.mark.long),
+        pytest.param("Running.", signal.SIGTERM, 143, id="SIGTERM", marks=pytest.mark.long),
+        pytest.param("Running.", signal.SIGHUP, 129, id="a closed terminal", marks=pytest.mark.long),
     ],
 )
-def test_a_signal_while_it_starts_leaves_nothing_behind(
-    running: State, own: Path, sign: signal.Signals, code: int
+def test_whatever_ends_the_command_ends_the_cloud(
+    running: State, own: Path, when: str, sign: signal.Signals, code: int
 ) -> None:
     up = started(own, *ports_arguments(free_ports(3)))
-    printed_until(up, "packed")
+    printed_until(up, when)
     supervisor = int((own / "lock").read_text())
     os.kill(up.pid, sign)
     _, errors = up.communicate(timeout=60)
