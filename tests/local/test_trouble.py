@@ -332,3 +332,53 @@ def test_forty_equal_callbacks_at_once_are_all_answered_in_time_and_change_the_s
     assert set(cloud.order(order_sn)["PAYMENT#1"]["at"]) == {"SUCCESS"}
     assert len(list((folder / "emulator/tmp").glob("*WxCallback*"))) <= AT_ONCE
     cloud.check()
+
+
+def test_an_order_that_was_refunded_elsewhere_is_on_hold_until_its_case_is_closed(cloud: Cloud, folder: Path) -> None:
+    """Refunded in full in WeChat's console, and the notices of payment and refund are lost."""
+    shopper, order_sn, fields = waiting(cloud, "guest-elsewhere")
+    with shopper:
+        cloud.fault(call="callback", answer="drop", times=99)
+        shopper.pay(fields)
+        made = cloud.wechat.post(f"/_sim/trades/{order_sn}_1/refund", json={"amount": 89600}).json()["out_refund_no"]
+        told = eventually(lambda: (poll := shopper.poll(order_sn))["on_hold"] and poll)
+        assert (told["payment_status"], told["redeem_code"]) == ("SUCCESS", None)
+    cloud.check()
+    assert "On hold: no code" in dev(folder, "trace", order_sn).stdout
+    trade = f"{order_sn}_1"
+    assert "is on hold" in dev(folder, "cases", "show", trade).stdout
+    closing = ["cases", "close", trade, "--resolution", "refunded", "--yes", "--reference"]
+    assert "WeChat knows no refund" in dev(folder, *closing, "no-such-refund").stderr
+    assert "Closed: refunded_elsewhere" in dev(folder, *closing, made).stdout
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 5})
+    cloud.wechat.delete("/_sim/faults")
+    cloud.minutes_ago(order_sn)
+    cloud.sweep()
+    eventually(lambda: cloud.order(order_sn)["ORDER"]["status"] == "REFUNDED")
+    assert "On hold" not in dev(folder, "trace", order_sn).stdout
+    cloud.check()
+
+
+def test_a_refund_that_waits_is_listed_tried_and_withdrawn(cloud: Cloud, folder: Path) -> None:
+    order_sn, _ = paid(cloud, "guest-waits")
+    cloud.wechat.post("/_sim/balance", json={"fen": 0})
+    try:
+        headers = cloud.staff() | {"Idempotency-Key": "a-refund-that-waits"}
+        asked = cloud.api.post(f"/merchant/orders/{order_sn}/refunds", json={"reason": "改期"}, headers=headers).json()
+        number = asked["out_refund_no"]
+        (listed,) = json.loads(dev(folder, "refunds", "list", order_sn, "--json").stdout)
+        assert (listed["out_refund_no"], listed["status"]) == (number, "REQUESTED")
+        assert "within a minute" in dev(folder, "refunds", "try", order_sn, number).stdout
+        assert dev(folder, "refunds", "try", order_sn, "no-such-refund").returncode == 1
+        assert "--yes" in dev(folder, "refunds", "withdraw", order_sn, number).stderr
+        assert "being withdrawn" in dev(folder, "refunds", "withdraw", order_sn, number, "--yes").stdout
+        for _ in range(2):  # WeChat is asked twice, a minute apart
+            cloud.minutes_ago(order_sn)
+            cloud.sweep()
+        eventually(lambda: cloud.order(order_sn)[f"REFUND#{number}"]["status"] == "WITHDRAWN")
+        assert "WITHDRAWN" in dev(folder, "refunds", "list", order_sn).stdout
+        assert "WITHDRAWN" in dev(folder, "trace", order_sn).stdout
+    finally:
+        cloud.wechat.post("/_sim/balance", json={"fen": None})
+    eventually(lambda: cloud.order(order_sn)["ORDER"]["refundable_fen"] == 89600)
+    cloud.check()
