@@ -188,7 +188,6 @@ def _verify(event: Mapping[str, Any], body: bytes, secret: VerificationSecret) -
         raise Unverified(401, "Wechatpay-Serial is not one of our keys")
     if signature.startswith(PROBE):
         raise Unverified(401, "the signature is a probe")
-    message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
     try:
         message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
         public_key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())

@@ -15,7 +15,7 @@ import pytest
 
 from functions.authorizer import app as authorizer
 from local import openapi
-from payments import secret
+from payments import secret, settings
 from payments.order import OrderStatus
 from payments.times import beijing_day, utc_now
 from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
@@ -43,8 +43,9 @@ NOT_VALID = {400, 401, 403, 405, 413, 415, 422}
 @pytest.fixture
 def dynamodb(aws: None, monkeypatch: pytest.MonkeyPatch) -> Memory:
     """The table in memory: it is the requests that are many here."""
-    memory, client = Memory(), boto3.client
+    memory, client, aws_client = Memory(), boto3.client, settings.aws
     monkeypatch.setattr(boto3, "client", lambda name, **more: memory if name == "dynamodb" else client(name, **more))
+    monkeypatch.setattr(settings, "aws", lambda name: memory if name == "dynamodb" else aws_client(name))
     return memory
 
 

@@ -243,7 +243,8 @@ def test_a_route_that_is_not_there_is_404_and_a_bug_is_500_without_insides(
 def test_a_paid_order_shows_its_code_to_its_owner_only(shop: "Shop") -> None:
     token = shop.login()
     order_sn = shop.order(token)
-    shop.set_order(order_sn, status=OrderStatus.WAIT_USE, redeem_code="ABCDEFGH23", paid_at=utc_now())
+    paid = {"status": OrderStatus.WAIT_USE, "paid_by": 1, "paid_at": utc_now(), "refundable_fen": 89600}
+    shop.set_order(order_sn, redeem_code="ABCDEFGH23", **paid)
     read = shop.call("GET /orders/{order_sn}", token=token, order_sn=order_sn)
     assert (read.json["status_code"], read.json["redeem_code"]) == (1, "ABCDEFGH23")
     assert date.fromisoformat(read.json["paid_at"][:10])

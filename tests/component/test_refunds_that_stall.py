@@ -170,7 +170,7 @@ def test_a_no_that_may_end_never_counts(shop: Shop, paid: str, code: str) -> Non
     assert only(shop, paid).status is RefundStatus.REQUESTED
     assert only(shop, paid).first_no_at is None
     shop.world.faults.clear()
-    shop.come_to_rest()
+    shop.come_to_rest(timedelta(hours=3))
     assert only(shop, paid).status is RefundStatus.SUCCESS
     shop.check()
 
