@@ -59,7 +59,7 @@ def swept(argument: str) -> None:
 def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     calls = Calls()
     real = boto3.client("dynamodb")
-    monkeypatch.setattr("payments.settings.boto3.client", lambda *_, **__: Dynamo(calls))
+    monkeypatch.setattr(settings, "aws", lambda _: Dynamo(calls))
     for name, value in {"TABLE_NAME": "table", "APPID": APPID, "MCHID": MCHID}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PUBLIC_BASE_URL", "https://pay.example.com")
@@ -117,6 +117,12 @@ def new_world(model: Model, **trouble: int) -> World:
     return model.run(world, "order")[1]
 
 
+def prepaid_world(model: Model, **trouble: int) -> World:
+    """An order whose cashier is open on a phone."""
+    n, world = model.run(new_world(model, **trouble), "prepay")
+    return replace(world, handed=(n,))
+
+
 def paid_world(model: Model, **trouble: int) -> World:
     """An order that is paid."""
     n, world = model.run(new_world(model, **trouble), "prepay")
@@ -137,6 +143,16 @@ def late_world(model: Model, **trouble: int) -> World:
 def refund_asked_world(model: Model, **trouble: int) -> World:
     """A paid order, a part of which is asked back; WeChat has not been asked yet."""
     return model.run(paid_world(model, **trouble), "refund", "key-a-00 30000")[1]
+
+
+def withdrawing_world(model: Model, **trouble: int) -> World:
+    """A refund that is being withdrawn; execute_refund had read it before, and has not asked WeChat yet."""
+    world = refund_asked_world(model, **trouble)
+    (execution,) = (process for process in world.processes if process.kind == "execute_refund")
+    begun = model.one_call(world, execution)
+    number = next(item["out_refund_no"] for item in world.plain() if item["sk"].startswith("REFUND#"))
+    _, world = model.run(world, "withdraw", number)
+    return replace(world, processes=(begun,))
 
 
 def going(world: World, *processes: tuple[str, str]) -> World:
@@ -252,6 +268,11 @@ SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
         [("refund", "key-a-00 53760"), ("refund", "key-b-00 53760")],
         {"lost_reply": 1, "duplicate": 1, "retry": 1},
     ),
+    "a cashier is open, its payment is refunded in the console, both notices and a poll in any order": (
+        prepaid_world,
+        [("poll", "")],
+        {"console_refund": 1, "console_fen": TOTAL, "lost_event": 2},
+    ),
     "paid, refunded in the console, both notices and a poll in any order, a redemption": (
         new_world,
         [("prepay", "a"), ("poll", ""), ("redeem", "")],
@@ -262,10 +283,20 @@ SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
         [],
         {"console_refund": 1, "console_fen": 30000, "lost_event": 1, "duplicate": 1, "late": 0},
     ),
+    "a refund is withdrawn while execute_refund has read it and may still ask WeChat": (
+        withdrawing_world,
+        [],
+        {"minute": 1},
+    ),
+    "a refund is withdrawn, and WeChat is asked twice": (
+        withdrawing_world,
+        [],
+        {"minute": 3},
+    ),
     "a withdrawal meets a late acceptance": (
         refund_asked_world,
         [("withdraw", "")],
-        {"minute": 4, "duplicate": 1},
+        {"minute": 4},
     ),
     "prepay and cancel, a crash": (
         new_world,
@@ -288,7 +319,14 @@ SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
         {"lost_reply": 1, "retry": 1},
     ),
 }
-LONG = {"prepay, cancel twice, a crash", "two partial refunds", "two partial refunds, replies lost"}
+LONG = {
+    "a refund is withdrawn, and WeChat is asked twice",
+    "a withdrawal meets a late acceptance",
+    "paid, refunded in the console, both notices and a poll in any order, a redemption",
+    "prepay, cancel twice, a crash",
+    "two partial refunds",
+    "two partial refunds, replies lost",
+}
 
 
 @pytest.mark.parametrize(
