@@ -363,10 +363,11 @@ def test_a_refund_that_is_known_before_its_payment_makes_the_janitor_ask_about_t
     shop.check()
 
 
-def test_a_payment_that_is_not_the_one_its_refund_named_is_a_case(shop: Shop, elsewhere: Any) -> None:
+@pytest.mark.parametrize("trade_state", ["SUCCESS", "REFUND"])
+def test_a_payment_that_is_not_the_one_its_refund_named_is_a_case(shop: Shop, elsewhere: Any, trade_state: str) -> None:
     _, order_sn, _ = elsewhere
     shop.refunds_end()
-    other = {"transaction_id": "4200009999202611250000000001"}
+    other = {"transaction_id": "4200009999202611250000000001", "trade_state": trade_state}
     assert shop.notify(shop.notice(f"{order_sn}_1", plaintext=other)).status == 204
     payment = shop.collection(order_sn).payments[0]
     assert payment.status is PaymentStatus.MISPAID

@@ -181,7 +181,8 @@ def test_a_home_under_a_key_of_another_is_left_out(shop: "Shop", rung: Any) -> N
 def test_a_list_leaves_out_an_order_of_a_newer_version_and_goes_on(
     shop: "Shop", rung: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.orders.app.NEW_ORDERS", 100)
+    for module in ("functions.orders.app", "payments.order"):
+        monkeypatch.setattr(f"{module}.NEW_ORDERS", 100)
     token = shop.login()
     numbers = [shop.order(token, remark=str(n)) for n in range(22)]
     for number, order_sn in enumerate(numbers):

@@ -141,6 +141,10 @@ def test_a_port_that_is_none_or_is_asked_for_twice_is_said_in_a_line(ports: tupl
     assert "\n" not in str(refused.value)
 
 
+WELL = 'if [ "$1" = --version ]; then echo uv 0.0; exit 0; fi\n'
+"""A uv that is there and can be started: what fails is what it is asked to do."""
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -154,9 +158,11 @@ def test_no_network_for_uv_is_said_as_that(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     uv = tmp_path / "uv"
-    uv.write_text(f"#!/bin/sh\ncat >&2 <<'EOF'\n{error}\nEOF\nexit 2\n")
+    uv.write_text(f"#!/bin/sh\n{WELL}cat >&2 <<'EOF'\n{error}\nEOF\nexit 2\n")
     uv.chmod(0o755)
     monkeypatch.setenv("UV", str(uv))
+    (tmp_path / "pyvenv.cfg").touch()
+    monkeypatch.setattr("local.emulator.CLOUD", tmp_path)
     with pytest.raises(StartFailed, match="no network") as refused:
         asyncio.run(install_dependencies(home))
     assert "\n" not in str(refused.value)
@@ -164,8 +170,10 @@ def test_no_network_for_uv_is_said_as_that(
 
 def test_another_failure_of_uv_is_told_as_it_is(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uv = tmp_path / "uv"
-    uv.write_text("#!/bin/sh\necho 'error: hash mismatch for boto3' >&2\nexit 2\n")
+    uv.write_text(f"#!/bin/sh\n{WELL}echo 'error: hash mismatch for boto3' >&2\nexit 2\n")
     uv.chmod(0o755)
     monkeypatch.setenv("UV", str(uv))
+    (tmp_path / "pyvenv.cfg").touch()
+    monkeypatch.setattr("local.emulator.CLOUD", tmp_path)
     with pytest.raises(StartFailed, match="hash mismatch"):
         asyncio.run(install_dependencies(home))
