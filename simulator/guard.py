@@ -18,6 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 SAFE = {"GET", "HEAD", "OPTIONS"}
+MOST_READ = 1 << 20
+"""Bytes of a refused request that are read before it is answered."""
+
 ANY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - named, not bound
 
 NOTHING_ELSE = (
@@ -75,8 +78,10 @@ class Guard:
 
         host = headers.getlist("host")
         if len(host) != 1 or not self._ours(host[0]):
+            await _read(receive)
             await _refuse(strictly, 421, f"This address is not known here. {self._hint}")
         elif scope["method"] not in SAFE and not self._open(path) and _foreign(headers, host[0]):
+            await _read(receive)
             await _refuse(strictly, 403, "A page of another origin may not do that.")
         else:
             await self._app(scope, receive, strictly)
@@ -120,6 +125,17 @@ def _netloc(origin: str) -> str:
         return urlsplit(origin).netloc.lower()
     except ValueError:
         return ""
+
+
+async def _read(receive: Receive) -> None:
+    """The body of a request that is refused, the first part of a large one: a client that is still sending when the
+    connection closes would see a reset instead of the answer."""
+    left = MOST_READ
+    while left > 0:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
+        left -= len(message.get("body", b""))
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:

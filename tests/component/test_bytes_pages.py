@@ -31,7 +31,7 @@ def _away(**_: Any) -> Any:
 
 
 STACK = Stack(
-    client=lambda _: SimpleNamespace(invoke=_away),
+    client=lambda *_: SimpleNamespace(invoke=_away),
     table_name="",
     queues={},
     dlqs={},
