@@ -21,7 +21,7 @@ Item = Mapping[str, Any]
 TEXT = {
     "order.created": "WAIT_PAY, {fen} fen",
     "order.closing": "is being cancelled",
-    "order.WAIT_USE": "WAIT_USE, paid by trade {paid_by}, redeem code",
+    "order.WAIT_USE": "WAIT_USE, paid by trade {paid_by}{code}",
     "order.USED": "USED, redeemed by {used_by}",
     "order.REFUNDED": "REFUNDED, {fen} fen back",
     "order.back": "{fen} fen are back",
@@ -122,6 +122,7 @@ def _order(item: Item) -> Iterator[Moment]:
     functions = {"WAIT_USE": "order_update", "USED": "merchant", "REFUNDED": "order_update", "EXPIRED": "sweep"}
     fen = int(item.get("refunded_fen", 0))
     facts: dict[str, Any] = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
+    facts["code"] = ", redeem code" if "redeem_code" in item else ", no redeem code"
     for entry, moment in item["at"].items():
         state = "" if entry == "closing" else entry
         yield _moment(item, of_millis(int(moment)), f"order.{entry}", functions.get(entry, ""), state=state, **facts)

@@ -21,7 +21,7 @@ const T = {
     status: { WAIT_PAY: "待付款", WAIT_USE: "待入住", USED: "已入住", CANCELLED: "已取消", EXPIRED: "已过期", REFUNDED: "已退款" },
     payment: { NOTPAY: "未付款", SUCCESS: "已付款", CLOSED: "已关闭", MISPAID: "金额不符" },
     refundStatus: { REQUESTED: "申请中", PROCESSING: "处理中", SUCCESS: "已退回", ABNORMAL: "退款异常", CLOSED: "已关闭", REFUSED: "被拒绝", WITHDRAWN: "已撤回", withdrawing: "撤回中" },
-    held: "微信显示这笔款项已退，但这里没有退款记录。核实之前不能核销，也不能退款；请先处理下面的款项",
+    onHold: "待核实", held: "微信显示这笔款项已退，但这里没有退款记录。核实之前不能核销，也不能退款；请先处理下面的款项",
     tryNow: "立即重试", trying: "一分钟内会再次请求微信", withdraw: "撤回", withdrawing: "微信确认没有这笔退款后撤回，约需三分钟",
     withdrawSure: "撤回这笔退款？如果微信已经受理，退款会照常进行。", byHand: "线下已退", stuck: "微信退款异常",
     sure: (fen, how) => `确认结案：${fen}，${how}？结案后不能撤销。`, check: "请核对", nextLook: (at) => `下次查询 ${at}`,
@@ -58,7 +58,7 @@ const T = {
     status: { WAIT_PAY: "Not paid", WAIT_USE: "Ready to check in", USED: "Checked in", CANCELLED: "Cancelled", EXPIRED: "Expired", REFUNDED: "Refunded" },
     payment: { NOTPAY: "not paid", SUCCESS: "paid", CLOSED: "closed", MISPAID: "wrong amount" },
     refundStatus: { REQUESTED: "requested", PROCESSING: "on its way", SUCCESS: "done", ABNORMAL: "stuck", CLOSED: "closed", REFUSED: "refused", WITHDRAWN: "withdrawn", withdrawing: "being withdrawn" },
-    held: "WeChat calls this payment refunded, and no refund is known here. Until that is found out it is neither redeemed nor refunded; see the case below",
+    onHold: "On hold", held: "WeChat calls this payment refunded, and no refund is known here. Until that is found out it is neither redeemed nor refunded; see the case below",
     tryNow: "Try now", trying: "WeChat is asked again within a minute", withdraw: "Withdraw", withdrawing: "It is withdrawn when WeChat confirms that it has none, in about three minutes",
     withdrawSure: "Withdraw this refund? If WeChat has taken it, it goes on.", byHand: "Given back by hand", stuck: "WeChat could not give back",
     sure: (fen, how) => `Close it: ${fen}, ${how}? This cannot be undone.`, check: "Check", nextLook: (at) => `next look ${at}`,
@@ -229,7 +229,7 @@ function orderCard(order, typed) {
     const { stay } = order
     const redeemable = order.status === "WAIT_USE" && order.refundable_fen > 0 && !order.on_hold
     card.replaceChildren(
-      h("div", { className: "head" }, h("h2", { textContent: stay.title }), h("strong", { className: `status ${order.status}`, textContent: T.status[order.status] })),
+      h("div", { className: "head" }, h("h2", { textContent: stay.title }), h("strong", { className: `status ${order.status}`, textContent: order.on_hold ? T.onHold : T.status[order.status] })),
       order.on_hold && h("p", { className: "said bad", textContent: T.held }),
       h("dl", {},
         row(T.stay, `${stay.start_date} – ${stay.end_date} · ${stay.nights} ${T.nights} · ${stay.people} ${T.people}${stay.need_food ? ` · ${T.food}` : ""}`),
@@ -388,7 +388,7 @@ function caseCard(one, reload) {
   const kind = T.kinds[one.kind] ?? one.kind
   return h("article", { className: "card case", aria: { label: kind } },
     h("div", { className: "head" }, h("strong", { textContent: kind }), h("strong", { textContent: yuan(one.amount_fen) })),
-    h("p", { textContent: one.detail }),
+    one.kind !== "refunded_elsewhere" && h("p", { textContent: one.detail }),
     h("p", { className: "soft", textContent: `${one.out_trade_no} ${one.transaction_id} · ${T.opened} ${time(one.opened_at)}` }),
     h("div", { className: "line" },
       h("button", { textContent: T.close, onclick: () => closeDialog(one, reload) }),

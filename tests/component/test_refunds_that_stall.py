@@ -209,6 +209,22 @@ def test_parts_of_one_order_are_asked_for_a_minute_apart_by_ourselves(shop: Shop
     shop.check()
 
 
+def test_a_part_waits_although_nobody_knows_yet_whether_the_first_one_was_taken(shop: Shop, paid: str) -> None:
+    """The first one's answers are lost, so no time of acceptance is known: the time of asking counts."""
+    shop.fault("refund", "drop", after_effect=True, times=2)
+    shop.fault("query_refund", "500", times=9)
+    shop.refund(paid, 1000, key="part-no-1")
+    shop.deliver_all()
+    shop.refund(paid, 1000, key="part-no-2")
+    shop.deliver_all()
+    assert len(shop.world.refunds) == 1
+    assert [refund.status for refund in shop.collection(paid).refunds] == [RefundStatus.REQUESTED] * 2
+    shop.world.faults.clear()
+    shop.come_to_rest()
+    assert order_of(shop, paid) == (OrderStatus.WAIT_USE, TOTAL - 2000)
+    shop.check()
+
+
 def test_a_part_that_waited_for_the_balance_does_not_meet_the_next_one(shop: Shop, paid: str) -> None:
     shop.world.balance = 0
     for number in (1, 2):
