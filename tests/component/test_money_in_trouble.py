@@ -206,6 +206,16 @@ def test_cancel_of_an_order_that_is_paid_books_it_and_says_so(shop: Shop) -> Non
     shop.check()
 
 
+def test_cancel_of_an_order_whose_payment_is_recorded_and_whose_event_is_late_says_so(shop: Shop) -> None:
+    token, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    reply = shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
+    assert (reply.status, reply.json["detail"]) == (409, "It is paid.")
+    shop.settle_events()
+    assert status(shop, order_sn) is OrderStatus.WAIT_USE
+    shop.check()
+
+
 @pytest.mark.parametrize("between", ["paid_first", "callback"])
 def test_cancel_of_an_order_that_is_paid_while_its_trade_is_closed_says_so(
     shop: Shop, waiting: Any, between: str, monkeypatch: pytest.MonkeyPatch
