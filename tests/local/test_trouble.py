@@ -278,7 +278,8 @@ def test_trace_tells_the_whole_life_of_an_order(cloud: Cloud, folder: Path) -> N
     for expected in ("WAIT_PAY", "prepay_id", "wx-callback", "WAIT_USE", "check_in_code sent", "redeemed by staff-1"):
         assert expected in done.stdout, expected
     assert code not in done.stdout
-    assert "there is no order" in dev(folder, "trace", "HSO0").stderr
+    assert "is not an order number" in dev(folder, "trace", "HSO0").stderr
+    assert "there is no order" in dev(folder, "trace", f"HSO{0:022}").stderr
     assert "--stack" in dev(folder, "trace", order_sn, "--profile", "x").stderr
     cloud.check()
 
