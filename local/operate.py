@@ -328,6 +328,7 @@ ADVICE = {
     "refund_refused": "WeChat will not do this refund: look at the balance and at what was refunded before.",
     "refund_stalled": "The refund is on its way for seven days, and asked about daily: ./dev refunds try, or withdraw.",
     "refund_after_withdrawal": "It was withdrawn, and WeChat made it all the same: was the sum refunded a second time?",
+    "refund_after_settlement": "It was given back by hand, and by WeChat too: the guest has it twice; ask him for it.",
     "refunds_exceed": "The refunds of this payment are more than was paid: ./dev refunds list; withdraw what waits.",
     "refund_mismatch": "WeChat tells of another refund than is recorded (detail): compare both in its console.",
     "shipping_refused": "WeChat does not take the shipping record: ship it by hand in the mini-program's console.",

@@ -25,11 +25,14 @@ from payments.case import (
     LEAST_ACCOUNT,
     LEAST_REASON,
     MOST_REFERENCE,
+    MOST_REFERENCE_BYTES,
     REFUND_CASES,
     REFUNDED_ELSEWHERE,
+    STALLED,
     SYSTEM,
     Case,
     Resolution,
+    by_hand,
     held_by,
     holds,
     path_of,
@@ -39,6 +42,7 @@ from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStat
 from payments.payment import Payment, PaymentStatus, parse_out_trade_no
 from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
 from payments.refund import (
+    FAILED,
     GIVEN_UP,
     MAX_REASON,
     MOST_PARTS,
@@ -51,9 +55,10 @@ from payments.refund import (
     merchant_refund,
     next_attempt,
     of_trade,
+    rest,
 )
 from payments.settings import shipping_record, table
-from payments.settlement import settle_refund
+from payments.settlement import Settlement, settle_refund
 from payments.shipping import look_after_redemption
 from payments.table import CasePlace, Collection
 from payments.texts import Field as Texts
@@ -74,9 +79,12 @@ STRETCHES = 20
 
 TRIES = 4
 
+NOT_OF_ITS_TRADE = {"refund_mismatch", "unknown_refund", "unreadable"}
+"""Cases of what cannot be recorded: a refund that answers one need not be either."""
+
 app = Api()
 
-REFUND_NO = re.compile("[0-9A-Za-z_*@-]{1,64}")
+REFUND_NO = re.compile("[0-9A-Za-z_|*@-]{1,64}")
 RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -509,7 +517,7 @@ def close_case(case_id: CaseId, body: Closing) -> StaffCase:
     not hold, and why. 503: WeChat cannot be asked now.
     """
     staff, case = _staff(), _case(case_id)
-    resolution, reference = Resolution(body.resolution), body.reference.strip()
+    resolution, reference = Resolution(body.resolution), cleaned(body.reference, all_planes=True)
     attempt, now = secrets.token_urlsafe(9), utc_now()
     if not case.open:
         raise Problem(409, "case-closed", "This case is closed.")
@@ -534,15 +542,20 @@ def _closed(case: Case, resolution: Resolution, reference: str, by: str, attempt
     elsewhere = case.kind == REFUNDED_ELSEWHERE
     collection = _collection_of(case)
     if collection is None or not (
-        elsewhere or (case.kind in REFUND_CASES and resolution is Resolution.SETTLED_BY_HAND)
+        elsewhere or (case.kind in REFUND_CASES | {STALLED} and resolution is Resolution.SETTLED_BY_HAND)
     ):
         return table().close_case(case, resolution, reference, by, attempt, now)
+    if not elsewhere:
+        _check_sum_by_hand(case, collection)
     released = elsewhere and not holds(collection.cases, collection.order, but=case)
     return table().close_case_of_order(collection, case, resolution, reference, by, attempt, now, released=released)
 
 
 def _check_resolution(case: Case, resolution: Resolution, reference: str, staff: Mapping[str, str]) -> None:
     """Raises Problem unless the resolution fits the case and its reference holds."""
+    if len(reference.encode()) > MOST_REFERENCE_BYTES:
+        most = f"at most {MOST_REFERENCE_BYTES} bytes: {MOST_REFERENCE_BYTES // 3} Chinese characters"
+        raise invalid("body.reference", most)
     if case.kind == REFUNDED_ELSEWHERE and resolution not in {Resolution.REFUNDED, Resolution.KEPT}:
         why = "WeChat calls this payment refunded: say refunded with that refund's number, or kept if there was none."
         raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
@@ -563,6 +576,21 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
                 raise invalid("body.reference", f"why the money is kept: {LEAST_REASON} characters or more")
 
 
+def _check_sum_by_hand(case: Case, collection: Collection) -> None:
+    """Raises Problem where a case's money cannot have been given back by hand: its refund has arrived or may still, or
+    not so much is left, because it was asked for again."""
+    refund = collection.refund(case.case_id)
+    if refund is None:
+        return
+    if refund.status not in FAILED:
+        why = f"This refund is {refund.status}: it has arrived, or may still."
+        raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+    left = rest(refund.total_fen, of_trade(collection.refunds, refund.out_trade_no), by_hand(collection.cases))
+    if refund.status in GIVEN_UP and case.amount_fen > left:
+        why = f"Only {left} fen of this payment are left: the rest is back, or on its way under another number."
+        raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+
+
 def _check_refund(case: Case, reference: str) -> None:
     """Raises Problem unless the reference is the out_refund_no of a refund that answers the case: of this very
     payment, arrived, and not less than the case is about. WeChat is asked about what is not stored here so."""
@@ -575,7 +603,8 @@ def _check_refund(case: Case, reference: str) -> None:
         if case.kind == "second_transaction":
             of_another = of_another or word.transaction_id != case.transaction_id
         elif collection is not None and not of_another:
-            settle_refund(table(), word, utc_now())
+            recorded = settle_refund(table(), word, utc_now()) is not Settlement.CASE
+            of_another = not recorded and case.kind not in NOT_OF_ITS_TRADE
         found: Refund | RefundWord = word
     else:
         of_another, found = stored.out_trade_no != case.out_trade_no, stored
@@ -628,10 +657,13 @@ def refund_again(case_id: CaseId) -> StaffRefund:
         earlier = collection.refund(f"{payment.out_trade_no}_R{int(k) + 1}") if k.isdecimal() else None
         if earlier is not None:
             return _refund_out(earlier)
-        attempt = next_attempt(payment, own)
+        handed = by_hand(collection.cases)
+        attempt = next_attempt(payment, own, handed)
         if attempt is None:
             states = ", ".join(sorted({one.status for one in own}))
-            raise Problem(409, "refund-state", "Its refund may still arrive, or has arrived.", refund_status=states)
+            raise Problem(
+                409, "refund-state", "A refund of it may still arrive, or all of it is back.", refund_status=states
+            )
         origin = RefundOrigin.LATE if collection.order.paid_by is None else RefundOrigin.SECOND
         again = automatic_refund(
             payment,
@@ -640,6 +672,7 @@ def refund_again(case_id: CaseId) -> StaffRefund:
             attempt=attempt,
             requested_by=staff["user_id"],
             others=own,
+            by_hand=handed,
         )
         if table().add_refund(collection, again, now):
             logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)

@@ -15,24 +15,18 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.case import SYSTEM, Case, Resolution, answer, excess_case, held_by, refund_case
+from payments.case import SYSTEM, Resolution, by_hand, held_by, holds
 from payments.events import Event
 from payments.janitor import sums_are_drawn
 from payments.observability import count, instrumented, logger
 from payments.order import REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
-from payments.payment import Payment, PaymentStatus
+from payments.payment import Payment
 from payments.queues import consume
 from payments.refund import (
-    FAILED,
-    GIVEN_UP,
-    Refund,
     RefundOrigin,
-    RefundStatus,
     all_back,
     automatic_refund,
-    excess,
     of_trade,
-    unpaid_rest,
 )
 from payments.settings import table
 from payments.table import Collection
@@ -76,9 +70,12 @@ def _mark_paid(collection: Collection, payment: Payment) -> bool:
     """WAIT_PAY → WAIT_USE with the sums of the refunds that are there already, and a code where something is left to
     use (R5). False: the order has changed since it was read."""
     order, now = collection.order, utc_now()
-    drawn = replace(collection, order=replace(order, paid_by=payment.n)).sums()
-    code = _new_code() if drawn.refundable and not order.on_hold else None
-    if not table().mark_order_paid(order, payment.n, drawn, code, payment.success_time or now):
+    paid = replace(order, paid_by=payment.n)
+    drawn = replace(collection, order=paid).sums()
+    # A hold of another trade is no reason to keep out who has paid with this one.
+    released = bool(order.on_hold) and holds(collection.cases, order) and not holds(collection.cases, paid)
+    code = _new_code() if drawn.refundable and (released or not order.on_hold) else None
+    if not table().mark_order_paid(order, payment.n, drawn, code, payment.success_time or now, released=released):
         return False
     logger.info("order.paid", order_sn=order.order_sn, paid_by=payment.n)
     count("OrderPaid")
@@ -89,10 +86,10 @@ def _refund_what_pays_nothing(collection: Collection, payment: Payment) -> bool:
     """Late or second money goes back: what of the trade is not back or on its way yet, once (R6). Nothing while a
     person finds out what went back outside of this system. False: the order has changed since it was read."""
     order, now, own = collection.order, utc_now(), of_trade(collection.refunds, payment.out_trade_no)
-    if not unpaid_rest(payment, own) or held_by(collection.cases, payment.out_trade_no):
+    if not collection.unpaid_rest(payment) or held_by(collection.cases, payment.out_trade_no):
         return True
     origin = RefundOrigin.LATE if order.paid_by is None else RefundOrigin.SECOND
-    refund = automatic_refund(payment, origin, now, others=own)
+    refund = automatic_refund(payment, origin, now, others=own, by_hand=by_hand(collection.cases))
     if collection.refund(refund.out_refund_no) is not None:
         return True
     if not table().add_refund(collection, refund, now):
@@ -131,34 +128,14 @@ def _bring_up_to_date(collection: Collection) -> bool:
 
 
 def _open_and_close_cases(collection: Collection, now: datetime) -> None:
-    known = {(case.kind, case.case_id) for case in collection.cases}
-    new = [_failed_case(collection, refund, now) for refund in collection.refunds if refund.status in FAILED]
-    for payment in collection.payments:
-        back = [one for one in of_trade(collection.refunds, payment.out_trade_no) if one.status is RefundStatus.SUCCESS]
-        too_much = excess(payment.total_fen, back) if payment.status is PaymentStatus.SUCCESS else 0
-        new += [excess_case(back[-1], too_much, now)] if too_much else []
-    for case in new:
-        if (case.kind, case.case_id) not in known and table().put_case(case):
+    for case in collection.missing_cases(now):
+        if table().put_case(case):
             logger.error("case.opened", order_sn=collection.order.order_sn, kind=case.kind, out_refund_no=case.case_id)
             count("CaseOpened")
-    for case in collection.cases:
-        reason = answer(case, collection.refunds) if case.open else None
-        if reason and table().close_case(case, Resolution.ANSWERED, reason, SYSTEM, "", now):
-            logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, why=reason)
+    for case, why in collection.answers():
+        if table().close_case(case, Resolution.ANSWERED, why, SYSTEM, "", now):
+            logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, why=why)
             count("CaseClosed")
-
-
-def _failed_case(collection: Collection, refund: Refund, now: datetime) -> Case:
-    """The case of a refund that came to nothing; of money that pays no order, over what of it is not back otherwise."""
-    case = refund_case(refund, now)
-    payment = next((one for one in collection.payments if one.out_trade_no == refund.out_trade_no), None)
-    if (
-        payment is None
-        or refund.status not in GIVEN_UP
-        or refund.origin not in {RefundOrigin.LATE, RefundOrigin.SECOND}
-    ):
-        return case
-    return replace(case, amount_fen=min(case.amount_fen, unpaid_rest(payment, collection.refunds)))
 
 
 def _new_code() -> str:

@@ -33,6 +33,7 @@ const T = {
       unknown_trade: "收到一笔不认识的付款", mispaid: "付款与订单不符", second_transaction: "同一单号付了两次", unreadable: "一条读不懂的微信通知",
       refunded_elsewhere: "微信显示已退款，这里没有记录", unknown_refund: "不认识的退款", refund_mismatch: "退款与记录不符", refund_abnormal: "退款异常，客人账户收不到",
       refund_closed: "退款被微信关闭", refund_refused: "退款被微信拒绝", refund_stalled: "退款七天没有结果", refund_after_withdrawal: "撤回的退款还是发生了",
+      refund_after_settlement: "线下已退，微信又退了一次",
       refunds_exceed: "退款合计超过付款", shipping_refused: "微信不收发货信息",
     },
     problems: {
@@ -70,6 +71,7 @@ const T = {
       unknown_trade: "A payment that nobody here asked for", mispaid: "Paid, but not as asked for", second_transaction: "Paid twice under one number", unreadable: "A notice of WeChat's that cannot be read",
       refunded_elsewhere: "WeChat calls it refunded; no refund is known here", unknown_refund: "A refund of no payment of ours", refund_mismatch: "A refund that is not as recorded", refund_abnormal: "The guest's account cannot take the refund",
       refund_closed: "WeChat gave the refund up", refund_refused: "WeChat refuses the refund", refund_stalled: "A refund without an end for seven days", refund_after_withdrawal: "A withdrawn refund happened all the same",
+      refund_after_settlement: "Given back by hand, and by WeChat too",
       refunds_exceed: "Refunds are more than was paid", shipping_refused: "WeChat does not take the shipping record",
     },
     problems: {

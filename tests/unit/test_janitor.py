@@ -136,13 +136,18 @@ def test_a_stay_ends_with_the_day_of_departure_in_beijing() -> None:
         (late_refund(RefundStatus.PROCESSING), True, AskRefund(f"{ORDER_SN}_1_R1")),
         (late_refund(RefundStatus.SUCCESS), False, Announce(LATE_SN)),
         (late_refund(RefundStatus.ABNORMAL), False, Announce(LATE_SN)),
-        (late_refund(RefundStatus.SUCCESS, origin=RefundOrigin.CONSOLE), False, None),
+        (late_refund(RefundStatus.SUCCESS, origin=RefundOrigin.CONSOLE, amount_fen=100), False, None),
+        (late_refund(RefundStatus.SUCCESS, origin=RefundOrigin.CONSOLE), False, Announce(LATE_SN)),  # too much is back
     ],
 )
 def test_a_refund_is_followed_to_its_consequences(made: Refund, due: bool, step: Any) -> None:
     cancelled = order(status=OrderStatus.CANCELLED)
     payments = [replace(paid_payment(), status=PaymentStatus.SUCCESS)]
-    extra = [late_refund(RefundStatus.SUCCESS, out_refund_no="x")] if made.origin is RefundOrigin.CONSOLE else []
+    extra = (
+        [late_refund(RefundStatus.SUCCESS, out_refund_no="x", amount_fen=100)]
+        if made.origin is RefundOrigin.CONSOLE
+        else []
+    )
     notices = notice(refund_notice("x"), Delivery.SENT)
     collection = Collection(cancelled, payments, [made, *extra], notices)
     assert next_step(collection, EARLY, {LATE_SN} if due else set()) == step

@@ -1,14 +1,26 @@
 """A case: money or a word of WeChat's that fits nowhere, kept until a person closes it (R12). Pure."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from payments.order import Order
-from payments.payment import Trade
-from payments.refund import ON_ITS_WAY, Refund, RefundOrigin, RefundStatus, of_trade
+from payments.payment import Payment, PaymentStatus, Trade
+from payments.refund import (
+    FAILED,
+    GIVEN_UP,
+    NOTHING,
+    ON_ITS_WAY,
+    ByHand,
+    Refund,
+    RefundOrigin,
+    RefundStatus,
+    excess,
+    of_trade,
+    unpaid_rest,
+)
 
 REFUNDED_ELSEWHERE = "refunded_elsewhere"
 """The kind of a case: WeChat calls a trade refunded, and no refund of it is known here (R4)."""
@@ -19,7 +31,8 @@ SYSTEM = "system"
 LEAST_REASON, LEAST_ACCOUNT = 10, 20
 """Characters: why money is kept, and how it was given back outside of WeChat."""
 
-MOST_REFERENCE = 128
+MOST_REFERENCE, MOST_REFERENCE_BYTES = 128, 300
+"""Characters, and bytes: with the longest of WeChat's numbers a case stays within 1 KB."""
 
 
 class Resolution(StrEnum):
@@ -38,8 +51,8 @@ class Case:
 
     `kind` is one word (unknown_trade, mispaid, second_transaction, unreadable, refunded_elsewhere, unknown_refund,
     refund_mismatch, refund_abnormal, refund_closed, refund_refused, refund_stalled, refund_after_withdrawal,
-    refunds_exceed, shipping_refused), `case_id` makes it exist once, `detail` names what differs; neither openid nor
-    body. Open until it has a resolution.
+    refund_after_settlement, refunds_exceed, shipping_refused), `case_id` makes it exist once, `detail` names what
+    differs; neither openid nor body. Open until it has a resolution.
     """
 
     kind: str
@@ -60,11 +73,16 @@ class Case:
     def open(self) -> bool:
         return self.resolution is None
 
+    @property
+    def name(self) -> tuple[str, str]:
+        """What makes it exist once beside its order."""
+        return self.kind, self.case_id
+
 
 REFUND_CASES = frozenset({"refund_abnormal", "refund_closed", "refund_refused"})
 """Of refunds that came to nothing; `case_id` is the out_refund_no."""
 
-STALLED = "refund_stalled"
+STALLED, EXCEED, AFTER_SETTLEMENT = "refund_stalled", "refunds_exceed", "refund_after_settlement"
 
 
 def path_of(case: Case) -> str:
@@ -113,33 +131,83 @@ def by_hand(cases: Iterable[Case]) -> dict[str, int]:
     }
 
 
-def answer(case: Case, refunds: Iterable[Refund]) -> str | None:
-    """What has answered an open case by itself, from the refunds of its order; None: it still needs a person."""
+def answer(case: Case, refunds: Iterable[Refund], handed: ByHand = NOTHING) -> str | None:
+    """What has answered an open case by itself, from the refunds of its order and what was given back by hand; None: it
+    still needs a person."""
     own = of_trade(refunds, case.out_trade_no)
     refund = next((one for one in own if one.out_refund_no == case.case_id), None)
     if case.kind == STALLED and refund is not None and refund.status not in ON_ITS_WAY:
         return f"{refund.out_refund_no} is {refund.status}"
-    if case.kind in REFUND_CASES and refund is not None and refund.status is RefundStatus.SUCCESS:
-        return f"{refund.out_refund_no} is SUCCESS"
+    if case.kind in REFUND_CASES and refund is not None and case.kind != _kind(refund):
+        return f"{refund.out_refund_no} is {refund.status}"  # done, on its way, or failed otherwise: a case of its own
     if case.kind not in REFUND_CASES | {"mispaid"}:
         return None
     # Money that pays no order: it is all back, under whichever number.
-    if refund is not None and refund.origin not in {RefundOrigin.LATE, RefundOrigin.SECOND}:
+    if refund is not None and not _pays_nothing(own):
         return None
     total = case.amount_fen if refund is None else refund.total_fen
     back = sum(one.amount_fen for one in own if one.status is RefundStatus.SUCCESS)
+    back += sum(handed.get(one.out_refund_no, 0) for one in own if one.status in FAILED)
     return f"{back} fen of {case.out_trade_no} are back" if back >= total else None
 
 
-def excess_case(refund: Refund, excess_fen: int, now: datetime) -> Case:
-    """The case of refunds that together are more than their trade's total."""
-    return replace(refund_case(refund, now, "refunds_exceed"), amount_fen=excess_fen)
+def _pays_nothing(own: Iterable[Refund]) -> bool:
+    """Whether the trade of these refunds is late or second money: all of it has to go back."""
+    return any(one.origin in {RefundOrigin.LATE, RefundOrigin.SECOND} for one in own)
+
+
+def missing(payments: Iterable[Payment], refunds: Sequence[Refund], cases: Sequence[Case], now: datetime) -> list[Case]:
+    """The cases that an order's refunds call for and that are not there: of each that came to nothing, unless its money
+    was given back by hand; of each that arrived after that; of those that together are more than their trade's total.
+    """
+    handed, known, trades = by_hand(cases), {case.name for case in cases}, {one.out_trade_no: one for one in payments}
+    wanted = []
+    for refund in refunds:
+        if refund.status in FAILED and refund.out_refund_no not in handed:
+            wanted.append(_failed_case(refund, trades.get(refund.out_trade_no), refunds, handed, now))
+        if refund.status is RefundStatus.SUCCESS and refund.out_refund_no in handed:
+            twice = min(refund.amount_fen, handed[refund.out_refund_no])
+            wanted.append(replace(refund_case(refund, now, AFTER_SETTLEMENT), amount_fen=twice))
+    for payment in trades.values():
+        own = of_trade(refunds, payment.out_trade_no)
+        back = [one for one in own if one.status is RefundStatus.SUCCESS or one.out_refund_no in handed]
+        if payment.status is PaymentStatus.SUCCESS:
+            wanted += excess_cases(back, cases, now)
+    return [case for case in wanted if case.name not in known]
+
+
+def _failed_case(
+    refund: Refund, payment: Payment | None, refunds: Iterable[Refund], handed: ByHand, now: datetime
+) -> Case:
+    """The case of a refund that came to nothing; of money that pays no order, over what of it is not back otherwise."""
+    case = refund_case(refund, now)
+    own = of_trade(refunds, refund.out_trade_no)
+    if payment is None or refund.status not in GIVEN_UP or not _pays_nothing(own):
+        return case
+    return replace(case, amount_fen=min(case.amount_fen, unpaid_rest(payment, own, handed)))
+
+
+def excess_cases(
+    own: Sequence[Refund], cases: Sequence[Case], now: datetime, about: Refund | None = None
+) -> list[Case]:
+    """The case of one trade's refunds that together, with what was given back by hand, are more than its total, over
+    what no earlier case tells; of the refund that it is `about`, else of the youngest that has none."""
+    handed, earlier = by_hand(cases), {case.case_id: case.amount_fen for case in cases if case.kind == EXCEED}
+    candidates = [*([about] if about else []), *reversed(own)]
+    one = next((one for one in candidates if one.out_refund_no not in earlier), None)
+    told = sum(earlier.get(refund.out_refund_no, 0) for refund in own)
+    too_much = excess(own[0].total_fen, own, handed) - told if own else 0
+    return [replace(refund_case(one, now, EXCEED), amount_fen=too_much)] if one and too_much > 0 else []
+
+
+def _kind(refund: Refund) -> str:
+    return f"refund_{refund.status.lower()}"
 
 
 def refund_case(refund: Refund, now: datetime, kind: str = "") -> Case:
     """The case of a refund that came to nothing, or of one that does not end."""
     return Case(
-        kind=kind or f"refund_{refund.status.lower()}",
+        kind=kind or _kind(refund),
         case_id=refund.out_refund_no,
         out_trade_no=refund.out_trade_no,
         amount_fen=refund.amount_fen,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from payments.case import STALLED, Case, answer, held_by, refund_case
+from payments.case import STALLED, Case, held_by, refund_case
 from payments.notice import ORDER_PAID, refund_notice
 from payments.order import LOOKS, Order, OrderStatus
 from payments.payment import Payment, PaymentStatus
@@ -23,7 +23,6 @@ from payments.refund import (
     Sums,
     all_back,
     next_question,
-    unpaid_rest,
     withdrawn_long_ago,
 )
 from payments.shipping import RECORDED_AFTER, ShippingRecord
@@ -164,13 +163,9 @@ def _at_rest(collection: Collection, refund: Refund) -> bool:
     trade = collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
     if trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
         return False
-    if not sums_are_drawn(collection) or any(
-        answer(case, collection.refunds) for case in collection.cases if case.open
-    ):
+    if not sums_are_drawn(collection) or collection.answers() or collection.missing_cases(refund.created_at):
         return False
-    if refund.status in FAILED:
-        return _has_case(collection, refund, f"refund_{refund.status.lower()}")
-    if refund.status is RefundStatus.WITHDRAWN:
+    if refund.status in FAILED or refund.status is RefundStatus.WITHDRAWN:
         return True
     return refund.origin is RefundOrigin.CONSOLE or _told(collection, refund_notice(refund.out_refund_no))
 
@@ -190,7 +185,7 @@ def _spent(collection: Collection, payment: Payment) -> bool:
         return False  # the order must learn that it is paid, even if all of it has gone back meanwhile
     if order.paid_by == payment.n or held_by(collection.cases, payment.out_trade_no):
         return True
-    return not unpaid_rest(payment, collection.refunds) or any(
+    return not collection.unpaid_rest(payment) or any(
         refund.out_trade_no == payment.out_trade_no and refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}
         for refund in collection.refunds
     )
@@ -239,7 +234,7 @@ def next_look(
 
 
 def _next_look_at_refund(collection: Collection, refund: Refund, now: datetime, *, unanswered: bool) -> datetime | None:
-    if refund.status is RefundStatus.ABNORMAL and _at_rest(collection, refund):
+    if refund.status is RefundStatus.ABNORMAL and _at_rest(collection, refund) and not unanswered:
         return None  # a person has it; who asks to try now makes the janitor look
     question = next_question(refund, now)
     if question is not None and question > now and not unanswered:

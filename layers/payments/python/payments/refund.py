@@ -160,12 +160,14 @@ def refund_differences(payment: Payment, refund: Refund | None, word: RefundWord
     A trade that is MISPAID was paid with another sum than we asked for: only its transaction can be compared.
     """
     wrong: list[str] = []
-    if payment.transaction_id not in (None, word.transaction_id):
+    if (payment.transaction_id or payment.refunded_transaction_id) not in (None, word.transaction_id):
         wrong.append("transaction_id")
     if payment.status is not PaymentStatus.MISPAID:
         wrong += ["mchid"] if word.mchid not in (None, payment.mchid) else []
         wrong += ["total_fen"] if word.total_fen != payment.total_fen else []
-    if refund is not None:
+    if refund is None:
+        wrong += ["amount_fen"] if not 0 < word.amount_fen <= word.total_fen else []
+    else:
         names = ("out_trade_no", "amount_fen")
         wrong += [name for name in names if getattr(refund, name) != getattr(word, name)]
         wrong += ["transaction_id"] if refund.transaction_id not in (None, word.transaction_id) else []
@@ -204,17 +206,35 @@ def may_be_asked_for(refund: Refund, refunds: Iterable[Refund], now: datetime) -
     return earliest if earliest > now else None
 
 
-def unpaid_rest(payment: Payment, refunds: Iterable[Refund]) -> int:
+ByHand = Mapping[str, int]
+"""What people gave back outside of WeChat, in fen by the out_refund_no that had failed."""
+
+NOTHING: ByHand = {}
+
+
+def given_fen(own: Sequence[Refund], by_hand: ByHand = NOTHING) -> int:
+    """What of one trade is back, on its way, or given back by hand, in fen. By hand counts where the refund that failed
+    does not hold its sum any more."""
+    handed = (by_hand.get(one.out_refund_no, 0) for one in own if one.status in FAILED & GIVEN_UP)
+    return asked_fen(own) + sum(handed)
+
+
+def rest(total_fen: int, own: Sequence[Refund], by_hand: ByHand = NOTHING) -> int:
+    """What of a trade's total is neither back, nor on its way, nor given back by hand, in fen. `own`: its refunds."""
+    return max(total_fen - given_fen(own, by_hand), 0)
+
+
+def unpaid_rest(payment: Payment, refunds: Iterable[Refund], by_hand: ByHand = NOTHING) -> int:
     """What of a trade that pays no order is neither back nor on its way (R6), in fen."""
-    return max(payment.total_fen - asked_fen(of_trade(refunds, payment.out_trade_no)), 0)
+    return rest(payment.total_fen, of_trade(refunds, payment.out_trade_no), by_hand)
 
 
-def next_attempt(payment: Payment, refunds: Iterable[Refund]) -> int | None:
+def next_attempt(payment: Payment, refunds: Iterable[Refund], by_hand: ByHand = NOTHING) -> int | None:
     """The k of the next `_R<k>` of a trade that pays no order: one more than the last. None while one of its refunds
-    may still arrive, or when they reach the total (R6)."""
+    may still arrive, or when nothing is left of the total (R6)."""
     own = of_trade(refunds, payment.out_trade_no)
     settled = {*GIVEN_UP, RefundStatus.SUCCESS}
-    if any(one.status not in settled for one in own) or not unpaid_rest(payment, own):
+    if any(one.status not in settled for one in own) or not unpaid_rest(payment, own, by_hand):
         return None
     numbers = [one.out_refund_no.removeprefix(f"{payment.out_trade_no}_R") for one in own]
     return max((int(number) for number in numbers if number.isdecimal()), default=0) + 1
@@ -228,6 +248,7 @@ def automatic_refund(
     attempt: int = 1,
     requested_by: str = "order-update",
     others: Sequence[Refund] = (),
+    by_hand: ByHand = NOTHING,
 ) -> Refund:
     """The refund of what a trade that does not pay its order still has (R6). Its number derives from the trade's, so it
     exists once; `attempt` 2 and more are for a person to ask for, when the ones before have ended. `others`: the
@@ -239,7 +260,7 @@ def automatic_refund(
     return _refund(
         payment,
         f"{payment.out_trade_no}_R{attempt}",
-        amount_fen=unpaid_rest(payment, others),
+        amount_fen=unpaid_rest(payment, others, by_hand),
         reason=reasons[origin],
         origin=origin,
         requested_by=requested_by,
@@ -377,16 +398,14 @@ class Sums:
     stuck: int = 0
 
 
-def sums(order: Order, refunds: Iterable[Refund], by_hand: Mapping[str, int] | None = None) -> Sums:
+def sums(order: Order, refunds: Iterable[Refund], by_hand: ByHand = NOTHING) -> Sums:
     """The order's sums, drawn from the refunds of the trade that pays it; others are not its own (R6, R7). Never moved
-    by an event, so no event can be counted twice. `by_hand`: what people gave back outside of WeChat, in fen by the
-    out_refund_no that had failed."""
+    by an event, so no event can be counted twice."""
     own = of_trade(refunds, f"{order.order_sn}_{order.paid_by}")
-    handed = {one.out_refund_no: (by_hand or {}).get(one.out_refund_no, 0) for one in own if one.status in FAILED}
-    kept_back = asked_fen(own) + sum(handed[one.out_refund_no] for one in own if one.status in FAILED & GIVEN_UP)
+    handed = {one.out_refund_no: by_hand.get(one.out_refund_no, 0) for one in own if one.status in FAILED}
     return Sums(
         refunded=sum(one.amount_fen for one in own if one.status is RefundStatus.SUCCESS),
-        refundable=max(order.total_fen - kept_back, 0),
+        refundable=rest(order.total_fen, own, by_hand),
         by_hand=sum(handed.values()),
         stuck=sum(
             one.amount_fen for one in own if one.status is RefundStatus.ABNORMAL and not handed[one.out_refund_no]
@@ -399,6 +418,7 @@ def all_back(order: Order, drawn: Sums) -> bool:
     return drawn.refunded >= order.total_fen and order.status in ORDER_ENTERED_FROM[OrderStatus.REFUNDED]
 
 
-def excess(total_fen: int, refunds: Sequence[Refund]) -> int:
-    """By how much the refunds of one trade that are not given up exceed its total, in fen."""
-    return max(asked_fen(refunds) - total_fen, 0)
+def excess(total_fen: int, own: Sequence[Refund], by_hand: ByHand = NOTHING) -> int:
+    """By how much the refunds of one trade that are not given up, and what was given back by hand, exceed its total, in
+    fen."""
+    return max(given_fen(own, by_hand) - total_fen, 0)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from payments.case import (
     Case,
     elsewhere_case,
-    excess_case,
+    excess_cases,
     held_by,
     holds,
     refund_case,
@@ -27,13 +27,13 @@ from payments.refund import (
     RefundStatus,
     RefundWord,
     console_refund,
-    excess,
     known_at_wechat,
     of_trade,
     refund_differences,
     taken_in,
 )
 from payments.table import Collection, Table
+from payments.times import plausible
 
 TRIES = 5
 """Each try after the first answers a change that another writer made in between; there are few such changes."""
@@ -56,9 +56,7 @@ def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
 
     Raises Conflict when other writers keep changing the payment: nothing is stored then, come again.
     """
-    timed = (
-        trade if trade.success_time else replace(trade, success_time=now)
-    )  # the time of learning, where none is told
+    timed = replace(trade, success_time=plausible(trade.success_time, now))
     outcome = _settled_refunded(table, timed, now) if trade.refunded else _settled(table, timed, now)
     logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome)
     count(f"Payment{outcome.title()}")
@@ -141,7 +139,7 @@ def settle_refund(table: Table, word: RefundWord, now: datetime) -> Settlement:
 
     Raises Conflict when other writers keep changing the order: nothing is stored then, come again.
     """
-    outcome = _refund_settled(table, word, now)
+    outcome = _refund_settled(table, replace(word, accepted_at=plausible(word.accepted_at, now)), now)
     logger.info("refund.settled", out_refund_no=word.out_refund_no, status=word.status, outcome=outcome)
     count(f"Refund{outcome.title()}")
     return outcome
@@ -181,9 +179,9 @@ def _taken_in(
     cases = []
     if refund.status is RefundStatus.WITHDRAWN:
         cases.append(refund_case(refund, now, "refund_after_withdrawal"))
-    if too_much := excess(payment.total_fen, of_trade(after, payment.out_trade_no)):
-        cases.append(excess_case(refund, too_much, now))
-    return table.record_refund(collection, refund, word, now, drawn, cases)
+    cases += excess_cases(of_trade(after, payment.out_trade_no), collection.cases, now, about=refund)
+    known = {case.name for case in collection.cases}  # one that stands there would keep the word from being stored
+    return table.record_refund(collection, refund, word, now, drawn, [case for case in cases if case.name not in known])
 
 
 # --- cases

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.business.homestay import Homestay
-from payments.case import SYSTEM, Case, Resolution, by_hand
+from payments.case import SYSTEM, Case, Resolution, answer, by_hand, missing
 from payments.dynamodb import (
     IfMissing,
     Plus,
@@ -45,7 +45,18 @@ from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
 from payments.order import MAX_HINTS, Order, OrderStatus
 from payments.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
 from payments.payment import Payment, PaymentStatus, Trade, parse_out_trade_no
-from payments.refund import AFTER_WITHDRAWAL, APART, EXECUTION, FIRST_LOOK, Refund, RefundStatus, RefundWord, Sums, sums
+from payments.refund import (
+    AFTER_WITHDRAWAL,
+    APART,
+    EXECUTION,
+    FIRST_LOOK,
+    Refund,
+    RefundStatus,
+    RefundWord,
+    Sums,
+    sums,
+    unpaid_rest,
+)
 from payments.refund import ENTERED_FROM as REFUND_ENTERED_FROM
 from payments.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
 from payments.shipping import Shipping, ShippingStatus
@@ -114,6 +125,20 @@ class Collection:
     def sums(self) -> Sums:
         """The order's sums as its refunds and its cases have them now."""
         return sums(self.order, self.refunds, by_hand(self.cases))
+
+    def unpaid_rest(self, payment: Payment) -> int:
+        """What of a trade that pays no order is neither back, nor on its way, nor given back by hand (R6), in fen."""
+        return unpaid_rest(payment, self.refunds, by_hand(self.cases))
+
+    def missing_cases(self, now: datetime) -> list[Case]:
+        """The cases that its refunds call for and that are not there."""
+        return missing(self.payments, self.refunds, self.cases, now)
+
+    def answers(self) -> list[tuple[Case, str]]:
+        """The open cases that have answered themselves, with what did."""
+        handed = by_hand(self.cases)
+        told = ((case, answer(case, self.refunds, handed)) for case in self.cases if case.open)
+        return [(case, why) for case, why in told if why]
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,14 +364,25 @@ class Table:
         orders = [typed(Order, item) for item in self._read_many(keys, consistent=True)]
         return [order for order in orders if order.redeem_code == redeem_code]
 
-    def mark_order_paid(self, order: Order, n: int, drawn: Sums, redeem_code: str | None, paid_at: datetime) -> bool:
+    def mark_order_paid(
+        self,
+        order: Order,
+        n: int,
+        drawn: Sums,
+        redeem_code: str | None,
+        paid_at: datetime,
+        *,
+        released: bool = False,
+    ) -> bool:
         """WAIT_PAY → WAIT_USE, paid by trade n, with the sums drawn from the refunds that are there (R5); `redeem_code`
-        None: it gets none now. False when the order has changed since it was read."""
+        None: it gets none now; `released`: its hold was another trade's. False when the order has changed since it was
+        read."""
         changes = {
             "status": OrderStatus.WAIT_USE,
             "paid_by": n,
             "paid_at": paid_at,
             "redeem_code": redeem_code,
+            "on_hold": Removed() if released else None,
             **_drawn(order, drawn),
         }
         when = _as_read(order) & _status_in(ORDER_ENTERED_FROM[OrderStatus.WAIT_USE])

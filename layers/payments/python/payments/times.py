@@ -31,6 +31,18 @@ def end_of_day(day: date) -> datetime:
     return datetime.combine(day + timedelta(days=1), time(), BEIJING).astimezone(UTC)
 
 
+BEGINNING = datetime(2013, 1, 1, tzinfo=UTC)
+"""There was no WeChat Pay before."""
+
+AHEAD = timedelta(days=1)
+"""No clock of WeChat's is so far ahead of ours."""
+
+
+def plausible(instant: datetime | None, now: datetime) -> datetime:
+    """The instant that WeChat names for what has happened; `now`, where it names none, or one that cannot be (R4)."""
+    return instant if instant is not None and BEGINNING <= instant <= now + AHEAD else now
+
+
 def wechat_time(value: object) -> datetime | None:
     """The instant that WeChat's text names, in UTC; a time without offset is Beijing time. None for what is no time: a
     time is never a reason not to record money (R4)."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from wechatpayv3 import WeChatPay, WeChatPayType
@@ -237,7 +238,8 @@ class WechatPay:
     def query_refund(self, out_refund_no: str) -> RefundWord | None:
         """What WeChat knows of a refund; None when it does not know it."""
         try:
-            return _word(*self._library.query_refund(out_refund_no=out_refund_no))
+            # Signed as it goes over the wire: the HTTP library would escape a | after that.
+            return _word(*self._library.query_refund(out_refund_no=quote(out_refund_no, safe="*@")))
         except Refused as refused:
             if refused.status == 404:
                 return None

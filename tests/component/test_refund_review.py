@@ -1,0 +1,507 @@
+"""Money and refunds, looked at once more: holds of several trades, refunds that change their mind, money given back
+twice, words of WeChat's that are odd (R1, R4, R5, R6, R7, R10)."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from functions.order_update import app as order_update
+from payments.case import REFUNDED_ELSEWHERE
+from payments.order import OrderStatus
+from payments.payment import PaymentStatus
+from payments.times import utc_now
+from payments.wechat_pay import wechat_pay
+from tests.component.conftest import Answer, Shop
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+TOTAL = 89600
+ACCOUNT = "by bank transfer on the 25th, agreed by phone"
+
+
+@pytest.fixture
+def paid(shop: Shop) -> str:
+    """order_sn of an order that is paid and told."""
+    _, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.settle_events()
+    return order_sn
+
+
+def word(shop: Shop, number: str, status: str, **changes: Any) -> None:
+    """WeChat's notice of a refund, whose state there is that from now on."""
+    made = shop.world.refunds.get(number)
+    if made is not None:
+        made.status = status
+    told = {"refund_status": status, **changes}
+    assert shop.notify(shop.refund_notice(number, event_type=f"REFUND.{status}", plaintext=told)).status == 204
+
+
+def statuses(shop: Shop, order_sn: str) -> dict[str, str]:
+    return {one.out_refund_no: str(one.status) for one in shop.collection(order_sn).refunds}
+
+
+def kinds(shop: Shop) -> list[str]:
+    return sorted(case["kind"] for case in shop.open_cases())
+
+
+def refund_again(shop: Shop, case: str) -> Answer:
+    return shop.call("POST /merchant/cases/{case_id}/refund", {}, token=shop.staff(), case=case)
+
+
+def late(shop: Shop) -> str:
+    """order_sn of an order that was cancelled and then paid; nobody here knows it yet."""
+    token = shop.login()
+    order_sn = shop.order(token)
+    fields = shop.prepay(token, order_sn)
+    assert shop.cancel(token, order_sn)["status"] == "CANCELLED"
+    shop.fault("cashier", "after_close", times=1)
+    assert shop.cashier(fields) == "requestPayment:ok"
+    return order_sn
+
+
+# --- holds
+
+
+def test_a_hold_of_a_first_trade_does_not_keep_the_guest_out_who_pays_with_the_second(shop: Shop) -> None:
+    """Both successes are recorded before either event arrives, and the second trade's event comes first."""
+    token = shop.login()
+    order_sn = shop.order(token)
+    first = shop.prepay(token, order_sn)
+    shop.driver(f"trades/{order_sn}_1/close")
+    shop.later(seconds=6)
+    second = shop.prepay(token, order_sn, fresh=True)
+    shop.fault("cashier", "after_close", times=1)
+    assert shop.cashier(first) == "requestPayment:ok"
+    shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    assert shop.cashier(second) == "requestPayment:ok"
+    assert shop.notify(shop.notice(f"{order_sn}_2")).status == 204
+    paid = {e["state"]["n"]: e for e in shop.events() if e["type"] == "payment.succeeded"}
+    assert shop.deliver(order_update, paid[2], paid[1]) == []
+    shop.settle_events()
+    order = shop.collection(order_sn).order
+    assert (order.paid_by, order.on_hold) == (2, None)
+    assert kinds(shop) == [REFUNDED_ELSEWHERE]
+    assert shop.redeem(shop.poll(token, order_sn)["redeem_code"]).status == 200
+    shop.check()
+
+
+@pytest.mark.parametrize("order_of_closing", [(1, 2), (2, 1)])
+def test_two_holds_end_with_the_one_of_the_trade_that_pays(shop: Shop, order_of_closing: tuple[int, int]) -> None:
+    token = shop.login()
+    order_sn = shop.order(token)
+    first = shop.prepay(token, order_sn)
+    shop.driver(f"trades/{order_sn}_1/close")
+    shop.later(seconds=6)
+    second = shop.prepay(token, order_sn, fresh=True)
+    shop.fault("cashier", "after_close", times=1)
+    assert shop.cashier(first) == "requestPayment:ok"
+    assert shop.cashier(second) == "requestPayment:ok"
+    for n in (1, 2):
+        shop.driver(f"trades/{order_sn}_{n}/refund", amount=TOTAL)
+        assert shop.notify(shop.notice(f"{order_sn}_{n}")).status == 204
+    shop.settle_events()
+    paid_by = shop.collection(order_sn).order.paid_by
+    cases = {case["out_trade_no"]: case["case"] for case in shop.open_cases()}
+    assert len(cases) == 2
+    for n in order_of_closing:
+        assert shop.collection(order_sn).order.on_hold is (True if f"{order_sn}_{paid_by}" in cases else None)
+        assert shop.close_case(cases.pop(f"{order_sn}_{n}"), "kept", "nothing in WeChat's console").status == 200
+    order = shop.collection(order_sn).order
+    assert (order.on_hold, order.status) == (None, OrderStatus.WAIT_USE)
+
+
+def test_a_hold_that_is_closed_as_kept_after_the_stay_leaves_an_expired_order(shop: Shop) -> None:
+    token, order_sn = shop.paid_order()
+    shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)
+    shop.poll(token, order_sn)
+    shop.settle_events()
+    (case,) = shop.open_cases()
+    shop.world.refunds.clear()
+    shop.world.trades[f"{order_sn}_1"].refunds.clear()
+    shop.later(days=20)
+    shop.sweep()
+    assert shop.close_case(case["case"], "kept", "nothing in WeChat's console").status == 200
+    shop.come_to_rest()
+    order = shop.collection(order_sn).order
+    assert (order.status, order.on_hold, order.redeem_code) == (OrderStatus.EXPIRED, None, None)
+    assert [item for item in shop.items() if item["sk"]["S"] == "ORDER" and "due_at" in item] == []
+    assert len(shop.world.messages) == 0
+
+
+def test_a_refund_of_another_transaction_does_not_end_a_hold(shop: Shop) -> None:
+    """Of the same number, by WeChat's word; it is a case of its own, and the question stays."""
+    token, order_sn = shop.paid_order()
+    number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
+    shop.poll(token, order_sn)
+    (case,) = shop.open_cases()
+    trade = shop.world.trades[f"{order_sn}_1"]
+    ours, trade.transaction_id = trade.transaction_id, "4200000000000000000000000009"
+    reply = shop.close_case(case["case"], "refunded", number)
+    assert reply.status == 422, reply
+    assert shop.collection(order_sn).order.on_hold is True
+    assert kinds(shop) == ["refund_mismatch", REFUNDED_ELSEWHERE]
+    trade.transaction_id = ours
+    assert shop.close_case(case["case"], "refunded", number).status == 200
+    assert shop.collection(order_sn).order.on_hold is None
+
+
+def test_a_refund_of_nothing_does_not_end_a_hold(shop: Shop) -> None:
+    token, order_sn = shop.paid_order()
+    number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
+    shop.poll(token, order_sn)
+    word(shop, number, "SUCCESS", amount={"total": TOTAL, "refund": 0, "payer_total": TOTAL, "payer_refund": 0})
+    assert shop.collection(order_sn).order.on_hold is True
+
+
+# --- refunds that change their mind
+
+
+def test_a_refund_that_twice_makes_too_much_is_recorded(shop: Shop, paid: str) -> None:
+    """Withdrawn, its sum asked for again; then WeChat accepts it, closes it, and at last pays it after all."""
+    shop.world.balance = 0
+    number = shop.refund(paid, TOTAL).json["out_refund_no"]
+    shop.settle_events()
+    first = shop.collection(paid).refunds[0]
+    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw"
+    assert shop.call(route, token=shop.staff(), order_sn=paid, refund=number).status == 202
+    shop.come_to_rest(timedelta(minutes=6))
+    assert statuses(shop, paid) == {number: "WITHDRAWN"}
+    assert shop.refund(paid, 5000, key="asked-again").status == 201
+    shop.world.balance = 10**6
+    assert wechat_pay().refund(first).amount_fen == TOTAL
+    for status in ("ABNORMAL", "CLOSED", "SUCCESS"):
+        word(shop, number, status)
+        assert statuses(shop, paid)[number] == status
+
+
+def test_what_is_too_much_is_told_once(shop: Shop, paid: str) -> None:
+    shop.world.balance = 0
+    number = shop.refund(paid, TOTAL).json["out_refund_no"]
+    shop.settle_events()
+    first = shop.collection(paid).refunds[0]
+    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw"
+    assert shop.call(route, token=shop.staff(), order_sn=paid, refund=number).status == 202
+    shop.come_to_rest(timedelta(minutes=6))
+    shop.world.balance = 10**6
+    again = shop.refund(paid, 5000, key="asked-again").json["out_refund_no"]
+    shop.later(minutes=3)
+    shop.settle_events()
+    shop.come_to_rest(timedelta(minutes=3))
+    shop.world.trades[f"{paid}_1"].refunds.clear()  # WeChat does what it should not
+    assert statuses(shop, paid)[again] == "SUCCESS"
+    shop.later(minutes=2)
+    assert wechat_pay().refund(first).amount_fen == TOTAL
+    word(shop, number, "SUCCESS")
+    shop.settle_events()
+    shop.come_to_rest(timedelta(minutes=3))
+    exceed = [case for case in shop.cases() if case["kind"] == "refunds_exceed"]
+    assert [int(case["amount_fen"]) for case in exceed] == [5000]
+
+
+def test_a_stuck_refund_that_wechat_gives_up_is_one_open_case(shop: Shop) -> None:
+    order_sn = late(shop)
+    shop.fault("refund_end", "ABNORMAL", times=1)
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.come_to_rest()
+    assert kinds(shop) == ["refund_abnormal"]
+    made = shop.world.refunds[f"{order_sn}_1_R1"]
+    made.trade.refunds.remove(made)
+    word(shop, f"{order_sn}_1_R1", "CLOSED")
+    shop.settle_events()
+    assert kinds(shop) == ["refund_closed"]
+    shop.check()
+
+
+def test_a_refused_refund_that_is_on_its_way_after_all_asks_nobody_any_more(shop: Shop, paid: str) -> None:
+    shop.fault("refund", "no", times=9)
+    number = shop.refund(paid, 1000).json["out_refund_no"]
+    shop.come_to_rest()
+    assert kinds(shop) == ["refund_refused"]
+    shop.world.faults.clear()
+    assert wechat_pay().refund(shop.collection(paid).refunds[0]).amount_fen == 1000
+    made = shop.world.refunds[number]
+    made.due_at += 10**6
+    word(shop, number, "PROCESSING")
+    shop.settle_events()
+    assert kinds(shop) == []
+    assert statuses(shop, paid) == {number: "PROCESSING"}
+
+
+def test_a_console_refund_of_late_money_that_fails_is_answered_when_all_is_back(shop: Shop) -> None:
+    order_sn = late(shop)
+    number = shop.driver(f"trades/{order_sn}_1/refund", amount=10000)["out_refund_no"]
+    shop.world.refunds[number].due_at += 10**6
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.settle_events()
+    (case,) = shop.open_cases()
+    assert shop.close_case(case["case"], "refunded", number).status == 200  # PROCESSING
+    for _ in range(3):
+        shop.later(minutes=2)
+        shop.sweep()
+        shop.settle_events()
+    word(shop, f"{order_sn}_1_R1", "SUCCESS")
+    shop.settle_events()
+    assert statuses(shop, order_sn) == {number: "PROCESSING", f"{order_sn}_1_R1": "SUCCESS"}
+    made = shop.world.refunds[number]
+    made.trade.refunds.remove(made)
+    word(shop, number, "CLOSED")
+    shop.settle_events()
+    (case,) = shop.open_cases()
+    assert (case["kind"], case["amount_fen"]) == ("refund_closed", 10000)
+    shop.check()
+    reply = refund_again(shop, case["case"])
+    assert (reply.status, reply.json["amount_fen"]) == (201, 10000)
+    shop.later(minutes=2)
+    shop.come_to_rest()
+    assert shop.open_cases() == []
+    shop.check()
+
+
+# --- money given back by hand
+
+
+@pytest.fixture
+def abnormal(shop: Shop, paid: str) -> dict[str, Any]:
+    """The case of a refund of 10000 fen that the guest's account cannot take."""
+    shop.fault("refund_end", "ABNORMAL", times=1)
+    shop.refund(paid, 10000)
+    shop.come_to_rest()
+    (case,) = shop.open_cases()
+    return case
+
+
+def test_money_given_back_by_hand_that_wechat_gives_back_too_is_a_case(
+    shop: Shop, paid: str, abnormal: dict[str, Any]
+) -> None:
+    assert shop.close_case(abnormal["case"], "settled_by_hand", ACCOUNT, "*").status == 200
+    (number,) = statuses(shop, paid)
+    word(shop, number, "SUCCESS")
+    shop.settle_events()
+    order = shop.collection(paid).order
+    assert (order.refunded_fen, order.refundable_fen, order.by_hand_fen) == (10000, TOTAL - 10000, None)
+    (case,) = shop.open_cases()
+    assert (case["kind"], case["amount_fen"]) == ("refund_after_settlement", 10000)
+    shop.check()
+
+
+def test_the_case_of_money_given_back_twice_is_opened_although_its_event_gets_lost(
+    shop: Shop, paid: str, abnormal: dict[str, Any]
+) -> None:
+    assert shop.close_case(abnormal["case"], "settled_by_hand", ACCOUNT, "*").status == 200
+    (number,) = statuses(shop, paid)
+    word(shop, number, "SUCCESS")
+    shop.lose_events()
+    shop.come_to_rest()
+    assert kinds(shop) == ["refund_after_settlement"]
+
+
+def test_money_given_back_by_hand_is_asked_about_once(shop: Shop, paid: str, abnormal: dict[str, Any]) -> None:
+    """ABNORMAL, settled, and then WeChat gives it up: no second case asks for the same money."""
+    assert shop.close_case(abnormal["case"], "settled_by_hand", ACCOUNT, "*").status == 200
+    (number,) = statuses(shop, paid)
+    made = shop.world.refunds[number]
+    made.trade.refunds.remove(made)
+    word(shop, number, "CLOSED")
+    shop.settle_events()
+    shop.come_to_rest()
+    assert shop.open_cases() == []
+    order = shop.collection(paid).order
+    assert (order.refundable_fen, order.by_hand_fen) == (TOTAL - 10000, 10000)
+    assert [item for item in shop.items() if item["sk"]["S"].startswith("REFUND#") and "due_at" in item] == []
+    shop.check()
+
+
+@pytest.mark.parametrize("end", ["CLOSED", "ABNORMAL"])
+def test_a_console_refund_of_what_was_given_back_by_hand_is_told(shop: Shop, paid: str, end: str) -> None:
+    shop.fault("refund_end", end, times=1)
+    number = shop.refund(paid).json["out_refund_no"]
+    shop.come_to_rest()
+    (case,) = shop.open_cases()
+    assert shop.close_case(case["case"], "settled_by_hand", ACCOUNT, "*").status == 200
+    trade = shop.world.trades[f"{paid}_1"]
+    trade.refunds.clear()  # WeChat knows that the first one is not back
+    shop.later(minutes=2)
+    again = shop.driver(f"trades/{paid}_1/refund", amount=1000)["out_refund_no"]
+    word(shop, again, "SUCCESS")
+    shop.lose_events()
+    shop.come_to_rest()
+    exceed = [(one["kind"], one["amount_fen"]) for one in shop.open_cases()]
+    assert exceed == [("refunds_exceed", 1000)]
+    assert number != again
+    assert shop.collection(paid).order.refundable_fen == 0
+
+
+@pytest.mark.parametrize("end", ["CLOSED", "ABNORMAL"])
+def test_late_money_given_back_by_hand_is_not_refunded_a_second_time(shop: Shop, end: str) -> None:
+    order_sn = late(shop)
+    shop.fault("refund_end", end, times=1)
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.come_to_rest()
+    (case,) = shop.open_cases()
+    assert shop.close_case(case["case"], "settled_by_hand", ACCOUNT, "*").status == 200
+    shop.come_to_rest()
+    reply = refund_again(shop, case["case"])
+    assert reply.status == 409, reply
+    if end == "ABNORMAL":
+        made = shop.world.refunds[f"{order_sn}_1_R1"]
+        made.trade.refunds.remove(made)
+        word(shop, f"{order_sn}_1_R1", "CLOSED")
+        shop.come_to_rest()
+        assert refund_again(shop, case["case"]).status == 409
+    assert statuses(shop, order_sn) == {f"{order_sn}_1_R1": "CLOSED"}
+    assert shop.open_cases() == []
+
+
+def test_more_than_is_left_cannot_be_given_back_by_hand(shop: Shop, paid: str) -> None:
+    """The refused refund's sum was free again, and was refunded under another number."""
+    shop.fault("refund", "no", times=9)
+    shop.refund(paid, 60000)
+    shop.come_to_rest()
+    shop.world.faults.clear()
+    (case,) = shop.open_cases()
+    assert shop.refund(paid, 50000, key="asked-again").status == 201
+    shop.come_to_rest()
+    reply = shop.close_case(case["case"], "settled_by_hand", ACCOUNT, "*")
+    assert (reply.status, reply.json["type"], "39600" in reply.json["detail"]) == (409, "urn:wxpay:resolution", True)
+    assert shop.close_case(case["case"], "kept", "it was refunded under another number").status == 200
+    shop.check()
+
+
+def test_a_refund_that_may_still_arrive_is_not_settled_by_hand(shop: Shop, paid: str) -> None:
+    shop.world.balance = 0
+    shop.refund(paid, 1000)
+    shop.settle_events()
+    for _ in range(8):
+        shop.later(days=1)
+        shop.sweep()
+        shop.settle_events()
+    (case,) = shop.open_cases()
+    assert case["kind"] == "refund_stalled"
+    reply = shop.close_case(case["case"], "settled_by_hand", ACCOUNT, "*")
+    assert (reply.status, reply.json["type"]) == (409, "urn:wxpay:resolution")
+    assert kinds(shop) == ["refund_stalled"]
+
+
+def test_a_refund_that_has_arrived_meanwhile_is_not_settled_by_hand(
+    shop: Shop, paid: str, abnormal: dict[str, Any]
+) -> None:
+    (number,) = statuses(shop, paid)
+    word(shop, number, "SUCCESS")
+    shop.lose_events()
+    reply = shop.close_case(abnormal["case"], "settled_by_hand", ACCOUNT, "*")
+    assert (reply.status, reply.json["type"]) == (409, "urn:wxpay:resolution")
+    shop.come_to_rest()
+    assert shop.open_cases() == []
+
+
+# --- odd words
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+00:00", "2999-01-01T00:00:00Z"])
+def test_an_impossible_time_keeps_no_payment_from_being_recorded(shop: Shop, moment: str) -> None:
+    token, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1", plaintext={"success_time": moment})).status == 204
+    shop.settle_events()
+    collection = shop.collection(order_sn)
+    assert collection.payments[0].status is PaymentStatus.SUCCESS
+    assert collection.payments[0].success_time is not None
+    assert abs(collection.payments[0].success_time - utc_now()) < timedelta(minutes=5)
+    assert shop.poll(token, order_sn)["redeem_code"]
+    shop.check()
+
+
+@pytest.mark.parametrize("year", [9999, 2999, 1])
+def test_an_impossible_time_of_a_refund_does_not_keep_the_next_part_waiting(
+    shop: Shop, paid: str, year: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = f"{year:04d}-12-31T23:59:59Z"
+    monkeypatch.setattr("simulator.refunds.rfc3339", lambda _: told)
+    shop.refund(paid, 1000, key="first-part")
+    shop.settle_events()
+    shop.later(minutes=2)
+    assert shop.refund(paid, 1000, key="second-part").json["due_at"] < (utc_now() + timedelta(minutes=5)).isoformat()
+    shop.come_to_rest(timedelta(minutes=10))
+    assert set(statuses(shop, paid).values()) == {"SUCCESS"}
+    shop.check()
+
+
+def test_a_second_transaction_that_is_refunded_before_any_payment_is_known_does_not_spoil_the_first(
+    shop: Shop,
+) -> None:
+    token, order_sn = shop.paid_order()
+    number = shop.driver(f"trades/{order_sn}_1/refund", amount=10000)["out_refund_no"]
+    word(shop, number, "SUCCESS")
+    other = {"out_refund_no": "another", "transaction_id": "4200000000000000000000000009"}
+    word(shop, number, "SUCCESS", **other)
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.settle_events()
+    assert shop.collection(order_sn).payments[0].status is PaymentStatus.SUCCESS
+    assert kinds(shop) == ["refund_mismatch"]
+    assert shop.poll(token, order_sn)["redeem_code"]
+
+
+def test_try_now_while_wechat_is_away_is_kept(shop: Shop, paid: str, abnormal: dict[str, Any]) -> None:
+    (number,) = statuses(shop, paid)
+    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/try"
+    assert shop.call(route, token=shop.staff(), order_sn=paid, refund=number).status == 202
+    shop.fault("query_refund", "500", times=2)
+    made = shop.world.refunds[number]
+    made.status, made.success_time = "SUCCESS", shop.world.clock.now()
+    shop.later(seconds=1)
+    shop.sweep()
+    shop.come_to_rest()
+    assert statuses(shop, paid) == {number: "SUCCESS"}
+    shop.check()
+
+
+# --- references
+
+
+@pytest.mark.parametrize("character", ["账", "😢", "\u0000", "\u202e", "\ud83d"])
+def test_any_reference_of_a_case_is_4xx_or_kept_in_less_than_a_kilobyte(shop: Shop, paid: str, character: str) -> None:
+    """Of the largest case that there is, and sent as JSON may send it."""
+    notice = {
+        "plaintext": {"out_trade_no": "H" * 60, "transaction_id": "4" * 64, "out_refund_no": "R" * 64},
+        "event_type": "REFUND.SUCCESS",
+    }
+    number = shop.refund(paid, 1000).json["out_refund_no"]
+    shop.settle_events()
+    assert shop.notify(shop.refund_notice(number, **notice)).status == 204
+    (case,) = (
+        case
+        for case in shop.call("GET /merchant/cases", token=shop.staff("*")).json["cases"]
+        if case["kind"] == "unknown_refund"
+    )
+    body = json.dumps({"resolution": "kept", "reference": character * 128})
+    reply = shop.call("POST /merchant/cases/{case_id}/close", body, token=shop.staff("*", "u" * 32), case=case["case"])
+    assert reply.status in (200, 422), reply
+    (item,) = (item for item in shop.items() if item["sk"]["S"].startswith("CASE#unknown_refund"))
+    assert size(item) <= 1024, size(item)
+
+
+@pytest.mark.parametrize("blank", ["\u200b", "\u3000", "\u2800", "\u0000", "\u202e"])
+def test_what_nobody_can_see_is_no_reason(shop: Shop, abnormal: dict[str, Any], blank: str) -> None:
+    reply = shop.close_case(abnormal["case"], "kept", "x" + blank * 30 + "y")
+    assert (reply.status, kinds(shop)) == (422, ["refund_abnormal"])
+
+
+def test_a_refund_number_with_every_sign_that_wechat_takes_can_be_named(shop: Shop) -> None:
+    token, order_sn = shop.paid_order()
+    number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
+    made = shop.world.refunds.pop(number)
+    made.request["out_refund_no"] = odd = "A_b-c|d*e@f"
+    shop.world.refunds[odd] = made
+    shop.poll(token, order_sn)
+    (case,) = shop.open_cases()
+    assert shop.close_case(case["case"], "refunded", odd).status == 200
+    assert shop.collection(order_sn).order.on_hold is None
+    assert list(statuses(shop, order_sn)) == [odd]
+
+
+def size(item: dict[str, Any]) -> int:
+    """An item's size as DynamoDB counts it, near enough: names, texts, and a few bytes for all else."""
+    return sum(len(name.encode()) + len(str(next(iter(value.values()))).encode()) for name, value in item.items())
