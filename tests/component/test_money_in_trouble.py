@@ -12,6 +12,7 @@ from payments.order import OrderStatus
 from payments.payment import Payment, PaymentStatus, Trade
 from payments.refund import RefundStatus
 from payments.table import Collection, Table
+from payments.times import utc_now
 from payments.wechat_pay import WechatPay
 from tests.component.conftest import Shop
 
@@ -123,6 +124,18 @@ def test_the_janitor_leaves_alone_what_is_at_rest(shop: Shop, paid: str) -> None
     assert shop.events() == []
     shop.later(days=1)
     assert shop.sweep()["orders"] == 0
+    shop.check()
+
+
+@pytest.mark.parametrize("odd", [None, "yesterday", "0001-01-01T00:00:00+14:00", 7])
+def test_a_payment_whose_time_wechat_does_not_say_is_paid_when_it_is_learned(shop: Shop, odd: object) -> None:
+    _, order_sn = shop.paid_order()
+    assert shop.notify(shop.notice(f"{order_sn}_1", plaintext={"success_time": odd})).status == 204
+    shop.settle_events()
+    order, (payment,) = shop.collection(order_sn).order, shop.collection(order_sn).payments
+    assert (order.status, payment.success_time, shop.cases()) == (OrderStatus.WAIT_USE, order.paid_at, [])
+    assert payment.success_time is not None
+    assert abs(payment.success_time - utc_now()) < timedelta(minutes=1)
     shop.check()
 
 

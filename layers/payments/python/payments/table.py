@@ -727,12 +727,12 @@ class Table:
     def close_case(
         self, case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime
     ) -> bool:
-        """Writes what became of it; False when another call has closed it. `attempt` makes a repeat of this very call,
-        whose first answer got lost, a success (R11)."""
+        """Writes what became of it; False when it is closed, perhaps by this very `attempt`, whose first answer got lost:
+        read it again (R11)."""
         arguments = self._close_case_item(case, resolution, reference, by, attempt, now)["Update"]
         del arguments["TableName"]
         standing = write(self._client, self._name, **arguments)
-        return standing is None or standing.get("closing_attempt") == attempt
+        return standing is None
 
     def close_case_of_order(
         self,
