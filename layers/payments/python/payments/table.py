@@ -727,8 +727,8 @@ class Table:
     def close_case(
         self, case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime
     ) -> bool:
-        """Writes what became of it; False when it is closed, perhaps by this very `attempt`, whose first answer got lost:
-        read it again (R11)."""
+        """Writes what became of it; False when it is closed: read it again, it may be this very `attempt`, whose first
+        answer got lost (R11)."""
         arguments = self._close_case_item(case, resolution, reference, by, attempt, now)["Update"]
         del arguments["TableName"]
         standing = write(self._client, self._name, **arguments)
