@@ -268,7 +268,8 @@ def test_more_cases_than_a_page_holds_are_shown_on_demand(
         cloud.dynamodb.put_item(TableName=cloud.state.table, Item=wire(item))
     cases = counter.sign_in().page.get_by_role("region", name="待处理的款项")
     more_of_them = cases.get_by_role("button", name="更多")
-    while more_of_them.is_visible() or not cases.get_by_role("article").count():
+    expect(cases.get_by_role("article").first).to_be_visible()
+    while more_of_them.is_visible():
         shown = cases.get_by_role("article").count()
         more_of_them.click()
         expect(cases.get_by_role("article").nth(shown)).to_be_visible()

@@ -24,7 +24,7 @@ PLACED = "img[src='x'], svg[onload], b[onclick], iframe"
 @pytest.fixture
 def home(cloud: Cloud) -> Iterator[None]:
     """A home whose title and subtitle are markup."""
-    key = {"pk": "HOMESTAY#markup", "sk": "HOMESTAY"}
+    key = {"pk": "OFFER#homestay#markup", "sk": "OFFER"}
     home = {"homestay_id": "markup", "business_id": "b-hangzhou", "title": TITLE, "subtitle": NICK, "capacity": 4}
     prices = {"price_fen": 100, "market_price_fen": 200, "food_price_fen": 0}
     item = {**key, **home, **prices, "on_sale": True, "catalogue": "ON_SALE"}
