@@ -246,7 +246,7 @@ class MiniProgram:
             raise PerhapsDone(type(error).__name__) from None
         try:
             values = reply.json()  # its Content-Type is text/plain
-        except ValueError:
+        except (ValueError, RecursionError):
             values = None
         if reply.status_code != 200 or not isinstance(values, dict):
             raise PerhapsDone(f"HTTP {reply.status_code}")

@@ -263,7 +263,7 @@ def _accepted(status: int, text: str) -> dict[str, Any]:
     """The body of a 2xx; raises for all else."""
     try:
         body = json.loads(text) if text else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if status in {200, 204} and isinstance(body, dict):
         return body
