@@ -152,11 +152,12 @@ def test_a_refund_of_another_transaction_does_not_end_a_hold(shop: Shop) -> None
     assert shop.collection(order_sn).order.on_hold is None
 
 
-def test_a_refund_of_nothing_does_not_end_a_hold(shop: Shop) -> None:
+@pytest.mark.parametrize("back", [0, TOTAL + 1])
+def test_a_refund_of_nothing_or_of_too_much_does_not_end_a_hold(shop: Shop, back: int) -> None:
     token, order_sn = shop.paid_order()
     number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
     shop.poll(token, order_sn)
-    word(shop, number, "SUCCESS", amount={"total": TOTAL, "refund": 0, "payer_total": TOTAL, "payer_refund": 0})
+    word(shop, number, "SUCCESS", amount={"total": TOTAL, "refund": back, "payer_total": TOTAL, "payer_refund": 0})
     assert shop.collection(order_sn).order.on_hold is True
 
 

@@ -166,7 +166,8 @@ def refund_differences(payment: Payment, refund: Refund | None, word: RefundWord
         wrong += ["mchid"] if word.mchid not in (None, payment.mchid) else []
         wrong += ["total_fen"] if word.total_fen != payment.total_fen else []
     if refund is None:
-        wrong += ["amount_fen"] if not 0 < word.amount_fen <= word.total_fen else []
+        most = word.total_fen if payment.status is PaymentStatus.MISPAID else payment.total_fen
+        wrong += ["amount_fen"] if not 0 < word.amount_fen <= most else []
     else:
         names = ("out_trade_no", "amount_fen")
         wrong += [name for name in names if getattr(refund, name) != getattr(word, name)]
