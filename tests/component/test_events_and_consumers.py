@@ -295,7 +295,9 @@ def test_a_code_that_is_not_about_a_guest_is_about_us(
     assert notice_of(shop, paid) == {"order_confirmed": "waiting", "check_in_code": "waiting"}
 
 
-@pytest.mark.parametrize("answer", ABOUT_US)
+@pytest.mark.parametrize(
+    "answer", [pytest.param(one, marks=[] if one == ABOUT_US[0] else [pytest.mark.long]) for one in ABOUT_US]
+)
 def test_what_is_about_us_is_asked_seldomer_and_seldomer_and_goes_out_when_it_is_mended(
     shop: "Shop", clock: None, answer: str
 ) -> None:

@@ -225,7 +225,14 @@ def send_on(connection: socket.socket) -> None:
         return
 
 
-@pytest.mark.parametrize("behave", [say_nothing, drip, drip_headers], ids=["silent", "dripping", "dripping headers"])
+@pytest.mark.parametrize(
+    "behave",
+    [
+        pytest.param(say_nothing, id="silent"),
+        pytest.param(drip, id="dripping", marks=pytest.mark.long),
+        pytest.param(drip_headers, id="dripping headers", marks=pytest.mark.long),
+    ],
+)
 def test_no_function_outlives_its_time_when_wechat_hangs(
     shop: "Shop", monkeypatch: pytest.MonkeyPatch, behave: Callable[[socket.socket], None]
 ) -> None:
