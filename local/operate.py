@@ -67,8 +67,9 @@ TOGETHER_BYTES = 200_000
 """SQS takes ten messages in one call, of 256 KB in all."""
 
 POINTERS = (
-    "publish_events has no queue to go back to: its dead letters are pointers into the stream. The janitor publishes "
-    "what is missing within its next looks; then ./dev dlq delete publish_events --all."
+    "publish_events has no queue to go back to. Its dead letters are pointers into the stream, or name an item that "
+    "cannot be read (type unreadable: mend that item first). The janitor publishes what is missing within its next "
+    "looks; then ./dev dlq delete publish_events --all."
 )
 
 

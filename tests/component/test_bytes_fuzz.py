@@ -69,10 +69,11 @@ class Town:
         self.orders: list[tuple[str, str]] = []  # (token of its guest, order_sn)
         self.codes: list[str] = []
         self.cases: list[str] = ["YQ"]
+        self.refunds: list[tuple[str, str]] = [("HSO0", "none")]  # (order_sn, out_refund_no)
         self.after: list[str] = []
         self.notices: list[Signed] = []
         self.paid: list[str] = []
-        self._caller = self.guests[0]
+        self._caller, self._refund = self.guests[0], self.refunds[0]
         for n in range(PAID):
             self._paid(self.guests[n % GUESTS], n)
         for n, guest in enumerate(self.guests):
@@ -115,6 +116,9 @@ class Town:
         """What an answer makes known."""
         if reply["statusCode"] == 201 and str(route) == "POST /orders":
             self.orders.append((self._caller, json.loads(reply["body"])["order_sn"]))
+        if reply["statusCode"] == 201 and route.path.endswith("/refunds"):
+            number = json.loads(reply["body"])["out_refund_no"]
+            self.refunds.append((number[: number.index("_")], number))
         if reply["statusCode"] == 200 and str(route) == "GET /merchant/cases":
             self.after += [told for told in [json.loads(reply["body"])["next"]] if told]
 
@@ -132,6 +136,14 @@ class Town:
     def order_sn(self) -> str:
         self._caller, order_sn = self.random.choice(self.orders)
         return order_sn
+
+    def refunded(self) -> str:
+        """An order's number; of `refund`, if that is asked for next."""
+        self._refund = self.random.choice(self.refunds)
+        return self._refund[0]
+
+    def refund(self) -> str:
+        return self._refund[1]
 
     def code(self) -> str:
         wrong = "".join(self.random.choices("23456789ABCDEF", k=10))
@@ -175,7 +187,9 @@ def fuzz(shop: Shop, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
         "after": lambda: random.choice(town.after) if town.after else None,
         "idempotency-key": lambda: f"key-{random.randrange(200):08d}",
         "amount_fen": lambda: random.randint(1, 3),
+        "out_refund_no": town.refund,
     }
+    known |= {f"{one.path} order_sn": town.refunded for one in ROUTES if "{out_refund_no}" in one.path}
     base = http_event("GET", "/", None)
     maker = Maker(random, base, DESCRIPTION["components"]["schemas"], known, lambda: town.identity(route))
     statuses: dict[str, Counter[int]] = defaultdict(Counter)
