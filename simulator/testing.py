@@ -1,5 +1,6 @@
 """The simulator for tests: a server in a thread, on a free port of the loopback."""
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -10,6 +11,9 @@ from starlette.types import ASGIApp
 
 from simulator.app import create_app
 from simulator.world import World
+
+TICKS_A_SECOND = 10
+"""As uvicorn counts them: it makes its Date header anew every ten."""
 
 
 @contextlib.contextmanager
@@ -31,17 +35,46 @@ def serving(app: ASGIApp) -> Iterator[str]:
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            server.should_exit = True
+            server.stop()
             thread.join(10)
 
 
 class _Server(uvicorn.Server):
-    """Says when it serves, so that nobody has to poll for it."""
+    """Says when it serves, and ends at once when it is told: uvicorn looks every tenth of a second, and then sleeps for
+    another one. Suites with a server for each test would spend most of their time so."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.serves = threading.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop, self._told = asyncio.get_running_loop(), asyncio.Event()
         await super().startup(sockets)
         self.serves.set()
+
+    def stop(self) -> None:
+        """From another thread."""
+        self.should_exit = True
+        if self.serves.is_set():
+            self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        ticks = 0
+        while not await self.on_tick(ticks):
+            ticks += TICKS_A_SECOND
+            with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        tasks = list(self.server_state.tasks)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self.config.timeout_graceful_shutdown)
+            for task in late:
+                task.cancel()
+        await self.lifespan.shutdown()
