@@ -158,7 +158,9 @@ def test_prepay_of_a_paid_order_is_409_with_its_state(cloud: Cloud) -> None:
     assert (reply.status_code, reply.json()["order_status"]) == (409, "WAIT_USE")
 
 
-@pytest.mark.parametrize("answer", ["500", "502html", "429", "drop", "timeout"])
+@pytest.mark.parametrize(
+    "answer", ["500", "timeout", *(pytest.param(a, marks=pytest.mark.long) for a in ("502html", "429", "drop"))]
+)
 def test_wechat_down_slow_or_talking_html_is_503_and_nothing_is_half_written(cloud: Cloud, answer: str) -> None:
     with cloud.shopper(f"guest-down-{answer}") as shopper:
         shopper.login()
@@ -203,7 +205,13 @@ def test_forged_callbacks_get_4xx_through_the_gateway(cloud: Cloud) -> None:
     assert too_large.status_code == 413
 
 
-@pytest.mark.parametrize("queue", ["order_update", "execute_refund", "notify_user", "upload_shipping"])
+@pytest.mark.parametrize(
+    "queue",
+    [
+        "order_update",
+        *(pytest.param(one, marks=pytest.mark.long) for one in ("execute_refund", "notify_user", "upload_shipping")),
+    ],
+)
 def test_poison_on_a_queue_ends_in_its_dead_letters_and_others_pass(cloud: Cloud, queue: str) -> None:
     dlq = cloud.state.dlqs[queue]
     before = cloud.waiting(dlq)
