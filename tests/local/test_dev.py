@@ -87,7 +87,11 @@ def started(own: Path, *more: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "WXPAY_LOCAL_DIR": str(own)}
     command = [str(PROJECT / "dev"), "up", *more]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+
+    def heed_hangups() -> None:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup hand down that it is ignored
+
+    return subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=heed_hangups, **pipes)
 
 
 def printed_until(up: "subprocess.Popen[str]", text: str) -> str:
