@@ -316,6 +316,16 @@ class Shop:
         assert self.cashier(self.prepay(token, order_sn)) == "requestPayment:ok"
         return token, order_sn
 
+    def late_order(self) -> tuple[str, str]:
+        """(token, order_sn) of an order that was cancelled and then paid, and nobody here knows of the money yet."""
+        token = self.login()
+        order_sn = self.order(token)
+        fields = self.prepay(token, order_sn)
+        assert self.cancel(token, order_sn)["status"] == "CANCELLED"
+        self.fault("cashier", "after_close", times=1)
+        assert self.cashier(fields) == "requestPayment:ok"
+        return token, order_sn
+
     def staff(self, business_id: str = HOME.business_id, user_id: str = "staff-1") -> str:
         """A token of a member of staff."""
         return issue(Identity(user_id, Role.STAFF, business_id), secret.token_keys(), utc_now())
@@ -331,6 +341,18 @@ class Shop:
         headers = {"idempotency-key": key}
         route = "POST /merchant/orders/{order_sn}/refunds"
         return self.call(route, body, token=self.staff(), order_sn=order_sn, headers=headers)
+
+    def stalled_refund(self, order_sn: str, amount_fen: int) -> str:
+        """The number of a refund that WeChat does not take while the merchant's balance is empty."""
+        self.world.balance = 0
+        number = str(self.refund(order_sn, amount_fen).json["out_refund_no"])
+        self.settle_events()
+        return number
+
+    def on_refund(self, order_sn: str, out_refund_no: str, what: str, business_id: str = HOME.business_id) -> Answer:
+        """Staff `try` a refund again, or `withdraw` it."""
+        route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/" + what
+        return self.call(route, token=self.staff(business_id), order_sn=order_sn, refund=out_refund_no)
 
     def close_case(
         self, case: str, resolution: str, reference: str, business_id: str = HOME.business_id, user_id: str = "staff-1"

@@ -54,17 +54,6 @@ def refund_again(shop: Shop, case: str) -> Answer:
     return shop.call("POST /merchant/cases/{case_id}/refund", {}, token=shop.staff(), case=case)
 
 
-def late(shop: Shop) -> str:
-    """order_sn of an order that was cancelled and then paid; nobody here knows it yet."""
-    token = shop.login()
-    order_sn = shop.order(token)
-    fields = shop.prepay(token, order_sn)
-    assert shop.cancel(token, order_sn)["status"] == "CANCELLED"
-    shop.fault("cashier", "after_close", times=1)
-    assert shop.cashier(fields) == "requestPayment:ok"
-    return order_sn
-
-
 # --- holds
 
 
@@ -166,12 +155,9 @@ def test_a_refund_of_nothing_or_of_too_much_does_not_end_a_hold(shop: Shop, back
 
 def test_a_refund_that_twice_makes_too_much_is_recorded(shop: Shop, paid: str) -> None:
     """Withdrawn, its sum asked for again; then WeChat accepts it, closes it, and at last pays it after all."""
-    shop.world.balance = 0
-    number = shop.refund(paid, TOTAL).json["out_refund_no"]
-    shop.settle_events()
+    number = shop.stalled_refund(paid, TOTAL)
     first = shop.collection(paid).refunds[0]
-    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw"
-    assert shop.call(route, token=shop.staff(), order_sn=paid, refund=number).status == 202
+    assert shop.on_refund(paid, number, "withdraw").status == 202
     shop.come_to_rest(timedelta(minutes=6))
     assert statuses(shop, paid) == {number: "WITHDRAWN"}
     assert shop.refund(paid, 5000, key="asked-again").status == 201
@@ -183,12 +169,9 @@ def test_a_refund_that_twice_makes_too_much_is_recorded(shop: Shop, paid: str) -
 
 
 def test_what_is_too_much_is_told_once(shop: Shop, paid: str) -> None:
-    shop.world.balance = 0
-    number = shop.refund(paid, TOTAL).json["out_refund_no"]
-    shop.settle_events()
+    number = shop.stalled_refund(paid, TOTAL)
     first = shop.collection(paid).refunds[0]
-    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw"
-    assert shop.call(route, token=shop.staff(), order_sn=paid, refund=number).status == 202
+    assert shop.on_refund(paid, number, "withdraw").status == 202
     shop.come_to_rest(timedelta(minutes=6))
     shop.world.balance = 10**6
     again = shop.refund(paid, 5000, key="asked-again").json["out_refund_no"]
@@ -207,7 +190,7 @@ def test_what_is_too_much_is_told_once(shop: Shop, paid: str) -> None:
 
 
 def test_a_stuck_refund_that_wechat_gives_up_is_one_open_case(shop: Shop) -> None:
-    order_sn = late(shop)
+    _, order_sn = shop.late_order()
     shop.fault("refund_end", "ABNORMAL", times=1)
     assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
     shop.come_to_rest()
@@ -236,7 +219,7 @@ def test_a_refused_refund_that_is_on_its_way_after_all_asks_nobody_any_more(shop
 
 
 def test_a_console_refund_of_late_money_that_fails_is_answered_when_all_is_back(shop: Shop) -> None:
-    order_sn = late(shop)
+    _, order_sn = shop.late_order()
     number = shop.driver(f"trades/{order_sn}_1/refund", amount=10000)["out_refund_no"]
     shop.world.refunds[number].due_at += 10**6
     assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
@@ -341,7 +324,7 @@ def test_a_console_refund_of_what_was_given_back_by_hand_is_told(shop: Shop, pai
 
 @pytest.mark.parametrize("end", ["CLOSED", "ABNORMAL"])
 def test_late_money_given_back_by_hand_is_not_refunded_a_second_time(shop: Shop, end: str) -> None:
-    order_sn = late(shop)
+    _, order_sn = shop.late_order()
     shop.fault("refund_end", end, times=1)
     assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
     shop.come_to_rest()
@@ -602,12 +585,9 @@ def test_a_mispaid_trade_that_was_refunded_elsewhere_is_one_case_that_answers_it
 
 
 def test_a_withdrawal_that_meets_a_closed_refund_frees_its_sum(shop: Shop, paid: str) -> None:
-    shop.world.balance = 0
-    number = shop.refund(paid, TOTAL).json["out_refund_no"]
-    shop.settle_events()
+    number = shop.stalled_refund(paid, TOTAL)
     refund = shop.collection(paid).refunds[0]
-    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw"
-    assert shop.call(route, token=shop.staff(), order_sn=paid, refund=number).status == 202
+    assert shop.on_refund(paid, number, "withdraw").status == 202
     shop.world.balance = 10**6
     wechat_pay().refund(refund)
     made = shop.world.refunds[number]

@@ -253,12 +253,7 @@ def test_a_close_whose_answer_got_lost_is_repeated_and_holds(
 
 def late_and_refunded(shop: Shop, amount: int) -> tuple[str, str, str]:
     """(token, order_sn, out_refund_no): cancelled, then paid, then refunded in the console; nothing is known here."""
-    token = shop.login()
-    order_sn = shop.order(token)
-    fields = shop.prepay(token, order_sn)
-    assert shop.cancel(token, order_sn)["status"] == "CANCELLED"
-    shop.fault("cashier", "after_close")
-    assert shop.cashier(fields) == "requestPayment:ok"
+    token, order_sn = shop.late_order()
     made = shop.driver(f"trades/{order_sn}_1/refund", amount=amount)
     return token, order_sn, str(made["out_refund_no"])
 

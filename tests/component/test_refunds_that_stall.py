@@ -14,7 +14,7 @@ from payments.table import Table
 from payments.times import utc_now
 from payments.wechat_pay import WechatPay, wechat_pay
 from simulator.notification import Signed
-from tests.component.conftest import Answer, Shop
+from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -40,11 +40,6 @@ def order_of(shop: Shop, order_sn: str) -> tuple[OrderStatus, int | None]:
     return order.status, order.refundable_fen
 
 
-def act(shop: Shop, order_sn: str, number: str, what: str, business_id: str = "b-hangzhou") -> Answer:
-    route = "POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/" + what
-    return shop.call(route, token=shop.staff(business_id), order_sn=order_sn, refund=number)
-
-
 def janitor(shop: Shop, **later: float) -> None:
     """Time passes, the janitor comes, and what it publishes runs its course."""
     shop.later(**later)
@@ -62,9 +57,7 @@ def ended(shop: Shop, number: str, **changes: Any) -> Signed:
 
 
 def test_an_empty_balance_that_is_filled_after_eight_days_lets_the_refund_through(shop: Shop, paid: str) -> None:
-    shop.world.balance = 0
-    number = shop.refund(paid, 1000).json["out_refund_no"]
-    shop.settle_events()
+    number = shop.stalled_refund(paid, 1000)
     for _ in range(8 * 24):
         janitor(shop, hours=1)
     assert only(shop, paid).status is RefundStatus.REQUESTED
@@ -83,21 +76,19 @@ def test_an_empty_balance_that_is_filled_after_eight_days_lets_the_refund_throug
 
 
 def test_try_now_asks_wechat_within_a_minute(shop: Shop, paid: str) -> None:
-    shop.world.balance = 0
-    number = shop.refund(paid, 1000).json["out_refund_no"]
-    shop.settle_events()
+    number = shop.stalled_refund(paid, 1000)
     for _ in range(3 * 24):
         janitor(shop, hours=1)
     shop.world.balance = 10**6
-    reply = act(shop, paid, number, "try")
+    reply = shop.on_refund(paid, number, "try")
     assert (reply.status, reply.json["status"]) == (202, "REQUESTED")
     janitor(shop, seconds=1)
     assert only(shop, paid).status is RefundStatus.PROCESSING
-    assert act(shop, paid, number, "try").status == 202
+    assert shop.on_refund(paid, number, "try").status == 202
     shop.world.refunds[number].due_at = shop.world.clock.now()
     janitor(shop, seconds=1)  # its notice is lost: WeChat is asked
     assert only(shop, paid).status is RefundStatus.SUCCESS
-    assert act(shop, paid, number, "try").status == 409
+    assert shop.on_refund(paid, number, "try").status == 409
     shop.come_to_rest()
     shop.check()
 
@@ -109,7 +100,7 @@ def test_try_now_asks_about_a_refund_that_is_stuck(shop: Shop, paid: str) -> Non
     assert only(shop, paid).due_at is None
     made = shop.world.refunds[number]
     made.status, made.success_time = "SUCCESS", shop.world.clock.now()
-    assert act(shop, paid, number, "try").status == 202
+    assert shop.on_refund(paid, number, "try").status == 202
     janitor(shop, seconds=1)
     assert only(shop, paid).status is RefundStatus.SUCCESS
     shop.come_to_rest()
@@ -120,8 +111,8 @@ def test_try_now_asks_about_a_refund_that_is_stuck(shop: Shop, paid: str) -> Non
 def test_staff_of_another_business_can_neither_try_nor_withdraw(shop: Shop, paid: str) -> None:
     number = shop.refund(paid, 1000).json["out_refund_no"]
     for what in ("try", "withdraw"):
-        assert act(shop, paid, number, what, "b-elsewhere").status == 404
-        assert act(shop, paid, "no-such-refund", what).status == 404
+        assert shop.on_refund(paid, number, what, "b-elsewhere").status == 404
+        assert shop.on_refund(paid, "no-such-refund", what).status == 404
     assert only(shop, paid).withdrawing_at is None
 
 
@@ -234,7 +225,7 @@ def test_a_part_that_waited_for_the_balance_does_not_meet_the_next_one(shop: Sho
     janitor(shop, hours=3)
     shop.world.balance = 10**6
     for refund in shop.collection(paid).refunds:
-        assert act(shop, paid, refund.out_refund_no, "try").status == 202
+        assert shop.on_refund(paid, refund.out_refund_no, "try").status == 202
     janitor(shop, seconds=1)
     assert len(shop.world.refunds) == 1
     shop.come_to_rest()
@@ -253,17 +244,9 @@ def test_the_fifty_first_part_is_refused_here(shop: Shop, paid: str, monkeypatch
 # --- withdrawing (R7)
 
 
-def stalled(shop: Shop, paid: str, amount: int = 10000) -> str:
-    """The number of a refund that waits for the balance."""
-    shop.world.balance = 0
-    number = str(shop.refund(paid, amount).json["out_refund_no"])
-    shop.settle_events()
-    return number
-
-
 def test_a_refund_that_wechat_never_took_can_be_withdrawn(shop: Shop, paid: str) -> None:
-    number = stalled(shop, paid)
-    reply = act(shop, paid, number, "withdraw")
+    number = shop.stalled_refund(paid, 10000)
+    reply = shop.on_refund(paid, number, "withdraw")
     assert (reply.status, reply.json["status"], reply.json["withdrawing_at"] is None) == (202, "REQUESTED", False)
     shop.world.balance = 10**6  # too late: it is not asked for any more
     assert order_of(shop, paid)[1] == 79600
@@ -281,8 +264,8 @@ def test_a_refund_that_wechat_never_took_can_be_withdrawn(shop: Shop, paid: str)
 def test_wechat_is_asked_twice_a_minute_apart_and_not_before_a_running_call_is_over(
     shop: Shop, paid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    number = stalled(shop, paid)
-    assert act(shop, paid, number, "withdraw").status == 202
+    number = shop.stalled_refund(paid, 10000)
+    assert shop.on_refund(paid, number, "withdraw").status == 202
     marked, query = only(shop, paid).withdrawing_at, WechatPay.query_refund
     asked: list[datetime] = []
 
@@ -303,10 +286,10 @@ def test_wechat_is_asked_twice_a_minute_apart_and_not_before_a_running_call_is_o
 
 def test_a_withdrawal_that_meets_a_late_acceptance_goes_on_as_a_refund(shop: Shop, paid: str) -> None:
     """execute_refund had read the refund before it was marked, and WeChat accepts it now."""
-    number = stalled(shop, paid)
+    number = shop.stalled_refund(paid, 10000)
     shop.world.balance = 10**6
     before = only(shop, paid)
-    assert act(shop, paid, number, "withdraw").status == 202
+    assert shop.on_refund(paid, number, "withdraw").status == 202
     assert execute_refund._asked(wechat_pay(), before) is not None
     shop.come_to_rest()
     assert only(shop, paid).status is RefundStatus.SUCCESS
@@ -318,14 +301,14 @@ def test_execute_refund_leaves_a_refund_alone_that_is_being_withdrawn(shop: Shop
     shop.refund(paid, 1000)
     (event,) = shop.events()
     number = only(shop, paid).out_refund_no
-    assert act(shop, paid, number, "withdraw").status == 202
+    assert shop.on_refund(paid, number, "withdraw").status == 202
     assert shop.deliver(execute_refund, event) == []
     assert len(shop.world.refunds) == 0
 
 
 def test_while_wechat_cannot_be_asked_nothing_is_withdrawn(shop: Shop, paid: str) -> None:
-    number = stalled(shop, paid)
-    act(shop, paid, number, "withdraw")
+    number = shop.stalled_refund(paid, 10000)
+    shop.on_refund(paid, number, "withdraw")
     shop.fault("query_refund", "500", times=999)
     for _ in range(20):
         janitor(shop, minutes=1)
@@ -340,8 +323,8 @@ def test_a_refund_that_turns_up_after_it_was_withdrawn_is_recorded_with_a_case(
     shop: Shop, paid: str, when: timedelta
 ) -> None:
     """No notice comes: WeChat is asked again after ten minutes, and after a day."""
-    number = stalled(shop, paid)
-    act(shop, paid, number, "withdraw")
+    number = shop.stalled_refund(paid, 10000)
+    shop.on_refund(paid, number, "withdraw")
     shop.come_to_rest(timedelta(minutes=6))
     assert only(shop, paid).status is RefundStatus.WITHDRAWN
     if when > timedelta(hours=1):
@@ -359,9 +342,9 @@ def test_a_refund_that_turns_up_after_it_was_withdrawn_is_recorded_with_a_case(
 
 def test_refunds_that_together_are_more_than_the_payment_are_a_case(shop: Shop, paid: str) -> None:
     """Withdrawn, asked for again under a new number, and then the first one turns up."""
-    stalled(shop, paid, TOTAL)
+    shop.stalled_refund(paid, TOTAL)
     first = only(shop, paid)
-    act(shop, paid, first.out_refund_no, "withdraw")
+    shop.on_refund(paid, first.out_refund_no, "withdraw")
     shop.come_to_rest(timedelta(minutes=6))
     assert shop.refund(paid, 5000, key="asked-again").status == 201
     shop.world.balance = 10**6
@@ -382,21 +365,16 @@ def test_what_wechat_has_or_what_has_ended_cannot_be_withdrawn(shop: Shop, paid:
     if state != "PROCESSING":
         shop.come_to_rest(timedelta(minutes=5))
     assert only(shop, paid).status == state
-    reply = act(shop, paid, number, "withdraw")
+    reply = shop.on_refund(paid, number, "withdraw")
     assert (reply.status, reply.json["refund_status"]) == (409, state)
 
 
 def test_money_that_pays_no_order_cannot_be_kept_by_withdrawing_its_refund(shop: Shop) -> None:
-    token = shop.login()
-    order_sn = shop.order(token)
-    fields = shop.prepay(token, order_sn)
-    shop.cancel(token, order_sn)
-    shop.fault("cashier", "after_close")
-    shop.cashier(fields)
+    _, order_sn = shop.late_order()
     shop.world.balance = 0
     assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
     shop.settle_events()
-    reply = act(shop, order_sn, f"{order_sn}_1_R1", "withdraw")
+    reply = shop.on_refund(order_sn, f"{order_sn}_1_R1", "withdraw")
     assert (reply.status, reply.json["type"]) == (409, "urn:wxpay:refund-state")
     shop.world.balance = 10**6
     shop.come_to_rest()
@@ -404,10 +382,10 @@ def test_money_that_pays_no_order_cannot_be_kept_by_withdrawing_its_refund(shop:
 
 
 def test_withdrawing_twice_is_withdrawing_once(shop: Shop, paid: str) -> None:
-    number = stalled(shop, paid)
-    first = act(shop, paid, number, "withdraw").json
+    number = shop.stalled_refund(paid, 10000)
+    first = shop.on_refund(paid, number, "withdraw").json
     shop.later(seconds=30)
-    assert act(shop, paid, number, "withdraw").json["withdrawing_at"] == first["withdrawing_at"]
+    assert shop.on_refund(paid, number, "withdraw").json["withdrawing_at"] == first["withdrawing_at"]
 
 
 # --- the refund's identity and sums are compared (R4)
@@ -593,12 +571,7 @@ def test_a_close_whose_answer_got_lost_is_no_conflict(
 
 def test_of_late_money_a_person_refunds_what_is_left_and_is_named(shop: Shop) -> None:
     """A part went back in the console, and _R1 over the rest was given up."""
-    token = shop.login()
-    order_sn = shop.order(token)
-    fields = shop.prepay(token, order_sn)
-    shop.cancel(token, order_sn)
-    shop.fault("cashier", "after_close")
-    shop.cashier(fields)
+    _, order_sn = shop.late_order()
     shop.driver(f"trades/{order_sn}_1/refund", amount=10000)
     shop.refunds_end()
     shop.later(minutes=1)
