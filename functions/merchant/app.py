@@ -10,7 +10,6 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from math import ceil
 from typing import (
     Annotated,
     Any,
@@ -40,7 +39,7 @@ from payments.case import (
 from payments.observability import count, instrumented, logger
 from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
 from payments.payment import Payment, PaymentStatus, parse_out_trade_no
-from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found
+from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found, seconds, try_again
 from payments.refund import (
     FAILED,
     GIVEN_UP,
@@ -310,7 +309,7 @@ def _found(code: str, staff: Mapping[str, str]) -> list[Order]:
     free_at = table().guess(guesser, now, GUESS_PAUSE, GUESSES)
     if free_at is not None:
         count("RedeemThrottled")
-        wait = max(ceil((free_at - now).total_seconds()), 1)
+        wait = seconds(free_at - now)
         raise Problem(429, "too-many-guesses", "Too many wrong codes.", f"Try again in {wait} s.", retry_after_s=wait)
     orders = [order for order in table().orders_by_code(code) if _sees(staff, order)]
     if orders:
@@ -386,7 +385,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
             logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
             count("RefundRequested")
             return _refund_out(wanted)
-    raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
+    raise try_again(title="The order keeps changing.")
 
 
 def _on_hold(order: Order) -> Problem:
@@ -531,7 +530,7 @@ def close_case(case_id: CaseId, body: Closing) -> StaffCase:
         if not case.open:
             raise Problem(409, "case-closed", "This case is closed.")
     else:
-        raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
+        raise try_again(title="The order keeps changing.")
     logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=resolution)
     count("CaseClosed")
     return _case_out(_case(case_id))
@@ -677,7 +676,7 @@ def refund_again(case_id: CaseId) -> StaffRefund:
         if table().add_refund(collection, again, now):
             logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
             return _refund_out(again)
-    raise Problem(503, "try-again", "The order keeps changing.", "Send it again.", retry_after_s=1)
+    raise try_again(title="The order keeps changing.")
 
 
 def _pays_nothing(order: Order, payment: Payment) -> bool:

@@ -131,10 +131,10 @@ def cannot_be_read() -> Problem:
     )
 
 
-def try_again(detail: str = "") -> Problem:
-    """503: others were quicker, again and again."""
+def try_again(detail: str = "", title: str = "Others are changing this at the same moment.") -> Problem:
+    """503: others were quicker, again and again, or the table is busy: the same request may be sent again."""
     told = f"{detail} Send it again.".lstrip()
-    return Problem(503, "try-again", "Others are changing this at the same moment.", told, retry_after_s=1)
+    return Problem(503, "try-again", title, told, retry_after_s=1)
 
 
 def seconds(wait: timedelta) -> int:
@@ -244,7 +244,7 @@ class Api(APIGatewayHttpResolver):
         return self._problem(Problem(415, "unsupported-media-type", "Send application/json."))
 
     def _busy(self, _: Busy) -> Response[str]:
-        return self._problem(Problem(503, "try-again", "The table is busy.", "Send it again.", retry_after_s=1))
+        return self._problem(try_again(title="The table is busy."))
 
     def _no_route(self, error: ServiceError) -> Response[str]:
         if error.status_code == 404:
