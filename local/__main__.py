@@ -31,7 +31,7 @@ from local.lanes import AT_ONCE
 from local.shopper import Purchase, ShopFailed, Shopper
 from local.stack import partition, running
 from local.trace import MILLISECOND, life
-from payments.times import utc_now
+from payments.domain.times import utc_now
 
 app = typer.Typer(
     cls=operate.Commands,

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from local.home import PROJECT
-from payments.problems import Api
+from payments.edge.http import Api
 
 FILE = PROJECT / "docs/openapi.json"
 

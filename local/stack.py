@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from local import deploy
 from local.home import Home, State
-from payments.dynamodb import unwire, wire
-from payments.secret import TOKEN, text_of
-from payments.table import Table
+from payments.edge.secret import TOKEN, text_of
+from payments.store.dynamodb import unwire, wire
+from payments.store.table import Table
 
 QUEUES = {
     "order_update": ("OrderUpdateQueueUrl", "OrderUpdateDlqUrl"),

@@ -11,8 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from local.trace import MILLISECOND, WECHAT, Item, Moment, life, promises
-from payments.order import ORDER_SN
-from payments.times import iso, millis, of_millis
+from payments.domain.order import ORDER_SN
+from payments.domain.times import iso, millis, of_millis
 
 ROUTES = {
     "order": ("POST", r"/orders", "orders"),

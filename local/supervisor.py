@@ -40,7 +40,7 @@ from local.front_door import create_app
 from local.home import Home
 from local.lanes import Lanes
 from local.live import Live
-from payments.table import Table
+from payments.store.table import Table
 from simulator.credentials import Credentials
 
 

@@ -3,9 +3,9 @@
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from payments.dynamodb import wire
-from payments.times import utc_now
-from payments.tokens import Identity, Role, issue
+from payments.domain.times import utc_now
+from payments.edge.tokens import Identity, Role, issue
+from payments.store.dynamodb import wire
 from tests.local.conftest import Cloud, eventually
 
 

@@ -10,13 +10,13 @@ import pytest
 from local.live import SWITCHES, _Watch
 from local.steps import ROUTES, ApiCall, answer, as_json, route, steps, summary
 from local.trace import TEXT
-from payments.dynamodb import plain
-from payments.events import TYPES
-from payments.notice import Delivery, Message, Notice
-from payments.order import OrderStatus
-from payments.payment import PREPAY_ID_LIFE, PaymentStatus
-from payments.refund import RefundOrigin, RefundStatus, automatic_refund
-from payments.times import millis
+from payments.domain.guest_messages import Delivery, GuestMessages, Message
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PREPAY_ID_LIFE, PaymentStatus
+from payments.domain.refund import RefundOrigin, RefundStatus, automatic_refund
+from payments.domain.times import millis
+from payments.edge.events import TYPES
+from payments.store.dynamodb import plain
 from simulator.faults import parse
 from tests.examples import NOW, ORDER_SN, order, payment
 
@@ -164,7 +164,7 @@ def test_ten_copies_of_a_callback_are_one_step() -> None:
 
 def test_only_failed_tries_of_this_orders_messages_are_steps() -> None:
     message = Message(state=Delivery.SENT, at=later(11))
-    notice = Notice(
+    notice = GuestMessages(
         order_sn=ORDER_SN, event="order.paid", version=2, attempt="a", at=at(12), messages={"order_confirmed": message}
     )
     items = items_of(
