@@ -18,7 +18,7 @@ from local.operate import Json, Profile, Region, StackName, chosen, console, err
 from payments.domain.texts import Field, for_wechat
 from payments.products.homestay.offer import RULES, Homestay, wrong_fields
 from payments.store.dynamodb import UnreadableItem
-from payments.store.table import Table
+from payments.store.store import Store
 
 app = typer.Typer(help="What is sold: put it from a file, look at it, check it.", no_args_is_help=True)
 
@@ -85,14 +85,14 @@ class Change:
     fields: tuple[str, ...] = ()
 
 
-def changes(table: Table, homes: Iterable[Homestay]) -> list[Change]:
+def changes(store: Store, homes: Iterable[Homestay]) -> list[Change]:
     """What putting these homes changes."""
-    return [_change(table, home) for home in homes]
+    return [_change(store, home) for home in homes]
 
 
-def _change(table: Table, home: Homestay) -> Change:
+def _change(store: Store, home: Homestay) -> Change:
     try:
-        there = table.homestay(home.homestay_id)
+        there = store.catalogue.get(home.homestay_id)
     except UnreadableItem as error:
         return Change(home, "mended", (f"{error.attribute} {error.why}",))
     if there is None:
@@ -102,10 +102,10 @@ def _change(table: Table, home: Homestay) -> Change:
     return Change(home, "changed", different) if different else Change(home, "same")
 
 
-def seed(table: Table, path: Path) -> None:
+def seed(store: Store, path: Path) -> None:
     """Puts a file's homes. Raises BadCatalogue; then nothing is written."""
     for home in read(path):
-        table.put_homestay(home)
+        store.catalogue.put(home)
 
 
 # --- commands
@@ -123,12 +123,12 @@ def put(
     """Put the homes of a file into the catalogue: all of them, or none if one is wrong. Homes that are not in the file
     stay as they are; one with "on_sale": false is taken off sale."""
     homes = _read(file, as_json=as_json)
-    on = chosen(stack, profile, region).table
+    on = chosen(stack, profile, region).store
     with _answers():
         planned = changes(on, homes)
         for change in planned:
             if change.what != "same" and not dry_run:
-                on.put_homestay(change.home)
+                on.catalogue.put(change.home)
     if as_json:
         told = [{"homestay_id": one.home.homestay_id, "what": one.what, "fields": one.fields} for one in planned]
         print(json.dumps({"written": not dry_run, "homes": told}, ensure_ascii=False))
@@ -148,9 +148,9 @@ def put(
 @app.command("list")
 def list_offers(stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False) -> None:
     """What is in the catalogue, on sale or not, also what cannot be read."""
-    on = chosen(stack, profile, region).table
+    on = chosen(stack, profile, region).store
     with _answers():
-        offers = on.offers()
+        offers = on.catalogue.all()
     _show(offers, as_json=as_json)
 
 
@@ -164,9 +164,9 @@ def check(
 ) -> None:
     """Read every home of the catalogue again. Exit code 1 if one cannot be read, or is not as the file has it."""
     homes = _read(file, as_json=as_json) if file else []
-    on = chosen(stack, profile, region).table
+    on = chosen(stack, profile, region).store
     with _answers():
-        offers = on.offers()
+        offers = on.catalogue.all()
         differ = [change for change in changes(on, homes) if change.what != "same"]
     _show(offers, as_json=as_json, differ=differ)
     if differ or any(isinstance(one, UnreadableItem) for one in offers):

@@ -7,6 +7,7 @@ from typing import Any
 from payments.domain.order import Order, place
 from payments.domain.payment import Payment, PaymentStatus, TradeReport, new_payment
 from payments.products.homestay.offer import Homestay, Stay
+from payments.store.items import Standing
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 ORDER_SN = "HSO2026112312000012345678"
@@ -35,6 +36,9 @@ STAY = Stay(
     people=2,
     need_food=True,
 )
+
+CHANGED = Standing(lambda: None)
+"""What a write answers that another writer's change has made fail."""
 
 
 def order(**changes: Any) -> Order:

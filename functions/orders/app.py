@@ -49,8 +49,8 @@ from payments.edge.http import (
 )
 from payments.edge.observability import count, instrumented, logger
 from payments.products.homestay.offer import MAX_REMARK, StayRefused, book
-from payments.settings import table
-from payments.store.table import Reservation
+from payments.settings import store
+from payments.store.orders import Reservation
 from payments.wechat.pay import wechat_pay
 
 PAGE = 20
@@ -132,7 +132,7 @@ class OrderList(BaseModel):
 @app.get("/homestays")
 def list_homestays() -> HomestayList:
     """The homes on sale."""
-    homes = table().homestays_on_sale()
+    homes = store().catalogue.on_sale()
     return HomestayList(homestays=[HomestayOut.model_validate(home, from_attributes=True) for home in homes])
 
 
@@ -152,10 +152,11 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
         number = reserved.order_sn if reserved and not draw else new_order_sn(now, f"{secrets.randbelow(10**8):08d}")
         order = replace(draft, order_sn=number)
         if idempotency_key is None:
-            placed = table().put_order(order) is None
+            result = store().orders.put(order)
         else:
-            placed = table().put_order_for_key(order, idempotency_key, digest, reserved.order_sn if reserved else None)
-        if placed:
+            instead_of = reserved.order_sn if reserved else None
+            result = store().orders.put_for_key(order, idempotency_key, digest, instead_of)
+        if result:
             logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
             count("OrderCreated")
             return _out(order)
@@ -168,20 +169,20 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
 
 def _earlier(user_id: str, key: str | None, digest: str) -> tuple[Reservation | None, Order | None]:
     """What the caller's Idempotency-Key stands for, and the order, if it is there and his. 422: of another request."""
-    reserved = table().reservation(user_id, key) if key else None
+    reserved = store().orders.reservation(user_id, key) if key else None
     if reserved is None:
         return None, None
     if reserved.body_hash != digest:
         raise Problem(
             422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
         )
-    order = table().order(reserved.order_sn)
+    order = store().orders.get(reserved.order_sn)
     return reserved, order if order is not None and order.user_id == user_id else None
 
 
 def _check_pace(user_id: str, now: datetime) -> None:
     """429 for who has placed NEW_ORDERS orders in NEW_ORDERS_WINDOW."""
-    wait = wait_for_next_order(table().placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
+    wait = wait_for_next_order(store().orders.placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
     if wait is not None:
         count("OrderThrottled")
         minutes = seconds(NEW_ORDERS_WINDOW) // 60
@@ -191,7 +192,7 @@ def _check_pace(user_id: str, now: datetime) -> None:
 
 def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
     """The order that is asked for, still without its number."""
-    user, home = table().user(user_id), table().homestay(body.homestay_id)
+    user, home = store().users.get(user_id), store().catalogue.get(body.homestay_id)
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
     if home is None:
@@ -222,14 +223,14 @@ def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
 @app.get("/orders")
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
-    orders, more = table().orders_of(app.caller()["user_id"], PAGE, before)
+    orders, more = store().orders.of_user(app.caller()["user_id"], PAGE, before)
     return OrderList(orders=[_out(order) for order in orders], next=more)
 
 
 @app.get("/orders/<order_sn>")
 def get_order(order_sn: OrderSn) -> OrderOut:
     """One order of the caller's."""
-    order = table().order(order_sn)
+    order = store().orders.get(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
     return _out(order)
@@ -241,13 +242,13 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
 
     409: it is paid, or was. Cancelled already is as good.
     """
-    order = table().order(order_sn)
+    order = store().orders.get(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
     now = utc_now()
     try:
         if order.status is OrderStatus.WAIT_PAY and (not order.closing or _asks_again(order, now)):
-            order = close_order(table(), wechat_pay(), order_sn, now, marked=order.closing)
+            order = close_order(store(), wechat_pay(), order_sn, now, marked=order.closing)
     except Paid:
         raise _it_is_paid(order) from None
     if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
@@ -265,14 +266,14 @@ def _asks_again(order: Order, now: datetime) -> bool:
 
     Raises Paid: one of its trades is paid, as the table knows by now.
     """
-    collection = table().collection(order.order_sn, consistent=True)
+    collection = store().collection(order.order_sn, consistent=True)
     payments = collection.payments if collection else ()
     if any(payment.status is PaymentStatus.SUCCESS for payment in payments):
         raise Paid(f"{order.order_sn} is paid")
     if not quiet(order.closing_since, now):
         return False
     trades = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
-    return all(quiet(trade.asked_at, now) and table().claim_query(trade, now, CALL_PAUSE) for trade in trades)
+    return all(quiet(trade.asked_at, now) and store().payments.claim_query(trade, now, CALL_PAUSE) for trade in trades)
 
 
 def _out(order: Order) -> OrderOut:
