@@ -76,8 +76,8 @@ def answer(call: str, body: object) -> str:
 
 
 def steps(items: Sequence[Item], calls: Iterable[Call], requests: Sequence[ApiCall]) -> list[Moment]:
-    """All of it in the order in which it happened. `calls` as the simulator tells them, each with its `trade`
-    (`PAYMENT#1`)."""
+    """All of it in the order in which it happened. `calls` as the simulator tells them, each with its `trade`:
+    the sort key of the payment that it is about."""
     wire = [{**call, "at": datetime.fromtimestamp(call["at"], UTC)} for call in calls]
     busy = sorted(_busy(wire, requests), reverse=True)
 

@@ -20,7 +20,7 @@ from payments.store.orders import drawn_sums
 OPEN = "OPEN"
 """The one partition of the index `open_cases`."""
 
-PLACE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z)(?:\n((?:ORDER|TRADE)#[^\n]+)\n(CASE#[^\n]+))?")
+INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class CasePlace:
     @classmethod
     def parse(cls, text: str) -> "CasePlace":
         """Of what `str` gave. Raises ValueError."""
-        found = PLACE.fullmatch(text)
-        if found is None:
+        opened_at, *key = text.split("\n")
+        if not INSTANT.fullmatch(opened_at) or (key and not keys.is_case(*key)):
             raise ValueError("no place among the open cases")
-        return cls(found[1], (found[2], found[3]) if found[2] else ())
+        return cls(opened_at, tuple(key))
 
     def __str__(self) -> str:
         return "\n".join((self.opened_at, *self.key))

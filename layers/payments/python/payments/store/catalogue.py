@@ -50,5 +50,6 @@ def read_offer(item: Mapping[str, Any]) -> Homestay:
     """A home of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
     home = typed(Homestay, item)
     if keys.offer(home.homestay_id) != {"pk": item["pk"], "sk": item["sk"]}:
-        raise UnreadableItem(item, "homestay_id", "is another than its key's, OFFER#homestay#<homestay_id> and OFFER")
+        pk, sk = keys.offer("<homestay_id>").values()
+        raise UnreadableItem(item, "homestay_id", f"is another than its key's, {pk} and {sk}")
     return home

@@ -127,11 +127,11 @@ class Items:
         clock: Callable[[], datetime],
         tell: Callable[[UnreadableItem], None],
     ) -> None:
-        self.client = client
-        self.name = name
+        self._client = client
+        self._name = name
         self.author = author
-        self.clock = clock
-        self.tell = tell
+        self._clock = clock
+        self._tell = tell
 
     # --- writes
 
@@ -146,22 +146,22 @@ class Items:
         `mine`: attributes that only this very call writes (its attempt). An item that has them all, none of them empty,
         was written by an earlier try of this call: Written (R11).
         """
-        image = write(self.client, self.name, **self._arguments(change))
+        image = write(self._client, self._name, **self._arguments(change))
         if image is None or (mine and all(value and image.get(name) == plain(value) for name, value in mine.items())):
             return Written()
         return Standing(lambda: read(image) if image else None)
 
     def transact(self, *changes: Put | Update) -> Written | Standing[None]:
         """One transaction, all or nothing. Standing: one of the items has changed since it was read; None."""
-        parts = ({type(one).__name__: {"TableName": self.name, **self._arguments(one)}} for one in changes)
-        return Written() if transact(self.client, *parts) else Standing(lambda: None)
+        parts = ({type(one).__name__: {"TableName": self._name, **self._arguments(one)}} for one in changes)
+        return Written() if transact(self._client, *parts) else Standing(lambda: None)
 
     def _arguments(self, change: Put | Update | Add) -> Values:
         match change:
             case Put(item, when):
                 return put_arguments(item, when)
             case Update(key, changes, condition):
-                return update_arguments(key, changes, condition, at=millis(self.clock()))
+                return update_arguments(key, changes, condition, at=millis(self._clock()))
             case Add(key, name, by, condition, ttl):
                 return add_arguments(key, name, by, condition, ttl)
 
@@ -169,28 +169,28 @@ class Items:
 
     def get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
         """The item of this key. Raises UnreadableItem."""
-        reply = self.client.get_item(TableName=self.name, Key=wire(key), ConsistentRead=consistent)
+        reply = self._client.get_item(TableName=self._name, Key=wire(key), ConsistentRead=consistent)
         return typed(cls, unwire(reply["Item"])) if "Item" in reply else None
 
     def many(self, keys: Iterable[Mapping[str, str]], *, consistent: bool, only: str = "") -> Iterator[Values]:
         """The items of these keys, in no order, without those that are not there. `only`: these attributes. Raises
         Busy."""
-        return read_many(self.client, self.name, list(keys), consistent=consistent, only=only)
+        return read_many(self._client, self._name, list(keys), consistent=consistent, only=only)
 
     def query(self, **arguments: Any) -> list[Values]:
         """All that a Query finds, from every page."""
-        pages = self.client.get_paginator("query").paginate(TableName=self.name, **arguments)
+        pages = self._client.get_paginator("query").paginate(TableName=self._name, **arguments)
         return [unwire(item) for page in pages for item in page["Items"]]
 
     def page(self, **arguments: Any) -> tuple[list[Values], Values | None]:
         """What one Query finds, and the key where it stopped; None: there is no more."""
-        reply = self.client.query(TableName=self.name, **arguments)
+        reply = self._client.query(TableName=self._name, **arguments)
         stopped = reply.get("LastEvaluatedKey")
         return [unwire(item) for item in reply["Items"]], unwire(stopped) if stopped else None
 
     def count(self, **arguments: Any) -> int:
         """How many items a Query finds."""
-        pages = self.client.get_paginator("query").paginate(TableName=self.name, Select="COUNT", **arguments)
+        pages = self._client.get_paginator("query").paginate(TableName=self._name, Select="COUNT", **arguments)
         return sum(page["Count"] for page in pages)
 
     def readable(self, read: Callable[[Values], T], items: Iterable[Values]) -> list[T]:
@@ -201,5 +201,5 @@ class Items:
             try:
                 values.append(read(item))
             except UnreadableItem as error:
-                self.tell(error)
+                self._tell(error)
         return values

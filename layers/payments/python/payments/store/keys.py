@@ -14,6 +14,9 @@ ORDER, PAYMENT, REFUND = "ORDER", "PAYMENT", "REFUND"
 GUEST_MESSAGES, CASE, SHIPPING = "NOTICE", "CASE", "SHIPPING"
 """The entities of an order's partition: how each sort key begins."""
 
+TRADE = "TRADE"
+"""How the partition of a trade begins whose number is not of our form."""
+
 
 def order(order_sn: str) -> Key:
     return {"pk": f"{ORDER}#{order_sn}", "sk": ORDER}
@@ -38,7 +41,7 @@ def guest_messages(order_sn: str, event: str) -> Key:
 def case(out_trade_no: str, kind: str, case_id: str) -> Key:
     """Beside its order; in a partition of the trade's own when its number is not of our form."""
     numbers = parse_out_trade_no(out_trade_no)
-    pk = order(numbers[0])["pk"] if numbers else f"TRADE#{out_trade_no}"
+    pk = order(numbers[0])["pk"] if numbers else f"{TRADE}#{out_trade_no}"
     return {"pk": pk, "sk": f"{CASE}#{kind}#{case_id}"}
 
 
@@ -93,6 +96,13 @@ def item_of(sk: str) -> ItemRef | None:
     if kind == REFUND and name:
         return ItemRef(out_refund_no=name)
     return ItemRef() if sk == ORDER else None
+
+
+def is_case(pk: str, sk: str = "", *more: str) -> bool:
+    """Whether these two are the key of a case."""
+    partition, _, name = pk.partition("#")
+    kind, _, case = sk.partition("#")
+    return not more and partition in {ORDER, TRADE} and kind == CASE and bool(name and case)
 
 
 def _beside(order_sn: str, sk: str) -> Key:
