@@ -1,8 +1,8 @@
-const { createPay } = require('./pay.js')
-const { baseUrl, templateIds } = require('./config.js')
-const texts = require('./texts.js')
+const { createPay } = require("./pay.js")
+const { baseUrl, templateIds } = require("./config.js")
+const texts = require("./texts.js")
 
-const lang = /^zh/.test(wx.getAppBaseInfo().language) ? 'zh' : 'en'
+const lang = /^zh/.test(wx.getAppBaseInfo().language) ? "zh" : "en"
 
 App({
   pay: createPay({ baseUrl, templateIds, lang, wx }),

@@ -52,7 +52,12 @@ export function createWx({ user, lang, phone, router, heard }) {
           : await wechat("refuse", { user, template_ids: options.tmplIds })
         end(options, "requestSubscribeMessage", told, true)
       } catch (error) {
-        end(options, "requestSubscribeMessage", { errMsg: `requestSubscribeMessage:fail ${error.message}`, errCode: 10002 }, false)
+        end(
+          options,
+          "requestSubscribeMessage",
+          { errMsg: `requestSubscribeMessage:fail ${error.message}`, errCode: 10002 },
+          false,
+        )
       }
     },
 
