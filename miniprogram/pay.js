@@ -151,7 +151,8 @@ const THEN = {
   broken: "later",
 }
 
-// The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, in `known` or `outcome`.
+// The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, a name in
+// `known` or `outcome`.
 function sentence(texts, call, moment, kind, word) {
   const claim = CLAIMS[call][MOMENTS.indexOf(moment)]
   const [comma, stop, capital] = texts.glue
@@ -243,7 +244,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
       const raw = error instanceof PayError ? error : fail("broken", { why: String((error && error.message) || error) })
       if (raw.call) throw raw
       if (order_sn && raw.problem) {
-        // The one reason for which an order in WAIT_PAY is not cancelled: its money is here, the order follows in a moment.
+        // The one reason for which an order in WAIT_PAY is not cancelled: its money is here, the order follows soon.
         const { order_status: status, on_hold } = raw.problem
         const paid = call === "cancel" && raw.status === 409 && status === "WAIT_PAY"
         learn(order_sn, { status, on_hold, payment_status: paid ? "SUCCESS" : undefined })
@@ -266,23 +267,20 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   // A login code works once, so a repeat takes a new one.
   async function signIn() {
     const start = async () => {
-      const { code } = await call("login", { timeout: TIMEOUT_MS }, TIMEOUT_MS).catch(() => ({}))
+      const { code } = await callWx("login", { timeout: TIMEOUT_MS }, TIMEOUT_MS).catch(() => ({}))
       if (!code) throw fail("signin")
       const told = await send("POST", "/login", { code })
       if (!isText(told.token) || !(told.expires_in > 0)) throw fail("broken")
       const until = timers.now() + told.expires_in * 1000 - TOKEN_MARGIN_MS
       return store.set(TOKEN, { token: told.token, until, user_id: told.user_id })
     }
+    // 401: its answer got lost once, the code is used up
+    const mayEnd = ({ status, kind }) => status === 401 || kind === "signin" || WILL_END.includes(kind)
     try {
-      // 401: its answer got lost once, the code is used up
-      return await tried(
-        start,
-        (error) => error.status === 401 || error.kind === "signin" || WILL_END.includes(error.kind),
-      )
+      return await tried(start, mayEnd)
     } catch (error) {
-      throw WILL_END.includes(error.kind)
-        ? error
-        : fail("signin", { status: error.status, problem: error.problem, why: error.why })
+      if (WILL_END.includes(error.kind)) throw error
+      throw fail("signin", { status: error.status, problem: error.problem, why: error.why })
     }
   }
 
@@ -294,7 +292,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   // --- requests
 
   // A wx function as a promise; fails after `ms` if it never calls back.
-  function call(name, options, ms) {
+  function callWx(name, options, ms) {
     return new Promise((resolve, reject) => {
       const timer = ms && timers.start(() => reject({ errMsg: `${name}:fail timeout` }), ms + 1000)
       const end = (settle) => (told) => {
@@ -319,7 +317,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     if (body !== undefined) options.data = JSON.stringify(body)
     let reply
     try {
-      reply = await call("request", options, TIMEOUT_MS)
+      reply = await callWx("request", options, TIMEOUT_MS)
     } catch (told) {
       throw fail("offline", { why: told.errMsg || told.message })
     }
@@ -375,11 +373,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
 
   // Repeats what may be repeated as it was: every route of this API but login.
   function surely(method, path, { body, headers, sending, onWait } = {}) {
-    return tried(
-      () => request(method, path, body, headers, sending),
-      (error) => WILL_END.includes(error.kind),
-      onWait,
-    )
+    const start = () => request(method, path, body, headers, sending)
+    return tried(start, (error) => WILL_END.includes(error.kind), onWait)
   }
 
   // --- orders
@@ -423,9 +418,10 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   }
 
   const getHomes = () =>
-    telling("homes", undefined, async () =>
-      shaped(await surely("GET", "/homestays"), (told) => Array.isArray(told.homestays)),
-    )
+    telling("homes", undefined, async () => {
+      const told = await surely("GET", "/homestays")
+      return shaped(told, (it) => Array.isArray(it.homestays))
+    })
 
   const getOrders = (before) =>
     telling("orders", undefined, async () => {
@@ -457,7 +453,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   // Asks whether messages may be sent. Call it in the tap itself; whatever the answer, paying goes on.
   function subscribe() {
     if (!templateIds.length || !wx.requestSubscribeMessage) return Promise.resolve()
-    return call("requestSubscribeMessage", { tmplIds: templateIds.slice(0, 3) }, SUBSCRIBE_MS).catch(() => {})
+    return callWx("requestSubscribeMessage", { tmplIds: templateIds.slice(0, 3) }, SUBSCRIBE_MS).catch(() => {})
   }
 
   // One cashier per order at a time. How it ended is kept, for the page that shows the order next.
@@ -512,8 +508,9 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
       const local = await cashier(order_sn, fields)
       if (local === "ok") return follow(order_sn, onStep)
       const told = await look(order_sn)
-      if (told.outcome !== "waiting" || told.unanswered || told.payment_status === "SUCCESS")
+      if (told.outcome !== "waiting" || told.unanswered || told.payment_status === "SUCCESS") {
         return follow(order_sn, onStep)
+      }
       if (local === "cancel") return outcome("cancelled", told)
       // The cashier refused: perhaps its prepay_id is too old. A new one for the same trade, once.
       if (fresh) {
@@ -528,7 +525,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   async function cashier(order_sn, fields) {
     let open = true
     const { timeStamp, nonceStr, package: prepaid, signType, paySign } = fields
-    const local = call("requestPayment", { timeStamp, nonceStr, package: prepaid, signType, paySign }).then(
+    const local = callWx("requestPayment", { timeStamp, nonceStr, package: prepaid, signType, paySign }).then(
       () => "ok",
       (told) => (/cancel/.test(told.errMsg || "") ? "cancel" : told.errMsg || told.message || "requestPayment:fail"),
     )
@@ -685,8 +682,9 @@ const isPrepay = (told) =>
 
 // An answer of another shape than ours is no answer.
 function shaped(told, is) {
-  if (!is(told))
+  if (!is(told)) {
     throw new PayError("broken", { status: 200, problem: null, retryAfterMs: 0, why: "an answer of another shape" })
+  }
   return told
 }
 

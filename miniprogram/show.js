@@ -32,7 +32,8 @@ function qr(text) {
     for (let x = 0; x < code.size; x++) if (code.get(x, y)) path += `M${x + quiet} ${y + quiet}h1v1h-1z`
   }
   const size = code.size + 2 * quiet
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h${size}v${size}H0z"/><path d="${path}"/></svg>`
+  const open = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" shape-rendering="crispEdges">`
+  const svg = `${open}<path fill="#fff" d="M0 0h${size}v${size}H0z"/><path d="${path}"/></svg>`
   return `data:image/svg+xml,${encodeURIComponent(svg)}`
 }
 
@@ -79,7 +80,11 @@ function order(told, t) {
   }
 }
 
-// When a page that shows the order looks again; null: it is over. `pace` as in follow.js, `told` is the server's pause.
-const next = (order, pace, told) => (order.hold ? told || HOLD_MS : order.moving ? pace : null)
+// When a page that shows an order, as order() gives it, looks again; null: it is over. `pace` as in follow.js, `told` is
+// the server's pause.
+function next({ hold, moving }, pace, told) {
+  if (hold) return told || HOLD_MS
+  return moving ? pace : null
+}
 
 module.exports = { next, yuan, day, nightsOf, moment, spaced, qr, order }

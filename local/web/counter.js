@@ -212,7 +212,9 @@ const T = {
       withdrawing: "being withdrawn",
     },
     onHold: "On hold",
-    held: "WeChat calls this payment refunded, and no refund is known here. Until that is found out it is neither redeemed nor refunded; see the case below",
+    held:
+      "WeChat calls this payment refunded, and no refund is known here. Until that is found out it is neither " +
+      "redeemed nor refunded; see the case below",
     tryNow: "Try now",
     trying: "WeChat is asked again within a minute",
     withdraw: "Withdraw",
@@ -341,18 +343,10 @@ const attempt = (work) => async (event) => {
 }
 
 function frame(...parts) {
-  const bar = h(
-    "header",
-    { className: "bar" },
-    h("h1", { textContent: T.title }),
-    h(
-      "nav",
-      {},
-      sessionStorage.getItem(TOKEN) && h("button", { textContent: T.out, onclick: () => signIn() }),
-      h("button", { textContent: T.other, onclick: switchLang }),
-    ),
-  )
-  document.body.replaceChildren(bar, main)
+  const out = h("button", { textContent: T.out, onclick: () => signIn() })
+  const other = h("button", { textContent: T.other, onclick: switchLang })
+  const nav = h("nav", {}, sessionStorage.getItem(TOKEN) && out, other)
+  document.body.replaceChildren(h("header", { className: "bar" }, h("h1", { textContent: T.title }), nav), main)
   main.replaceChildren(...parts)
 }
 
@@ -374,17 +368,10 @@ function signIn(text = "") {
     sessionStorage.setItem(TOKEN, token.value.trim())
     await open()
   })
-  frame(
-    h(
-      "form",
-      { className: "card", onsubmit: enter },
-      h("label", { htmlFor: "token", textContent: T.token }),
-      token,
-      h("p", { className: "soft" }, T.hint, h("br"), h("code", { textContent: "./dev token --link" })),
-      h("button", { className: "primary", textContent: T.signIn }),
-    ),
-    said,
-  )
+  const label = h("label", { htmlFor: "token", textContent: T.token })
+  const hint = h("p", { className: "soft" }, T.hint, h("br"), h("code", { textContent: "./dev token --link" }))
+  const button = h("button", { className: "primary", textContent: T.signIn })
+  frame(h("form", { className: "card", onsubmit: enter }, label, token, hint, button), said)
   note(text, "bad")
   token.focus()
 }
@@ -399,23 +386,10 @@ async function open() {
     if (orders.length > 1) note(T.choose)
     found.replaceChildren(...orders.map((order) => orderCard(order, code.value)))
   })
-  frame(
-    h(
-      "form",
-      { className: "card find", onsubmit: submit },
-      h("label", { htmlFor: "code", textContent: T.code }),
-      h(
-        "div",
-        { className: "line" },
-        code,
-        h("button", { className: "primary", textContent: T.look }),
-        scanner(submit),
-      ),
-    ),
-    said,
-    found,
-    caseList(cases),
-  )
+  const label = h("label", { htmlFor: "code", textContent: T.code })
+  const button = h("button", { className: "primary", textContent: T.look })
+  const line = h("div", { className: "line" }, code, button, scanner(submit))
+  frame(h("form", { className: "card find", onsubmit: submit }, label, line), said, found, caseList(cases))
   code.focus()
 }
 
@@ -457,78 +431,74 @@ function scanner(submit) {
 
 // --- an order
 
+const row = (name, ...value) => h("div", { className: "row" }, h("dt", { textContent: name }), h("dd", {}, ...value))
+
+function stayText({ start_date, end_date, nights, people, need_food }) {
+  const parts = [`${start_date} – ${end_date}`, `${nights} ${T.nights}`, `${people} ${T.people}`]
+  return [...parts, ...(need_food ? [T.food] : [])].join(" · ")
+}
+
+function paymentText({ status, out_trade_no, success_time }) {
+  return `${T.payment[status] ?? status} · ${out_trade_no} · ${time(success_time)}`
+}
+
+// The total, and what of it went back, in which way.
+function sumsText({ total_fen, refunded_fen, by_hand_fen, stuck_fen }) {
+  const ways = [
+    [T.back_fen, refunded_fen],
+    [T.byHand, by_hand_fen],
+    [T.stuck, stuck_fen],
+  ]
+  const back = ways.filter(([, fen]) => fen).map(([way, fen]) => `${way} ${yuan(fen)}`)
+  return [yuan(total_fen), ...back].join(" · ")
+}
+
+// What is known of an order, line by line.
+function orderFacts(order, reload) {
+  const { stay } = order
+  const payments = order.payments.map((one) => h("li", { textContent: paymentText(one) }))
+  const refunds = order.refunds.map((one) => refundLine(order, one, reload))
+  return h(
+    "dl",
+    {},
+    row(T.stay, stayText(stay)),
+    stay.remark && row(T.remark, stay.remark),
+    row(T.total, sumsText(order)),
+    order.used_at && row(T.usedBy, `${order.used_by} · ${time(order.used_at)}`),
+    row(T.payments, h("ul", {}, payments)),
+    refunds.length > 0 && row(T.refunds, h("ul", {}, refunds)),
+  )
+}
+
+// An order, and what can be done with it. `typed` is what it was looked up by: only the guest's code redeems it.
 function orderCard(order, typed) {
   const card = h("article", { className: "card", aria: { label: order.order_sn } })
   let timer
-  const row = (name, ...value) => h("div", { className: "row" }, h("dt", { textContent: name }), h("dd", {}, ...value))
   const show = (changed) => {
     order = changed
-    const { stay } = order
-    const redeemable = order.status === "WAIT_USE" && order.refundable_fen > 0 && !order.on_hold
+    const { status, on_hold, refundable_fen } = order
+    const word = h("strong", { className: `status ${status}`, textContent: on_hold ? T.onHold : T.status[status] })
+    const held = h("p", { className: "said bad", textContent: T.held })
+    const redeemButton = h("button", { className: "primary big", textContent: T.redeem, onclick: redeem })
+    const toRefund = () => refundDialog(order, reload)
+    const refundButton = h("button", { className: "danger", textContent: T.refund, onclick: toRefund })
+    const refundable = refundable_fen > 0 && !on_hold
+    const redeemable = refundable && status === "WAIT_USE"
+    const unresolved = order.cases.filter((one) => !one.resolution)
     card.replaceChildren(
-      h(
-        "div",
-        { className: "head" },
-        h("h2", { textContent: stay.title }),
-        h("strong", {
-          className: `status ${order.status}`,
-          textContent: order.on_hold ? T.onHold : T.status[order.status],
-        }),
-      ),
-      order.on_hold && h("p", { className: "said bad", textContent: T.held }),
-      h(
-        "dl",
-        {},
-        row(
-          T.stay,
-          `${stay.start_date} – ${stay.end_date} · ${stay.nights} ${T.nights} · ${stay.people} ${T.people}${stay.need_food ? ` · ${T.food}` : ""}`,
-        ),
-        stay.remark && row(T.remark, stay.remark),
-        row(
-          T.total,
-          yuan(order.total_fen),
-          order.refunded_fen ? ` · ${T.back_fen} ${yuan(order.refunded_fen)}` : "",
-          order.by_hand_fen ? ` · ${T.byHand} ${yuan(order.by_hand_fen)}` : "",
-          order.stuck_fen ? ` · ${T.stuck} ${yuan(order.stuck_fen)}` : "",
-        ),
-        order.used_at && row(T.usedBy, `${order.used_by} · ${time(order.used_at)}`),
-        row(
-          T.payments,
-          h(
-            "ul",
-            {},
-            order.payments.map((one) =>
-              h("li", {
-                textContent: `${T.payment[one.status] ?? one.status} · ${one.out_trade_no} · ${time(one.success_time)}`,
-              }),
-            ),
-          ),
-        ),
-        order.refunds.length > 0 &&
-          row(
-            T.refunds,
-            h(
-              "ul",
-              {},
-              order.refunds.map((one) => refundLine(order, one, reload)),
-            ),
-          ),
-      ),
-      h(
-        "div",
-        { className: "line" },
-        redeemable && h("button", { className: "primary big", textContent: T.redeem, onclick: redeem }),
-        order.refundable_fen > 0 &&
-          !order.on_hold &&
-          h("button", { className: "danger", textContent: T.refund, onclick: () => refundDialog(order, reload) }),
-      ),
+      h("div", { className: "head" }, h("h2", { textContent: order.stay.title }), word),
+      ...(on_hold ? [held] : []),
+      orderFacts(order, reload),
+      h("div", { className: "line" }, redeemable && redeemButton, refundable && refundButton),
       h("p", { className: "soft", textContent: order.order_sn }),
-      ...order.cases.filter((one) => !one.resolution).map((one) => caseCard(one, reload)),
+      ...unresolved.map((one) => caseCard(one, reload)),
     )
     // What is on its way comes by itself: looked at again, less and less often.
     clearTimeout(timer)
-    if (order.refunds.some((one) => ["REQUESTED", "PROCESSING"].includes(one.status)))
-      timer = setTimeout(again, (wait = Math.min(wait * 1.5, 15000)))
+    if (order.refunds.some((one) => ["REQUESTED", "PROCESSING"].includes(one.status))) {
+      wait = Math.min(wait * 1.5, 15000)
+      timer = setTimeout(again, wait)
+    }
   }
   let wait = 700
   const again = () => {
@@ -556,30 +526,24 @@ function orderCard(order, typed) {
 
 // One refund: what it is, and what can be done while it is on its way.
 function refundLine(order, one, reload) {
-  const state =
-    T.refundStatus[one.status === "REQUESTED" && one.withdrawing_at ? "withdrawing" : one.status] ?? one.status
+  const withdrawing = Boolean(one.withdrawing_at)
+  const state = T.refundStatus[one.status === "REQUESTED" && withdrawing ? "withdrawing" : one.status] ?? one.status
   const path = `orders/${order.order_sn}/refunds/${encodeURIComponent(one.out_refund_no)}`
   const act = (what, told) => async () => {
     await api("POST", `${path}/${what}`)
     note(told, "good")
     await reload()
   }
-  const own = one.origin === "merchant"
+  const sure = () => h("p", { textContent: T.withdrawSure })
+  const toWithdraw = () => dialog(T.withdraw, [sure()], T.withdraw, act("withdraw", T.withdrawing))
+  const retriable = ["REQUESTED", "PROCESSING", "ABNORMAL"].includes(one.status) && !withdrawing
+  const withdrawable = one.status === "REQUESTED" && !withdrawing && one.origin === "merchant"
   return h(
     "li",
     {},
     `${yuan(one.amount_fen)} · ${state} · ${one.reason}`,
-    ["REQUESTED", "PROCESSING", "ABNORMAL"].includes(one.status) &&
-      !one.withdrawing_at &&
-      h("button", { textContent: T.tryNow, onclick: attempt(act("try", T.trying)) }),
-    one.status === "REQUESTED" &&
-      !one.withdrawing_at &&
-      own &&
-      h("button", {
-        textContent: T.withdraw,
-        onclick: () =>
-          dialog(T.withdraw, [h("p", { textContent: T.withdrawSure })], T.withdraw, act("withdraw", T.withdrawing)),
-      }),
+    retriable && h("button", { textContent: T.tryNow, onclick: attempt(act("try", T.trying)) }),
+    withdrawable && h("button", { textContent: T.withdraw, onclick: toWithdraw }),
   )
 }
 
@@ -598,7 +562,10 @@ function dialog(title, fields, action, send) {
       box.close()
     } catch (error) {
       if (!(error instanceof Problem)) throw error
-      if (error.kind === "signin") return (box.close(), signIn(error.text))
+      if (error.kind === "signin") {
+        box.close()
+        return signIn(error.text)
+      }
       wrong.textContent = error.text
       inputs.disabled = !error.known
       button.textContent = error.known ? action : T.again
@@ -607,23 +574,10 @@ function dialog(title, fields, action, send) {
     }
   }
   const inputs = h("fieldset", {}, ...fields)
-  const box = h(
-    "dialog",
-    { onclose: () => box.remove(), aria: { label: title } },
-    h(
-      "form",
-      { onsubmit: submit },
-      h("h2", { textContent: title }),
-      inputs,
-      wrong,
-      h(
-        "div",
-        { className: "line end" },
-        h("button", { type: "button", textContent: T.cancel, onclick: () => box.close() }),
-        button,
-      ),
-    ),
-  )
+  const cancel = h("button", { type: "button", textContent: T.cancel, onclick: () => box.close() })
+  const buttons = h("div", { className: "line end" }, cancel, button)
+  const form = h("form", { onsubmit: submit }, h("h2", { textContent: title }), inputs, wrong, buttons)
+  const box = h("dialog", { onclose: () => box.remove(), aria: { label: title } }, form)
   document.body.append(box)
   box.showModal()
   return box
@@ -633,53 +587,47 @@ const labelled = (text, input) => h("label", { className: "field" }, h("span", {
 
 // Fen of what a person typed as yuan; null when it is no sum. No floating point.
 function fenOf(text) {
-  const found = text
-    .trim()
-    .replace(/^[¥￥]\s*/, "")
-    .match(/^(\d{1,8})(?:[.。](\d{1,2}))?$/)
+  const sum = text.trim().replace(/^[¥￥]\s*/, "")
+  const found = sum.match(/^(\d{1,8})(?:[.。](\d{1,2}))?$/)
   return found ? Number(found[1]) * 100 + Number((found[2] ?? "").padEnd(2, "0")) : null
 }
 
 function refundDialog(order, reload) {
   const left = order.refundable_fen
-  const whole = h("input", { type: "radio", name: "how", checked: true, onchange: () => (amount.disabled = true) })
-  const some = h("input", { type: "radio", name: "how", onchange: () => ((amount.disabled = false), amount.focus()) })
+  const chosen = () => {
+    amount.disabled = whole.checked
+    if (some.checked) amount.focus()
+  }
+  const whole = h("input", { type: "radio", name: "how", checked: true, onchange: chosen })
+  const some = h("input", { type: "radio", name: "how", onchange: chosen })
   const amount = h("input", { inputMode: "decimal", disabled: true, autocomplete: "off" })
   const reason = h("input", { maxLength: MAX_REASON, autocomplete: "off" })
+  const fields = [
+    h("p", { textContent: `${T.left} ${yuan(left)}` }),
+    h("label", {}, whole, ` ${T.full} ${yuan(left)}`),
+    h("label", {}, some, ` ${T.part}`),
+    labelled(T.amount, amount),
+    labelled(`${T.reason}（${T.reasons}）`, reason),
+  ]
   let key = crypto.randomUUID() // the same for every repeat, so that none of them refunds twice
-  dialog(
-    T.refund,
-    [
-      h("p", { textContent: `${T.left} ${yuan(left)}` }),
-      h("label", {}, whole, ` ${T.full} ${yuan(left)}`),
-      h("label", {}, some, ` ${T.part}`),
-      labelled(T.amount, amount),
-      labelled(`${T.reason}（${T.reasons}）`, reason),
-    ],
-    T.send,
-    async () => {
-      const fen = whole.checked ? left : fenOf(amount.value)
-      const wrong = (text) => Object.assign(new Problem("invalid", {}, 422), { text })
-      if (!fen) throw wrong(T.amountWrong)
-      if (fen > left) throw wrong(`${T.amountMore} ${yuan(left)}`)
-      if (!reason.value.trim()) throw wrong(T.reasonWrong)
-      try {
-        await api(
-          "POST",
-          `orders/${order.order_sn}/refunds`,
-          { amount_fen: fen, reason: reason.value.trim() },
-          { "Idempotency-Key": key },
-        )
-      } catch (error) {
-        if (error.known)
-          key = crypto.randomUUID() // it was refused: what comes next is another refund
-        else error.text = `${error.text}。${T.unknown}`
-        throw error
-      }
-      note(`${T.asked} ${yuan(fen)}`, "good")
-      await reload()
-    },
-  )
+  const send = async () => {
+    const fen = whole.checked ? left : fenOf(amount.value)
+    const wrong = (text) => Object.assign(new Problem("invalid", {}, 422), { text })
+    if (!fen) throw wrong(T.amountWrong)
+    if (fen > left) throw wrong(`${T.amountMore} ${yuan(left)}`)
+    if (!reason.value.trim()) throw wrong(T.reasonWrong)
+    const body = { amount_fen: fen, reason: reason.value.trim() }
+    try {
+      await api("POST", `orders/${order.order_sn}/refunds`, body, { "Idempotency-Key": key })
+    } catch (error) {
+      if (!error.known) error.text = `${error.text}。${T.unknown}`
+      else key = crypto.randomUUID() // it was refused: what comes next is another refund
+      throw error
+    }
+    note(`${T.asked} ${yuan(fen)}`, "good")
+    await reload()
+  }
+  dialog(T.refund, fields, T.send, send)
 }
 
 // --- cases
@@ -687,10 +635,8 @@ function refundDialog(order, reload) {
 // `page`: the first of them, and where the next one begins.
 function caseList(page) {
   const list = h("div", {})
-  const more = h("button", {
-    textContent: T.more,
-    onclick: attempt(async () => add(await api("GET", `cases?after=${after}`))),
-  })
+  const onMore = attempt(async () => add(await api("GET", `cases?after=${after}`)))
+  const more = h("button", { textContent: T.more, onclick: onMore })
   const reload = async () => fill(await api("GET", "cases"))
   let after
   const add = ({ cases, next }) => {
@@ -699,9 +645,8 @@ function caseList(page) {
     more.hidden = !next
   }
   const fill = (first) => {
-    list.replaceChildren(
-      ...(first.cases.length || first.next ? [] : [h("p", { className: "soft", textContent: T.none })]),
-    )
+    const none = h("p", { className: "soft", textContent: T.none })
+    list.replaceChildren(...(first.cases.length || first.next ? [] : [none]))
     add(first)
   }
   fill(page)
@@ -715,36 +660,24 @@ function caseCard(one, reload) {
     await reload()
   })
   const kind = T.kinds[one.kind] ?? one.kind
+  const where = `${one.out_trade_no} ${one.transaction_id} · ${T.opened} ${time(one.opened_at)}`
+  const sum = h("strong", { textContent: yuan(one.amount_fen) })
+  const closeButton = h("button", { textContent: T.close, onclick: () => closeDialog(one, reload) })
+  const againButton = h("button", { textContent: T.refundAgain, onclick: again })
   return h(
     "article",
     { className: "card case", aria: { label: kind } },
-    h(
-      "div",
-      { className: "head" },
-      h("strong", { textContent: kind }),
-      h("strong", { textContent: yuan(one.amount_fen) }),
-    ),
+    h("div", { className: "head" }, h("strong", { textContent: kind }), sum),
     one.kind !== "refunded_elsewhere" && h("p", { textContent: one.detail }),
-    h("p", {
-      className: "soft",
-      textContent: `${one.out_trade_no} ${one.transaction_id} · ${T.opened} ${time(one.opened_at)}`,
-    }),
-    h(
-      "div",
-      { className: "line" },
-      h("button", { textContent: T.close, onclick: () => closeDialog(one, reload) }),
-      /^refund_(closed|refused)$/.test(one.kind) && h("button", { textContent: T.refundAgain, onclick: again }),
-    ),
+    h("p", { className: "soft", textContent: where }),
+    h("div", { className: "line" }, closeButton, /^refund_(closed|refused)$/.test(one.kind) && againButton),
   )
 }
 
 // Closing cannot be undone: the first press says what will be written, the second writes it.
 function closeDialog(one, reload) {
-  const resolution = h(
-    "select",
-    {},
-    ...Object.entries(T.resolutions).map(([value, textContent]) => h("option", { value, textContent })),
-  )
+  const options = Object.entries(T.resolutions).map(([value, textContent]) => h("option", { value, textContent }))
+  const resolution = h("select", {}, options)
   const reference = h("input", { maxLength: 128, required: true, autocomplete: "off" })
   const hint = h("p", { className: "soft" })
   const sure = h("p", { className: "said", role: "status" })
@@ -755,27 +688,24 @@ function closeDialog(one, reload) {
   }
   resolution.onchange = reference.oninput = changed
   changed()
-  dialog(
-    T.close,
-    [labelled(T.resolution, resolution), labelled(T.reference, reference), hint, sure],
-    T.close,
-    async () => {
-      const body = { resolution: resolution.value, reference: reference.value.trim() }
-      if (asked !== JSON.stringify(body)) {
-        asked = JSON.stringify(body)
-        sure.textContent = T.sure(yuan(one.amount_fen), `${T.resolutions[body.resolution]}（${body.reference}）`)
-        throw Object.assign(new Problem("check", {}, 409), { text: T.check })
-      }
-      try {
-        await api("POST", `cases/${one.case}/close`, body)
-      } catch (error) {
-        if (error.kind === "invalid") error.text = `${T.problems.reference}：${error.problem.detail}`
-        throw error
-      }
-      note(T.closed, "good")
-      await reload()
-    },
-  )
+  const send = async () => {
+    const body = { resolution: resolution.value, reference: reference.value.trim() }
+    if (asked !== JSON.stringify(body)) {
+      asked = JSON.stringify(body)
+      sure.textContent = T.sure(yuan(one.amount_fen), `${T.resolutions[body.resolution]}（${body.reference}）`)
+      throw Object.assign(new Problem("check", {}, 409), { text: T.check })
+    }
+    try {
+      await api("POST", `cases/${one.case}/close`, body)
+    } catch (error) {
+      if (error.kind === "invalid") error.text = `${T.problems.reference}：${error.problem.detail}`
+      throw error
+    }
+    note(T.closed, "good")
+    await reload()
+  }
+  const fields = [labelled(T.resolution, resolution), labelled(T.reference, reference), hint, sure]
+  dialog(T.close, fields, T.close, send)
 }
 
 // --- start

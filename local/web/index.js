@@ -1,5 +1,6 @@
 // The laptop cloud's page: the phone, and beside it what happens behind.
 
+import { h } from "./dom.js"
 import { lang, switchLang } from "./lang.js"
 import { mountPhone } from "./phone/phone.js"
 import { mountTrace } from "./trace.js"
@@ -18,14 +19,8 @@ const LINKS = {
 }[lang]
 
 const links = document.getElementById("links")
-for (const [href, textContent] of LINKS)
-  links.append(Object.assign(document.createElement("a"), { href, textContent, target: "_blank" }))
-links.append(
-  Object.assign(document.createElement("button"), {
-    textContent: lang === "zh" ? "English" : "中文",
-    onclick: switchLang,
-  }),
-)
+for (const [href, textContent] of LINKS) links.append(h("a", { href, textContent, target: "_blank" }))
+links.append(h("button", { textContent: lang === "zh" ? "English" : "中文", onclick: switchLang }))
 
 mountTrace(document.getElementById("trace"))
 mountPhone(document.getElementById("phone"))

@@ -20,16 +20,16 @@ export const name = (part) => say(part === "sweep" ? "sweep_box" : part.replace(
 /** Where everything is: boxes {part: [x, y, width, height]} and lines {"from>to": [[x, y], ...]}. */
 function layout(width) {
   const narrow = width < 660
-  const bar = narrow ? 54 : 88,
-    gutter = narrow ? 22 : 28,
-    tall = narrow ? 32 : 44,
-    flat = narrow ? 26 : 34,
-    gap = narrow ? 5 : 14
-  const left = narrow ? 14 : 20,
-    right = width - bar - (narrow ? 14 : 26),
-    space = right - left,
-    boxes = {},
-    lines = {}
+  const bar = narrow ? 54 : 88
+  const gutter = narrow ? 22 : 28
+  const tall = narrow ? 32 : 44
+  const flat = narrow ? 26 : 34
+  const gap = narrow ? 5 : 14
+  const left = narrow ? 14 : 20
+  const right = width - bar - (narrow ? 14 : 26)
+  const space = right - left
+  const boxes = {}
+  const lines = {}
   const row = (parts, y, height, from = left, room = space) => {
     const each = (room - gap * (parts.length - 1)) / parts.length
     parts.forEach((part, i) => {
@@ -80,8 +80,8 @@ function layout(width) {
     down(part, "table", 0.35)
   }
   ;["orders", "create_prepay", "status_poll"].forEach((part, i) => {
-    const [x, y0] = at(part, 0.75, 1),
-      lane = y0 + gutter * (0.3 + 0.2 * i)
+    const [x, y0] = at(part, 0.75, 1)
+    const lane = y0 + gutter * (0.3 + 0.2 * i)
     line(part, "wechat", [x, y0], [x, lane], [wall, lane])
   })
   up("stream", "table")
@@ -91,12 +91,12 @@ function layout(width) {
   line("sweep", "table", at("sweep", 0.5, 0), [at("sweep", 0.5, 0)[0], at("table", 0, 1)[1]])
   line("sweep", "wechat", at("sweep", 1, 0.5), [wall, at("sweep", 1, 0.5)[1]])
   CONSUMERS.forEach((part, i) => {
-    const [tx, ty] = at("topic", 0.5, 1),
-      [qx, qy] = at(`q_${part}`, 0.5, 0),
-      lane = ty + gutter / 2
+    const [tx, ty] = at("topic", 0.5, 1)
+    const [qx, qy] = at(`q_${part}`, 0.5, 0)
+    const lane = ty + gutter / 2
     line("topic", `q_${part}`, [tx, ty], [tx, lane], [qx, lane], [qx, qy])
-    const [wx, wy] = at(part, 0.3, 1),
-      [, tableY] = at("table", 0, 0.5)
+    const [wx, wy] = at(part, 0.3, 1)
+    const [, tableY] = at("table", 0, 0.5)
     line(part, "table", [wx, wy], [wx, wy + 8], [left - 9, wy + 8], [left - 9, tableY], [left, tableY])
     const [sx, sy] = at(part, 0.7, 1)
     if (i) line(part, "wechat", [sx, sy], [sx, sy + 15], [wall, sy + 15])
@@ -116,9 +116,9 @@ const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(
 export function picture(element) {
   const svg = element.appendChild(draw("svg", { role: "img", class: "trace-picture" }))
   const been = new Set()
-  let lines = {},
-    boxes = {},
-    width = 0
+  let lines = {}
+  let boxes = {}
+  let width = 0
 
   function redraw() {
     const now = Math.min(Math.max(Math.round(element.clientWidth), 320), 900)
@@ -135,8 +135,8 @@ export function picture(element) {
     )
     boxes = Object.fromEntries(
       Object.entries(made.boxes).map(([part, [x, y, w, h]]) => {
-        const queue = part.startsWith("q_"),
-          tallWechat = part === "wechat"
+        const queue = part.startsWith("q_")
+        const tallWechat = part === "wechat"
         const label = draw("text", { x: x + w / 2, y: y + h / 2 }, queue ? "SQS" : name(part))
         const box = draw(
           "g",

@@ -2,7 +2,6 @@
 import { lang } from "./lang.js"
 
 const n = lang === "zh" ? 1 : 0
-export const yuan = (fen) => `¥${(fen / 100).toFixed(2)}`
 
 const WORDS = {
   // the page

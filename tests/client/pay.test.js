@@ -310,7 +310,11 @@ for (const trouble of ["lost", "offline", "never", "throws", BUSY, { status: 502
 
 test("an app that is killed after the order, before its answer: the same key after the restart", async () => {
   const [answer] = world.replies["POST /orders"]
-  world.replies["POST /orders"] = [(options) => (answer(options), "offline")]
+  const answerLost = (options) => {
+    answer(options)
+    return "offline"
+  }
+  world.replies["POST /orders"] = [answerLost]
   await refused(pay.buy(STAY), "offline")
   world.replies["POST /orders"] = [answer]
   const told = await run(world.client().buy(STAY))
@@ -480,7 +484,11 @@ test("too many orders: said at once, not tried again, and the next try has the s
 test("an order that may exist from an earlier try is never told as not charged, even when the next try is refused", async () => {
   const [answer] = world.replies["POST /orders"]
   const many = { status: 429, body: { type: "urn:wxpay:too-many-orders" } }
-  world.replies["POST /orders"] = [(options) => (answer(options), "offline"), many]
+  const answerLost = (options) => {
+    answer(options)
+    return "offline"
+  }
+  world.replies["POST /orders"] = [answerLost, many]
   await assert.rejects(run(pay.buy(STAY)), (error) => error.moment === "unknown" && !/没有扣款/.test(error.text))
   await assert.rejects(
     run(world.client().buy(STAY)),

@@ -63,7 +63,11 @@ class Shop extends World {
       "POST /login": this.replies["POST /login"],
       "GET /homestays": [{ status: 200, body: { homestays: [HOME] } }],
       "POST /orders": [
-        (options) => (this.keys.add(options.header["Idempotency-Key"]), (this.order.exists = true), out(201)),
+        (options) => {
+          this.keys.add(options.header["Idempotency-Key"])
+          this.order.exists = true
+          return out(201)
+        },
       ],
       "GET /orders": [() => ({ status: 200, body: { orders: this.order.exists ? [this.told()] : [], next: null } })],
       "GET /orders/HSO1": [() => out()],
@@ -152,7 +156,10 @@ const PAST = {
     world.has({ paid: true, status: "WAIT_USE" })
   },
   ordered: (world) => world.has({}),
-  "a cashier is open on another phone": (world) => (world.has({}), (world.opened = true)),
+  "a cashier is open on another phone": (world) => {
+    world.has({})
+    world.opened = true
+  },
   "paid on another phone": (world) => world.has({ paid: true, status: "WAIT_USE" }),
   "closed the cashier here": async (world, pay) => {
     world.has({})
@@ -395,7 +402,10 @@ for (const name of Object.keys(VIEWS)) {
       const read = []
       const look = () =>
         read.push(...visible(page, start.app.t).map((text) => judge(world, text, `${one.context}, page`).join(" ")))
-      page.setData = (changes) => (setData(changes), look())
+      page.setData = (changes) => {
+        setData(changes)
+        look()
+      }
       await world.timers.advance(5000)
       world.failing = failing
       if (act) act(page)
@@ -450,21 +460,16 @@ test("no page has a text of its own about charging", () => {
 
 test("README.md's table is pay.js's", () => {
   const readme = fs.readFileSync(path.join(__dirname, "../../miniprogram/README.md"), "utf8")
-  const rows = readme
-    .split("\n")
-    .filter((line) => /^\| `/.test(line))
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((cell) => cell.trim()),
-    )
+  const cellsOf = (line) => line.split("|").map((cell) => cell.trim())
+  const lines = readme.split("\n").filter((line) => /^\| `/.test(line))
+  const rows = lines.map((line) => cellsOf(line).slice(1, -1))
   const table = Object.fromEntries(
     rows.filter((row) => row.length === 7).map(([call, , ...cells]) => [call.replaceAll("`", ""), cells]),
   )
   assert.deepEqual(table, CLAIMS)
-  for (const text of [...Object.values(TEXTS.zh.outcome), ...Object.values(TEXTS.zh.known)])
+  for (const text of [...Object.values(TEXTS.zh.outcome), ...Object.values(TEXTS.zh.known)]) {
     assert.ok(readme.includes(text), text)
+  }
   for (const [claim, [zh, en]] of Object.entries(SAYS).filter(([name]) =>
     ["nothing", "unopened", "noticed"].includes(name),
   )) {

@@ -27,7 +27,8 @@ export function createWx({ user, lang, phone, router, heard }) {
 
     async request(options) {
       const { url, method = "GET", header, data, timeout = 60000 } = options
-      let reply, body
+      let reply
+      let body
       try {
         reply = await fetch(url, { method, headers: header, body: data, signal: AbortSignal.timeout(timeout) })
         body = await reply.text()

@@ -88,8 +88,9 @@ function element(node, scope, context) {
   made.append(...children(node, scope, context))
   const on = (event, name, detail = () => ({})) => {
     const method = node.getAttribute(name)
-    if (method)
+    if (method) {
       made[`on${event}`] = (told) => context.call(method, { detail: detail(told), currentTarget: { dataset } })
+    }
   }
   on("click", "bindtap")
   SHAPES[node.localName]?.(made, value, on)
@@ -160,8 +161,9 @@ function spelled(raw, scope) {
 const compiled = new Map()
 
 function evaluate(expression, scope) {
-  if (!compiled.has(expression))
+  if (!compiled.has(expression)) {
     compiled.set(expression, new Function("scope", `with (scope) { return (${expression}) }`))
+  }
   try {
     return compiled.get(expression)(new Proxy(scope, { has: (_, name) => typeof name === "string" }))
   } catch (error) {

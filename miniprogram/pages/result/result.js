@@ -41,7 +41,8 @@ Page({
     return this.data.busy ? null : next
   },
 
-  // While the payment is open, or held, the server is asked for that, and asks WeChat; then, and once at first, for the order.
+  // While the payment is open, or held, the server is asked for that, and asks WeChat; then, and once at first, for the
+  // order.
   async ask() {
     const { outcome, order } = this.data
     const open = ["waiting", "cancelled", "error", "hold"].includes(outcome)
