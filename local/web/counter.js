@@ -24,7 +24,6 @@ const T = {
     redeem: "核销入住",
     redeemed: "核销成功",
     refund: "退款",
-    back: "返回",
     cancel: "取消",
     send: "退款",
     again: "再试一次",
@@ -88,7 +87,6 @@ const T = {
     stuck: "微信退款异常",
     sure: (fen, how) => `确认结案：${fen}，${how}？结案后不能撤销。`,
     check: "请核对",
-    nextLook: (at) => `下次查询 ${at}`,
     resolutions: { refunded: "已退款", booked: "已入账", kept: "留存", settled_by_hand: "线下已退（仅店主）" },
     references: {
       refunded: "商户退款单号；会向微信核实",
@@ -158,7 +156,6 @@ const T = {
     redeem: "Redeem",
     redeemed: "Redeemed",
     refund: "Refund",
-    back: "Back",
     cancel: "Cancel",
     send: "Refund",
     again: "Try again",
@@ -224,7 +221,6 @@ const T = {
     stuck: "WeChat could not give back",
     sure: (fen, how) => `Close it: ${fen}, ${how}? This cannot be undone.`,
     check: "Check",
-    nextLook: (at) => `next look ${at}`,
     resolutions: {
       refunded: "refunded",
       booked: "booked",

@@ -19,7 +19,6 @@ const T = {
     password: "请输入支付密码",
     hint: `试用密码 ${PASSWORD}`,
     wrong: "支付密码错误，请重试",
-    paying: "正在支付…",
     erase: "删除",
     digits: "密码，六位数字",
     entered: (n) => `已输入 ${n} 位`,
@@ -28,10 +27,7 @@ const T = {
     allow: "允许",
     refuse: "拒绝",
     service: "服务通知",
-    now: "现在",
-    user: "用户",
     tabs: "标签栏",
-    broken: "小程序出错了",
   },
   en: {
     phone: "Phone",
@@ -41,7 +37,6 @@ const T = {
     password: "Enter the payment password",
     hint: `For trying: ${PASSWORD}`,
     wrong: "Wrong password, try again",
-    paying: "Paying…",
     erase: "Delete",
     digits: "Password, six digits",
     entered: (n) => `${n} digits entered`,
@@ -50,10 +45,7 @@ const T = {
     allow: "Allow",
     refuse: "Refuse",
     service: "Service notification",
-    now: "now",
-    user: "User",
     tabs: "Tab bar",
-    broken: "The mini-program broke",
   },
 }[lang]
 
