@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from payments import settings
+from payments.domain.case import Resolution, elsewhere_case
 from payments.domain.payment import (
     CALL_PAUSE,
     PaymentStatus,
@@ -111,6 +112,29 @@ def test_an_order_whose_put_was_repeated_is_mine(store: Store, dynamodb: Any) ->
     result = store.orders.put(order(attempt="another"))
     assert not result
     assert result.item == order()
+
+
+def test_a_close_of_a_case_that_was_repeated_is_mine_and_another_meets_what_stands(store: Store, dynamodb: Any) -> None:
+    case, why = elsewhere_case(trade(), NOW), "agreed with the guest by phone"
+    store.cases.open(case)
+    assert over(Repeating(dynamodb)).cases.close(case, Resolution.KEPT, why, "anna", "hers", NOW)
+    result = store.cases.close(case, Resolution.KEPT, why, "ben", "his", NOW)
+    assert not result
+    assert result.item == replace(
+        case, resolution=Resolution.KEPT, reference=why, closed_by="anna", closed_at=NOW, closing_attempt="hers"
+    )
+
+
+def test_a_case_closed_with_its_order_is_closed_once_and_its_own_repeat_is_told_so(store: Store) -> None:
+    case, why = elsewhere_case(trade(), NOW), "no refund in the console"
+    store.orders.put(order())
+    store.cases.open(case)
+    seen = store.collection(ORDER_SN, consistent=True)
+    assert seen is not None
+    for by, attempt, written in (("anna", "hers", True), ("anna", "hers", True), ("ben", "his", False)):
+        result = store.cases.close_with_order(seen, case, Resolution.KEPT, why, by, attempt, NOW)
+        assert bool(result) is written
+        assert result or (result.item is not None and result.item.closed_by == "anna")
 
 
 def test_a_payment_goes_through_the_table_unchanged(store: Store) -> None:

@@ -14,10 +14,10 @@ from payments.store.payments import Payments
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from simulator.world import World
+from tests.examples import CHANGED
 
 if TYPE_CHECKING:
-    from tests.examples import CHANGED
-from tests.component.conftest import Answer, Shop
+    from tests.component.conftest import Answer, Shop
 
 
 @pytest.fixture
