@@ -329,7 +329,7 @@ def _order_number(order_sn: str, staff: Mapping[str, str]) -> Problem:
 
 
 def _not_redeemed(order: Order) -> Problem:
-    """Why a code is not good, from the order as it stood in the way."""
+    """Why a code is not good, from the stored order that made the redemption fail."""
     told: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
     match order.status:
         case OrderStatus.USED:

@@ -1,7 +1,7 @@
 """DynamoDB as the store uses it: the wire form of the domain's values, and conditional writes.
 
-A failed condition is told by the image that stood in the way: botocore repeats a write whose answer got lost, and the
-repeat fails its own condition (R11).
+A failed condition is told with the stored item that made it fail: botocore repeats a write whose answer got lost, and
+the repeat fails its own condition (R11).
 """
 
 import random
@@ -306,8 +306,8 @@ def _condition(when: ConditionBase | None) -> dict[str, Any]:
 def write(client: "DynamoDBClient", table: str, **arguments: Any) -> dict[str, Any] | None:
     """One conditional PutItem or UpdateItem (`arguments` tells which).
 
-    None when it is written; else the image that stood in the way, empty if there is no item. A conflict with a running
-    transaction is tried again; raises Conflict when it does not end.
+    None when it is written; else the stored item that made its condition fail, empty if there is none. A conflict
+    with a running transaction is tried again; raises Conflict when it does not end.
     """
     operation = client.put_item if "Item" in arguments else client.update_item
     for number in range(CONFLICT_TRIES):
