@@ -6,7 +6,6 @@ import { say, yuan } from "./trace-words.js";
 
 const HOP_MS = 120, HURRY_AT = 5, OLD_MS = 4000, TELL_EVERY_MS = 2000;
 const STAFF = ["api.redeem", "api.refund"];
-const CONSUMERS = ["order_update", "upload_shipping", "notify_user", "execute_refund"];
 const GROUPS = {
   callback: ["callback_lost", "callback_late", "callback_ten", "callback_probe", "callback_wrong_amount"],
   prepay: ["prepay_500", "prepay_reply_lost", "paid_first", "query_timeout"],
@@ -30,26 +29,19 @@ const el = (tag, attributes = {}, ...children) => {
 const clock = (at) => new Date(at).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB");
 const took = (ms) => Math.abs(ms) < 10_000 ? `${Math.round(ms)} ms` : ms < 120_000 ? `${(ms / 1000).toFixed(3)} s` : `${Math.floor(ms / 60_000)} min ${Math.round(ms / 1000) % 60} s`;
 
-/** The queues that get an event (template.yaml's filter policies). */
-function queuesOf(event) {
-  return [
-    /^(payment|refund)\./.test(event) && event !== "refund.requested" && "order_update",
-    ["order.paid", "refund.succeeded"].includes(event) && "notify_user",
-    event === "refund.requested" && "execute_refund",
-    event === "order.used" && "upload_shipping",
-  ].filter(Boolean);
-}
+/** The functions that get an event: the template's filters, `payment.*` for all that begin so. */
+const consumersOf = (event, functions) => functions.filter(({ takes }) => event && takes.some((type) => type.endsWith("*") ? event.startsWith(type.slice(0, -1)) : event === type));
 
 /** Through which lines of the picture a step went, one after the other. */
-function hops({ happened, part, event, facts }) {
+function hops({ happened, part, event, facts }, functions) {
   if (happened.startsWith("api.")) return [[STAFF.includes(happened) ? "staff" : "phone", "gateway"], ["gateway", part]];
   if (happened === "call.callback") return facts.fault === "drop" ? [["wechat", "wechat"]] : [["wechat", "gateway"], ["gateway", "wx_callback"]];
   if (happened.startsWith("call.")) return [[facts.caller, "wechat"]];
   if (part === "wechat") return [["phone", "wechat"]];
-  const way = CONSUMERS.includes(part) ? [[`q_${part}`, part]] : [];
+  const way = functions.some(({ name, takes }) => name === part && takes.length) ? [[`q_${part}`, part]] : [];
   way.push([part, "table"]);
-  const queues = queuesOf(event);
-  if (queues.length) way.push(["table", "stream"], ["stream", "publish_events"], ["publish_events", "topic"], ...queues.map((q) => ["topic", `q_${q}`]));
+  const consumers = consumersOf(event, functions), publisher = functions.find(({ stream }) => stream)?.name;
+  if (consumers.length) way.push(["table", "stream"], ["stream", publisher], [publisher, "topic"], ...consumers.map((one) => ["topic", `q_${one.name}`]));
   return way;
 }
 
@@ -104,6 +96,8 @@ export function mountTrace(element) {
     el("header", {}, el("h2", {}, say("title")), status), told, frame, switchboard(), scroller);
 
   const drawn = picture(frame), rows = new Map();
+  let functions = [];
+  const known = fetch("/live/functions").then((reply) => reply.json()).then((told) => drawn.show(functions = told));
   let source, where = "", waiting = [], playing = false, fresh = 0, telling;
   drawn.describe(`${say("picture")}. ${say("rest")}`);
 
@@ -124,7 +118,7 @@ export function mountTrace(element) {
     while (waiting.length) {
       const step = waiting.shift(), wrong = bad(step), row = rows.get(step.id)?.row, mine = source;
       row?.classList.add("now");
-      for (const [from, to] of hops(step)) {
+      for (const [from, to] of hops(step, functions)) {
         if (mine !== source) break; // another order
         if (from !== to) drawn.pulse(from, to, wrong);
         drawn.touch(from, {});
@@ -155,7 +149,7 @@ export function mountTrace(element) {
     if (!known) fresh += 1;
     rows.set(step.id, { row });
     if (!known || (wrong && !known.wrong)) {
-      if (calm.matches || Date.now() - new Date(step.at) > OLD_MS) hops(step).flat().forEach((part) => drawn.touch(part, {}));
+      if (calm.matches || Date.now() - new Date(step.at) > OLD_MS) hops(step, functions).flat().forEach((part) => drawn.touch(part, {}));
       else { waiting.push(step); play(); }
     }
     rows.get(step.id).wrong = wrong;
@@ -186,7 +180,7 @@ export function mountTrace(element) {
     source.addEventListener("state", (event) => stand(JSON.parse(event.data)));
     source.onerror = () => { status.textContent = `${order_sn}: ${say(source.readyState === EventSource.CLOSED ? "gone" : "lost")}`; };
   }
-  document.addEventListener("order", (event) => follow(event.detail));
+  document.addEventListener("order", ({ detail }) => known.catch(() => {}).then(() => follow(detail)));
 
   /** The faults that can be switched on, what they did, and the janitor's bell. */
   function switchboard() {

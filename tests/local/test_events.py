@@ -53,7 +53,8 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     dead = {name: cloud.waiting(url) for name, url in cloud.state.dlqs.items()}
     made = events.make(Home(folder), cloud.state)
     shapes = {str(path.relative_to(events.SHAPES).with_suffix("")) for path in events.SHAPES.glob("*/*.json")}
-    assert set(made) == set(events.SAYS) == shapes | {"wx_callback/paid", "wx_callback/refunded"}
+    assert set(made) == shapes | {"wx_callback/paid", "wx_callback/refunded"}
+    assert set(events.SAYS) <= set(made)
 
     def run(name: str) -> dict[str, Any]:
         function = name.partition("/")[0]
