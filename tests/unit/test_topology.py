@@ -1,4 +1,4 @@
-"""One list of what is deployed: what is added to template.yaml is known to all that ask for functions, queues, routes."""
+"""One list of what is deployed: what is added to template.yaml is known to all that ask for functions or routes."""
 
 import asyncio
 import json
