@@ -87,8 +87,9 @@ def test_filters_name_events_that_there_are() -> None:
         assert all(any(one == t or t.startswith(one.rstrip("*")) for t in known) for one in function.takes), (
             function.name
         )
-    assert whole().consumers_of("payment.succeeded") == ("order_update",)
-    assert whole().consumers_of("refund.requested") == ("order_update", "execute_refund")
+    assert "order_update" in whole().consumers_of("payment.succeeded")
+    assert {"order_update", "execute_refund"} <= set(whole().consumers_of("refund.requested"))
+    assert "execute_refund" not in whole().consumers_of("refund.succeeded")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_it_stands_in_the_picture_which_has_no_list_of_its_own(copy: Topology) -
 
 
 def test_tests_deliver_events_and_requests_to_it(copy: Topology) -> None:
-    assert copy.consumers_of("order.paid") == ("notify_user", "upload_shipping", "audit_log")
+    assert copy.consumers_of("order.paid") == (*whole().consumers_of("order.paid"), "audit_log")
     assert copy.consumers_of("case.opened") == ("audit_log",)
     assert copy.routes[ROUTE] == "orders"
     assert ROUTE not in copy.open_routes
