@@ -31,7 +31,7 @@ from local.lanes import AT_ONCE
 from local.shopper import Purchase, ShopFailed, Shopper
 from local.stack import partition, running
 from local.trace import MILLISECOND, life
-from payments.times import utc_now
+from payments.domain.times import utc_now
 
 app = typer.Typer(
     cls=operate.Commands,
@@ -187,6 +187,13 @@ def run_tests(
     if unknown:
         operate.fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
     raise typer.Exit(checks.run(console, only or list(checks.PARTS), long=long))
+
+
+@app.command("format")
+def format_code() -> None:
+    """Put in order what ruff, eslint and prettier can. Exit code 1 when something is left that only a person can."""
+    if not checks.fix():
+        raise typer.Exit(1)
 
 
 @app.command("check-build")

@@ -15,10 +15,10 @@ from rich.table import Table as Grid
 
 from local.home import PROJECT
 from local.operate import Json, Profile, Region, StackName, chosen, console, errors, fail
-from payments.business.homestay import RULES, Homestay, wrong_fields
-from payments.dynamodb import UnreadableItem
-from payments.table import Table
-from payments.texts import Field, for_wechat
+from payments.domain.texts import Field, for_wechat
+from payments.products.homestay.offer import RULES, Homestay, wrong_fields
+from payments.store.dynamodb import UnreadableItem
+from payments.store.table import Table
 
 app = typer.Typer(help="What is sold: put it from a file, look at it, check it.", no_args_is_help=True)
 

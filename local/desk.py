@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from local.stack import Stack
-from payments.times import utc_now
-from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
+from payments.domain.times import utc_now
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 
 TIMEOUT_S = 30
 LIFE = timedelta(minutes=5)

@@ -25,9 +25,9 @@ from local.home import PROJECT, Home, State
 from local.shopper import Purchase, ShopFailed, Shopper, stay
 from local.stack import local, partition
 from local.topology import whole
-from payments.dynamodb import wire
-from payments.times import iso, millis, utc_now
-from payments.tokens import Identity, Role, issue, verify
+from payments.domain.times import iso, millis, utc_now
+from payments.edge.tokens import Identity, Role, issue, verify
+from payments.store.dynamodb import wire
 
 SHAPES = PROJECT / "events"
 LASTS = timedelta(minutes=30)

@@ -30,7 +30,7 @@ from starlette.routing import Route
 from local.stack import Stack, SweepFailed, partition
 from local.steps import ApiCall, answer, as_json, route, steps, summary
 from local.topology import Topology, whole
-from payments.order import ORDER_SN
+from payments.domain.order import ORDER_SN
 
 LOOK_OFTEN_S, LOOK_SELDOM_S = 0.03, 1.0
 LIVELY_S = 3.0

@@ -20,7 +20,7 @@ from starlette.staticfiles import StaticFiles
 
 from local.home import PROJECT
 from local.topology import Topology, whole
-from payments.problems import Api
+from payments.edge.http import Api
 
 FILE = PROJECT / "docs/openapi.json"
 

@@ -28,12 +28,12 @@ from local.desk import DeskFailed, ask
 from local.home import Home, NotRunning
 from local.stack import NoStack, Stack, SweepFailed, deployed, partition, running
 from local.trace import MILLISECOND, Moment, life, on_hold, promises
-from payments.case import Case, Resolution, path_of
-from payments.order import ORDER_SN
-from payments.payment import parse_out_trade_no
+from payments.domain.case import Case, Resolution, path_of
+from payments.domain.order import ORDER_SN
+from payments.domain.payment import parse_out_trade_no
+from payments.domain.times import BEIJING, utc_now
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from payments.settings import Misconfigured
-from payments.times import BEIJING, utc_now
-from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
 
 WIDE = 200
 """Columns of what goes into a file or a pipe: there nothing is broken into two lines."""

@@ -9,10 +9,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.operate import Json, Profile, Region, StackName, chosen, console
 from local.stack import Stack
-from payments.keys import MERCHANT, VERIFICATION, MerchantSecret, VerificationSecret
-from payments.secret import APP, SEE, TOKEN, Secret, text_of
+from payments.domain.times import BEIJING
+from payments.edge.secret import APP, SEE, TOKEN, Secret, text_of
 from payments.settings import Misconfigured
-from payments.times import BEIJING
+from payments.wechat.keys import MERCHANT, VERIFICATION, MerchantSecret, VerificationSecret
 
 app = typer.Typer(help="Keys and secrets of the functions.", no_args_is_help=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from payments.times import beijing_day, utc_now
+from payments.domain.times import beijing_day, utc_now
 
 PATIENCE_S = 30
 MESSAGES = 2

@@ -11,8 +11,8 @@ import httpx
 from local.home import PROJECT, State
 from local.shopper import Shopper
 from local.stack import running
-from payments.times import utc_now
-from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
+from payments.domain.times import utc_now
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

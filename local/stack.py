@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 from local import deploy
 from local.home import Home, State
 from local.topology import read
-from payments.dynamodb import unwire, wire
-from payments.secret import TOKEN, text_of
-from payments.table import Table
+from payments.edge.secret import TOKEN, text_of
+from payments.store.dynamodb import unwire, wire
+from payments.store.table import Table
 
 SWEEP_WITHIN_S = 70
 SWEEP_CALLS = Config(connect_timeout=2, read_timeout=SWEEP_WITHIN_S, retries={"total_max_attempts": 1})

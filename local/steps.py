@@ -12,8 +12,8 @@ from typing import Any
 
 from local.topology import whole
 from local.trace import MILLISECOND, WECHAT, Item, Moment, life, promises
-from payments.order import ORDER_SN
-from payments.times import iso, millis, of_millis
+from payments.domain.order import ORDER_SN
+from payments.domain.times import iso, millis, of_millis
 
 GUESTS = {
     "order": "POST /orders",

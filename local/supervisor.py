@@ -41,7 +41,7 @@ from local.home import Home
 from local.lanes import Lanes
 from local.live import Live
 from local.topology import whole
-from payments.table import Table
+from payments.store.table import Table
 from simulator.credentials import Credentials
 
 

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from local.topology import whole
-from payments.events import TYPES
-from payments.payment import PREPAY_ID_LIFE
-from payments.times import of_millis
+from payments.domain.payment import PREPAY_ID_LIFE
+from payments.domain.times import of_millis
+from payments.edge.events import TYPES
 
 MILLISECOND, SECOND, ORDER_ONLY = "ms", "s", ""
 """How well the time of a moment is known. ORDER_ONLY: it places the moment among the others and is never told."""

@@ -4,9 +4,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from payments.business.homestay import Homestay, Stay
-from payments.order import Order, place
-from payments.payment import Payment, PaymentStatus, Trade, open_payment
+from payments.domain.order import Order, place
+from payments.domain.payment import Payment, PaymentStatus, TradeReport, new_payment
+from payments.products.homestay.offer import Homestay, Stay
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 ORDER_SN = "HSO2026112312000012345678"
@@ -43,9 +43,7 @@ def order(**changes: Any) -> Order:
 
 
 def payment(n: int = 1, **changes: Any) -> Payment:
-    base = open_payment(
-        order(), n, appid=APPID, mchid=MCHID, notify_url="https://pay.example.com/wxpay/notify", now=NOW
-    )
+    base = new_payment(order(), n, appid=APPID, mchid=MCHID, notify_url="https://pay.example.com/wxpay/notify", now=NOW)
     return replace(base, **changes)
 
 
@@ -53,9 +51,9 @@ def paid_payment(n: int = 1, transaction_id: str = "4200000001") -> Payment:
     return payment(n, status=PaymentStatus.SUCCESS, transaction_id=transaction_id, version=3)
 
 
-def trade(n: int = 1, **changes: Any) -> Trade:
+def trade(n: int = 1, **changes: Any) -> TradeReport:
     """WeChat's word that trade n is paid as it was asked for."""
-    base = Trade(
+    base = TradeReport(
         out_trade_no=payment(n).out_trade_no,
         trade_state="SUCCESS",
         appid=APPID,

@@ -1,7 +1,7 @@
 """DynamoDB's client in memory, for tests that write a hundred thousand times: moto needs milliseconds for each call.
 
-It knows the operations and the expressions that `payments.table` uses, and says so when it meets another one. What AWS
-refuses in an expression is moto's to show, in the other tests.
+It knows the operations and the expressions that `payments.store` uses, and says so when it meets another one. What
+AWS refuses in an expression is moto's to show, in the other tests.
 """
 
 import copy

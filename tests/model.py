@@ -3,8 +3,8 @@
 A process is one of the real functions. It is run with the answers that it has had so far; at its next call to DynamoDB
 or WeChat it is stopped, and the call is the process's next step. So a state of the world is the table, WeChat's trades,
 and the answers that each process has had: it can be kept, compared and gone on from in every possible order. Writes are
-judged by moto, with the conditions that `payments.table` sends; events are what `payments.events` derives from the
-images. Only WeChat is a model here, of a dozen lines; the simulator stands in all other tests.
+judged by moto, with the conditions that `payments.store` sends; events are what `payments.edge.events` derives from
+the images. Only WeChat is a model here, of a dozen lines; the simulator stands in all other tests.
 """
 
 import json
@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from payments.dynamodb import unwire
-from payments.events import Event, derive
-from payments.payment import Payment, Trade
-from payments.refund import Refund, RefundStatus, RefundWord
-from payments.wechat_pay import OutcomeUnknown, PaymentRequest, Refused
+from payments.domain.payment import Payment, TradeReport
+from payments.domain.refund import Refund, RefundReport, RefundStatus
+from payments.edge.events import Event, derive
+from payments.store.dynamodb import unwire
+from payments.wechat.pay import OutcomeUnknown, PaymentRequest, Refused
 from tests.examples import APPID, MCHID, NOW, ORDER_SN
 
 TABLE = "table"
@@ -102,7 +102,7 @@ class _Failed(Exception):
 
 
 class Dynamo:
-    """The client that `payments.table` talks to."""
+    """The client that `payments.store.table` talks to."""
 
     class exceptions:  # noqa: N801
         class ConditionalCheckFailedException(_Failed): ...
@@ -160,7 +160,7 @@ class Wechat:
     def prepay(self, payment: Payment) -> str:
         return str(self._ask("prepay", n=payment.n))
 
-    def query(self, payment: Payment) -> Trade | None:
+    def query(self, payment: Payment) -> TradeReport | None:
         state = self._ask("query", n=payment.n)
         return trade(payment.n, state) if state else None
 
@@ -170,27 +170,27 @@ class Wechat:
     def payment_request(self, _payment: Payment, prepay_id: str, *_: object) -> PaymentRequest:
         return PaymentRequest("1", "n", f"prepay_id={prepay_id}", "RSA", "s")
 
-    def refund(self, refund: Refund) -> RefundWord:
+    def refund(self, refund: Refund) -> RefundReport:
         n = int(refund.out_trade_no.rpartition("_")[2])
         return word(*self._ask("refund", out_refund_no=refund.out_refund_no, n=n, amount=refund.amount_fen))
 
-    def query_refund(self, out_refund_no: str) -> RefundWord | None:
+    def query_refund(self, out_refund_no: str) -> RefundReport | None:
         told = self._ask("query_refund", out_refund_no=out_refund_no)
         return word(*told) if told else None
 
 
-def trade(n: int, state: str) -> Trade:
+def trade(n: int, state: str) -> TradeReport:
     """WeChat's word on trade n of the example order."""
-    known = Trade(out_trade_no=f"{ORDER_SN}_{n}", trade_state=state, appid=APPID, mchid=MCHID)
+    known = TradeReport(out_trade_no=f"{ORDER_SN}_{n}", trade_state=state, appid=APPID, mchid=MCHID)
     if not known.paid:
         return known
     sums = {"total_fen": TOTAL, "payer_total_fen": TOTAL, "currency": "CNY"}
     return replace(known, transaction_id=f"42{n}", success_time=NOW, **sums)  # type: ignore[arg-type]
 
 
-def word(out_refund_no: str, n: int, amount: int, status: str) -> RefundWord:
+def word(out_refund_no: str, n: int, amount: int, status: str) -> RefundReport:
     """WeChat's word on a refund of trade n."""
-    return RefundWord(
+    return RefundReport(
         out_trade_no=f"{ORDER_SN}_{n}",
         out_refund_no=out_refund_no,
         refund_id=f"50{out_refund_no[-8:]}",

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from payments.payment import parse_out_trade_no
+from payments.domain.payment import parse_out_trade_no
 
 MONEY_CASES = {"mispaid", "second_transaction", "unknown_trade", "unreadable"}
 """Cases that hold a payment which no order has."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.observability import instrumented, logger
-from payments.secret import token_keys
-from payments.tokens import (
+from payments.edge.observability import instrumented, logger
+from payments.edge.secret import token_keys
+from payments.edge.tokens import (
     BadToken,
     Identity,
     UnknownKey,

@@ -14,27 +14,27 @@ from aws_lambda_powertools.event_handler.openapi.params import Body as BodyParam
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from payments.observability import count, instrumented, logger
-from payments.payment import (
+from payments.domain.collection import Collection
+from payments.domain.payment import (
     CALL_PAUSE,
     MAX_TRADES,
     PREPAY_ID_LIFE,
-    Call,
-    Open,
+    CallAgain,
+    CreatePayment,
     Payment,
     Refuse,
-    Resign,
+    SignAgain,
     UsedUp,
     Wait,
     decide_prepay,
-    open_payment,
+    new_payment,
 )
-from payments.problems import Api, Body, OrderSn, Problem, not_found, seconds, wechat_down
+from payments.domain.times import utc_now
+from payments.edge.http import Api, Body, OrderSn, Problem, not_found, seconds, wechat_down
+from payments.edge.observability import count, instrumented, logger
+from payments.recording import record_answer
 from payments.settings import optional, setting, table
-from payments.settlement import take_in
-from payments.table import Collection
-from payments.times import utc_now
-from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
+from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
 
 ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""
@@ -78,11 +78,11 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
                 raise _used_up(collection)
             case Wait(until):
                 raise _too_soon(until)
-            case Resign(payment, prepay_id):
+            case SignAgain(payment, prepay_id):
                 return _signed(payment, prepay_id, now)
-            case Open(n):
-                payment = _opened(collection, n, attempt, now)
-            case Call(payment):
+            case CreatePayment(n):
+                payment = _created(collection, n, attempt, now)
+            case CallAgain(payment):
                 payment = payment if table().claim_prepay(payment, attempt, now, CALL_PAUSE) else None
         if payment is None:
             continue  # another call was quicker
@@ -94,10 +94,10 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
     raise _down(order_sn, utc_now())
 
 
-def _opened(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
+def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
     """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between. None when
     another call has put it: its parameters are the trade's, and it calls WeChat."""
-    payment = open_payment(
+    payment = new_payment(
         collection.order,
         n,
         appid=setting("APPID"),
@@ -145,7 +145,7 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
         trade = client.query(payment)
         if trade is None:
             return False
-        if not take_in(table(), payment, trade, now) and not trade.over:
+        if not record_answer(table(), payment, trade, now) and not trade.over:
             client.close(payment)  # it exists with other parameters than the stored ones: it must not stay payable
             table().close_payment(payment, unused=False)
     except (OutcomeUnknown, Refused) as error:

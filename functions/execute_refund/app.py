@@ -12,14 +12,14 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.events import Event
-from payments.observability import count, instrumented, logger
-from payments.queues import consume
-from payments.refund import Refund, RefundStatus, RefundWord, may_be_asked_for, second_no
+from payments.domain.refund import Refund, RefundReport, RefundStatus, may_be_asked_for, second_no
+from payments.domain.times import utc_now
+from payments.edge.events import Event
+from payments.edge.observability import count, instrumented, logger
+from payments.edge.queues import consume
+from payments.recording import record_refund_report
 from payments.settings import table
-from payments.settlement import settle_refund
-from payments.times import utc_now
-from payments.wechat_pay import ABOUT_US, NOT_ENOUGH, Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
+from payments.wechat.pay import ABOUT_US, NOT_ENOUGH, Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
 
 
 @instrumented
@@ -48,7 +48,7 @@ def _handle(event: Event) -> None:
         count("RefundNotEnough" if refused.code in NOT_ENOUGH else "RefundWaits")
         return  # its due_at is the promise that it comes again
     if word is not None:
-        settle_refund(table(), word, utc_now())
+        record_refund_report(table(), word, utc_now())
     elif refund.first_no_at is None:
         table().note_first_no(refund, utc_now())
     elif second_no(refund, utc_now()) and table().refuse_refund(refund):
@@ -56,7 +56,7 @@ def _handle(event: Event) -> None:
         count("RefundRefused")
 
 
-def _asked(client: WechatPay, refund: Refund) -> RefundWord | None:
+def _asked(client: WechatPay, refund: Refund) -> RefundReport | None:
     """WeChat's word on the refund; None: it will not do it, and does not know its number.
 
     Raises Refused when it may do it later, OutcomeUnknown when nothing is known: both must come again (R1).

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field
 
-from payments.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
-from payments.observability import count, instrumented, logger
-from payments.problems import Api, Body, Problem, wechat_down
-from payments.secret import token_keys
+from payments.domain.times import utc_now
+from payments.edge.http import Api, Body, Problem, wechat_down
+from payments.edge.observability import count, instrumented, logger
+from payments.edge.secret import token_keys
+from payments.edge.tokens import LIFE, Identity, Role, issue
 from payments.settings import table
-from payments.table import User
-from payments.times import utc_now
-from payments.tokens import LIFE, Identity, Role, issue
+from payments.store.table import User
+from payments.wechat.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
 
 MAX_OPENID = 40
 """WeChat's are 28 characters; the table's items are sized for this."""

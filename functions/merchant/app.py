@@ -20,7 +20,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
-from payments.case import (
+from payments.domain.case import (
     LEAST_ACCOUNT,
     LEAST_REASON,
     MOST_REFERENCE,
@@ -36,11 +36,10 @@ from payments.case import (
     holds,
     path_of,
 )
-from payments.observability import count, instrumented, logger
-from payments.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
-from payments.payment import Payment, PaymentStatus, parse_out_trade_no
-from payments.problems import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found, seconds, try_again
-from payments.refund import (
+from payments.domain.collection import Collection
+from payments.domain.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
+from payments.domain.payment import Payment, PaymentStatus, parse_out_trade_no
+from payments.domain.refund import (
     FAILED,
     GIVEN_UP,
     MAX_REASON,
@@ -48,23 +47,25 @@ from payments.refund import (
     ON_ITS_WAY,
     Refund,
     RefundOrigin,
+    RefundReport,
     RefundStatus,
-    RefundWord,
     automatic_refund,
     merchant_refund,
     next_attempt,
     of_trade,
     rest,
 )
+from payments.domain.shipping import look_after_redemption
+from payments.domain.texts import Field as Texts
+from payments.domain.texts import cleaned, for_wechat
+from payments.domain.times import utc_now
+from payments.edge.http import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found, seconds, try_again
+from payments.edge.observability import count, instrumented, logger
+from payments.edge.tokens import EVERY_BUSINESS, Role
+from payments.recording import Recorded, record_refund_report
 from payments.settings import shipping_record, table
-from payments.settlement import Settlement, settle_refund
-from payments.shipping import look_after_redemption
-from payments.table import CasePlace, Collection
-from payments.texts import Field as Texts
-from payments.texts import cleaned, for_wechat
-from payments.times import utc_now
-from payments.tokens import EVERY_BUSINESS, Role
-from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
+from payments.store.table import CasePlace
+from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
 GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
 """Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
@@ -200,7 +201,7 @@ class NewRefund(Body):
     reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_reason)]
 
 
-class Closing(Body):
+class CaseResolution(Body):
     """`reference`: of refunded the out_refund_no of a refund of this trade that has arrived; of booked the order_sn; of
     kept why, in ten characters or more; of settled_by_hand how it was given back, in twenty or more (owners only)."""
 
@@ -509,7 +510,7 @@ def get_case(case_id: CaseId) -> StaffCase:
 
 
 @app.post("/merchant/cases/<case_id>/close")
-def close_case(case_id: CaseId, body: Closing) -> StaffCase:
+def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
     """Closes a case with what became of its money; the reference is checked, a refund's at WeChat.
 
     403: settled_by_hand is the owner's. 409: it is closed, or that resolution does not fit it. 422: the reference does
@@ -602,9 +603,9 @@ def _check_refund(case: Case, reference: str) -> None:
         if case.kind == "second_transaction":
             of_another = of_another or word.transaction_id != case.transaction_id
         elif collection is not None and not of_another:
-            recorded = settle_refund(table(), word, utc_now()) is not Settlement.CASE
+            recorded = record_refund_report(table(), word, utc_now()) is not Recorded.CASE
             of_another = not recorded and case.kind not in NOT_OF_ITS_TRADE
-        found: Refund | RefundWord = word
+        found: Refund | RefundReport = word
     else:
         of_another, found = stored.out_trade_no != case.out_trade_no, stored
     if of_another:
@@ -615,7 +616,7 @@ def _check_refund(case: Case, reference: str) -> None:
         raise invalid("body.reference", f"this refund is {found.amount_fen} fen, the case is about {case.amount_fen}")
 
 
-def _asked(out_refund_no: str) -> RefundWord:
+def _asked(out_refund_no: str) -> RefundReport:
     """What WeChat says of a refund now. Raises Problem."""
     if not REFUND_NO.fullmatch(out_refund_no):
         raise invalid("body.reference", "not an out_refund_no: it stands with the refund in WeChat's merchant console")

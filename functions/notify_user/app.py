@@ -15,16 +15,16 @@ from uuid import uuid4
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.events import Event
-from payments.message import VALUES, BadMapping, Fields, fill, page_of, parse_fields
-from payments.mini_program import About, ApiRefused, Blocked, NotReached, PerhapsDone, mini_program
-from payments.notice import ORDER_PAID, Delivery, Message, Notice, claim_next, refund_notice
-from payments.observability import count, instrumented, logger
-from payments.order import Order
-from payments.queues import consume
-from payments.refund import Refund, RefundOrigin
+from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, claim_next, refund_notice
+from payments.domain.message import VALUES, BadMapping, Fields, fill, page_of, parse_fields
+from payments.domain.order import Order
+from payments.domain.refund import Refund, RefundOrigin
+from payments.domain.times import millis, utc_now
+from payments.edge.events import Event
+from payments.edge.observability import count, instrumented, logger
+from payments.edge.queues import consume
 from payments.settings import Misconfigured, optional, setting, table
-from payments.times import millis, utc_now
+from payments.wechat.mini_program import About, ApiRefused, Blocked, NotReached, PerhapsDone, mini_program
 
 FINAL = {About.GUEST: Delivery.REFUSED, About.MESSAGE: Delivery.FAILED}
 """What ends a message; all else that WeChat refuses is about us: it waits, comes again, and rings."""
@@ -85,7 +85,7 @@ def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, Any]])
     One that WeChat does not take because of us does not keep the next one. Raises NotSentYet while any is waiting.
     """
     attempt = uuid4().hex[:12]
-    stored = Notice(order_sn=order.order_sn, event=event, version=0, attempt=attempt, at=utc_now())
+    stored = GuestMessages(order_sn=order.order_sn, event=event, version=0, attempt=attempt, at=utc_now())
     known, left = stored, list(messages)
     while True:
         now = utc_now()
@@ -166,7 +166,7 @@ def _short(why: str) -> str:
 
 
 def order_paid_values(order: Order) -> dict[str, Any]:
-    """What the messages of a paid order may say, by the names of `payments.message`."""
+    """What the messages of a paid order may say, by the names of `payments.domain.message`."""
     stay = order.stay
     return {
         "order_sn": order.order_sn,

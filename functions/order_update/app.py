@@ -15,22 +15,22 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.case import SYSTEM, Resolution, by_hand, held_by, holds
-from payments.events import Event
-from payments.janitor import sums_are_drawn
-from payments.observability import count, instrumented, logger
-from payments.order import REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
-from payments.payment import Payment
-from payments.queues import consume
-from payments.refund import (
+from payments.domain.case import SYSTEM, Resolution, by_hand, held_by, holds
+from payments.domain.collection import Collection
+from payments.domain.janitor import sums_are_drawn
+from payments.domain.order import REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
+from payments.domain.payment import Payment
+from payments.domain.refund import (
     RefundOrigin,
     all_back,
     automatic_refund,
     of_trade,
 )
+from payments.domain.times import utc_now
+from payments.edge.events import Event
+from payments.edge.observability import count, instrumented, logger
+from payments.edge.queues import consume
 from payments.settings import table
-from payments.table import Collection
-from payments.times import utc_now
 
 TRIES = 5
 """Each try after the first answers a change that another writer made in between."""

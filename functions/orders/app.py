@@ -17,10 +17,8 @@ from aws_lambda_powertools.event_handler.openapi.params import Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
-from payments.business.homestay import MAX_REMARK, StayRefused, book
-from payments.closing import Paid, close_order
-from payments.observability import count, instrumented, logger
-from payments.order import (
+from payments.cancellation import Paid, close_order
+from payments.domain.order import (
     NEW_ORDERS,
     NEW_ORDERS_WINDOW,
     STATUS_CODE,
@@ -30,12 +28,13 @@ from payments.order import (
     place,
     wait_for_next_order,
 )
-from payments.payment import (
+from payments.domain.payment import (
     CALL_PAUSE,
     PaymentStatus,
     quiet,
 )
-from payments.problems import (
+from payments.domain.times import beijing_day, utc_now
+from payments.edge.http import (
     Api,
     Body,
     Day,
@@ -48,10 +47,11 @@ from payments.problems import (
     seconds,
     try_again,
 )
+from payments.edge.observability import count, instrumented, logger
+from payments.products.homestay.offer import MAX_REMARK, StayRefused, book
 from payments.settings import table
-from payments.table import Reservation
-from payments.times import beijing_day, utc_now
-from payments.wechat_pay import wechat_pay
+from payments.store.table import Reservation
+from payments.wechat.pay import wechat_pay
 
 PAGE = 20
 

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.dynamodb import UnreadableItem, unwire
-from payments.events import Event, derive
-from payments.observability import instrumented, unreadable
+from payments.edge.events import Event, derive
+from payments.edge.observability import instrumented, unreadable
+from payments.edge.topic import publish
 from payments.settings import aws, setting
-from payments.topic import publish
+from payments.store.dynamodb import UnreadableItem, unwire
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient

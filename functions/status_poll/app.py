@@ -11,15 +11,15 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
-from payments.observability import instrumented, logger
-from payments.order import OrderStatus
-from payments.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
-from payments.problems import Api, OrderSn, not_found
+from payments.domain.collection import Collection
+from payments.domain.order import OrderStatus
+from payments.domain.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
+from payments.domain.times import of_millis, utc_now
+from payments.edge.http import Api, OrderSn, not_found
+from payments.edge.observability import instrumented, logger
+from payments.recording import record_answer
 from payments.settings import table
-from payments.settlement import take_in
-from payments.table import Collection
-from payments.times import of_millis, utc_now
-from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
+from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
 PACE = ((300, 300), (900, 600), (2100, 1200))
 """(age, pause) in milliseconds: while a state is younger than the age, the next poll comes after the pause. Who polls
@@ -77,7 +77,7 @@ def _learned(payment: Payment, now: datetime) -> bool:
         return False
     if trade is None:
         return False  # WeChat does not know it: a prepay may be on its way, only R8 may call that closed
-    return take_in(table(), payment, trade, now)
+    return record_answer(table(), payment, trade, now)
 
 
 def _answer(collection: Collection, now: datetime) -> PaymentOut:

@@ -2,8 +2,8 @@
 
 Any event, callback or answer may be lost at any time; an item's `due_at` is the promise to look again, and only the
 janitor takes it away, after a consistent read in which nothing is left to do. What to do is decided in
-`payments.janitor`; here it is done: WeChat is asked, an order's time ends, a lost event is published again with the
-same id.
+`payments.domain.janitor`; here it is done: WeChat is asked, an order's time ends, a lost event is published again with
+the same id.
 
 Before anything is done for an item its due_at moves on by two minutes, under the condition that it is still the one
 that was seen: so two janitors never work on one, and one that dies has promised to come back.
@@ -15,27 +15,30 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.closing import (
+from payments.cancellation import (
     Paid,
     close_order,
     close_trade,
 )
-from payments.dynamodb import UnreadableItem
-from payments.events import again
-from payments.janitor import (
+from payments.domain.collection import Collection
+from payments.domain.janitor import (
     Announce,
     Ask,
     AskRefund,
     Close,
     End,
     Expire,
-    Open,
+    OpenCase,
     Step,
     Withdraw,
     next_look,
     next_step,
 )
-from payments.observability import (
+from payments.domain.payment import Payment
+from payments.domain.refund import second_no
+from payments.domain.times import utc_now
+from payments.edge.events import again
+from payments.edge.observability import (
     came_from,
     count,
     described,
@@ -44,14 +47,12 @@ from payments.observability import (
     logger,
     unreadable,
 )
-from payments.payment import Payment
-from payments.refund import second_no
+from payments.edge.topic import publish
+from payments.recording import record_answer, record_refund_report
 from payments.settings import shipping_record, table
-from payments.settlement import settle_refund, take_in
-from payments.table import Collection, Due
-from payments.times import utc_now
-from payments.topic import publish
-from payments.wechat_pay import OutcomeUnknown, Refused, wechat_pay
+from payments.store.dynamodb import UnreadableItem
+from payments.store.table import Due
+from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
 SHARDS = "0123456789"
 AT_ONCE = 25
@@ -124,7 +125,7 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
                 payment = _payment(collection, n)
                 trade = wechat_pay().query(payment)
                 if trade is not None:
-                    take_in(table(), payment, trade, now)
+                    record_answer(table(), payment, trade, now)
             case Close(n):
                 close_trade(table(), wechat_pay(), _payment(collection, n), now)
             case End():
@@ -134,10 +135,10 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
             case AskRefund(out_refund_no):
                 word = wechat_pay().query_refund(out_refund_no)
                 if word is not None:
-                    settle_refund(table(), word, now)
+                    record_refund_report(table(), word, now)
             case Withdraw(out_refund_no):
                 _withdraw(collection, out_refund_no, now)
-            case Open(case):
+            case OpenCase(case):
                 table().put_case(case)
                 count("CaseOpened")
     except Paid:
@@ -152,7 +153,7 @@ def _withdraw(collection: Collection, out_refund_no: str, now: datetime) -> None
     """WeChat does not know a refund that staff take back: noted the first time, WITHDRAWN the second (R7)."""
     refund, word = collection.refund(out_refund_no), wechat_pay().query_refund(out_refund_no)
     if word is not None:
-        settle_refund(table(), word, now)
+        record_refund_report(table(), word, now)
     elif refund is not None and refund.first_no_at is None:
         table().note_first_no(refund, now)
     elif refund is not None and second_no(refund, now) and table().withdraw_refund(refund, now):

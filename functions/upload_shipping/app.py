@@ -11,13 +11,13 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.events import Event
-from payments.mini_program import ApiRefused, MiniProgram, mini_program
-from payments.observability import count, instrumented, logger
-from payments.queues import consume
+from payments.domain.shipping import DONE, RECORDED_AFTER, SHIPPED, Shipping, final, refusal_case, shipping_of
+from payments.domain.times import utc_now
+from payments.edge.events import Event
+from payments.edge.observability import count, instrumented, logger
+from payments.edge.queues import consume
 from payments.settings import shipping_record, table
-from payments.shipping import DONE, RECORDED_AFTER, SHIPPED, Shipping, final, refusal_case, shipping_of
-from payments.times import utc_now
+from payments.wechat.mini_program import ApiRefused, MiniProgram, mini_program
 
 
 @instrumented

@@ -26,27 +26,27 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from payments.case import Case
-from payments.dynamodb import UnreadableItem
-from payments.keys import VerificationSecret, verification_secret
-from payments.money import is_fen
-from payments.observability import (
+from payments.domain.case import Case
+from payments.domain.money import is_fen
+from payments.domain.payment import (
+    CURRENCY,
+    Malformed,
+    TradeReport,
+    parse_out_trade_no,
+)
+from payments.domain.refund import RefundReport
+from payments.domain.times import utc_now
+from payments.edge.observability import (
     count,
     instrumented,
     logger,
     unreadable,
 )
-from payments.payment import (
-    CURRENCY,
-    Malformed,
-    Trade,
-    parse_out_trade_no,
-)
-from payments.refund import RefundWord
+from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_word
+from payments.recording import record_payment, record_refund_report
 from payments.settings import table
-from payments.settlement import settle, settle_refund
-from payments.times import utc_now
-from payments.untrusted import TooLarge, Unreadable, body_bytes, read_word
+from payments.store.dynamodb import UnreadableItem
+from payments.wechat.keys import VerificationSecret, verification_secret
 
 MAX_CLOCK_DIFFERENCE_S = 300
 PROBE = "WECHATPAY/SIGNTEST/"
@@ -125,12 +125,12 @@ def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
     now = utc_now()
     try:
         if str(notice.get("event_type", "")).startswith("REFUND."):
-            settle_refund(table(), RefundWord.from_wechat(resource), now)
+            record_refund_report(table(), RefundReport.from_wechat(resource), now)
             return
-        trade = Trade.from_wechat(resource)
+        trade = TradeReport.from_wechat(resource)
         if not trade.paid:
             raise Malformed(f"trade_state {trade.trade_state}")
-        settle(table(), trade, now)
+        record_payment(table(), trade, now)
     except (Malformed, UnreadableItem) as error:  # neither gets better by coming again, and WeChat comes for a day only
         if isinstance(error, UnreadableItem):
             unreadable(error)

@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from local.home import State
-from payments.dynamodb import wire
-from payments.times import iso, utc_now
-from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
+from payments.domain.times import iso, utc_now
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
+from payments.store.dynamodb import wire
 from tests.browser.test_phone import Phone
 from tests.local.conftest import Cloud, eventually
 

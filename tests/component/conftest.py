@@ -33,11 +33,15 @@ from functions.sweep import app as sweep
 from functions.upload_shipping import app as upload_shipping
 from functions.wx_callback import app as wx_callback
 from local.deploy import secret_values
-from payments import keys, mini_program, secret, settings, topic, wechat_pay
-from payments.dynamodb import unwire
-from payments.table import Collection, Table
-from payments.times import beijing_day, utc_now
-from payments.tokens import Identity, Role, issue
+from payments import settings
+from payments.domain.collection import Collection
+from payments.domain.times import beijing_day, utc_now
+from payments.edge import secret, topic
+from payments.edge.tokens import Identity, Role, issue
+from payments.store.dynamodb import unwire
+from payments.store.table import Table
+from payments.wechat import keys, mini_program
+from payments.wechat import pay as wechat_pay
 from simulator import notification, refunds
 from simulator.credentials import Credentials
 from simulator.faults import parse

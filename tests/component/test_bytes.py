@@ -18,11 +18,11 @@ from functions.notify_user import app as notify_user
 from functions.order_update import app as order_update
 from functions.upload_shipping import app as upload_shipping
 from payments import settings
-from payments.case import Case
-from payments.dynamodb import Busy
-from payments.times import iso, utc_now
-from payments.tokens import EVERY_BUSINESS
-from payments.untrusted import TooLarge, Unreadable, body_bytes, read_json, read_word
+from payments.domain.case import Case
+from payments.domain.times import iso, utc_now
+from payments.edge.tokens import EVERY_BUSINESS
+from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_json, read_word
+from payments.store.dynamodb import Busy
 from simulator.notification import Signed, signature_headers
 from tests.component.conftest import Shop, new_order, sqs_record
 from tests.examples import HOME, order
@@ -448,7 +448,7 @@ def test_what_dynamodb_leaves_out_is_asked_again_with_pauses_and_at_last_503(
 ) -> None:
     opened(shop, 3)
     waits: list[float] = []
-    monkeypatch.setattr("payments.dynamodb.time.sleep", waits.append)
+    monkeypatch.setattr("payments.store.dynamodb.time.sleep", waits.append)
     client, lost = settings.table()._client, 2
     real = client.batch_get_item
 

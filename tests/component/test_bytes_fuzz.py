@@ -15,10 +15,11 @@ import pytest
 
 from functions.authorizer import app as authorizer
 from local import openapi
-from payments import secret, settings
-from payments.order import OrderStatus
-from payments.times import beijing_day, utc_now
-from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
+from payments import settings
+from payments.domain.order import OrderStatus
+from payments.domain.times import beijing_day, utc_now
+from payments.edge import secret
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from simulator.notification import Signed, signature_headers
 from tests.component.conftest import Shop, http_event, template
 from tests.examples import HOME

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 from local import operate
 from local.__main__ import app
 from local.stack import Stack
-from payments.case import Case
-from payments.table import Table
-from payments.times import utc_now
+from payments.domain.case import Case
+from payments.domain.times import utc_now
+from payments.store.table import Table
 from tests.examples import ORDER_SN, order, payment
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import pytest
 from functions.execute_refund import app as execute_refund
 from functions.order_update import app as order_update
 from functions.upload_shipping import app as upload_shipping
-from payments import mini_program, wechat_pay
-from payments.order import OrderStatus
-from payments.shipping import ShippingStatus
+from payments.domain.order import OrderStatus
+from payments.domain.shipping import ShippingStatus
+from payments.wechat import mini_program
+from payments.wechat import pay as wechat_pay
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")

@@ -11,11 +11,11 @@ from botocore.exceptions import ClientError
 from functions.notify_user import app as notify_user
 from functions.order_update import app as order_update
 from functions.publish_events import app as publish_events
-from payments.dynamodb import unwire
-from payments.message import Fields, fill
-from payments.notice import LEASE, Delivery
-from payments.order import REDEEM_ALPHABET, OrderStatus
-from payments.times import iso, utc_now
+from payments.domain.guest_messages import LEASE, Delivery
+from payments.domain.message import Fields, fill
+from payments.domain.order import REDEEM_ALPHABET, OrderStatus
+from payments.domain.times import iso, utc_now
+from payments.store.dynamodb import unwire
 from simulator.faults import REFUSALS
 from simulator.world import Fault
 
@@ -223,7 +223,7 @@ def test_a_token_that_wechat_no_longer_takes_is_replaced_once(shop: "Shop", paid
 
 
 def test_a_token_that_another_process_renewed_is_taken_from_the_table(shop: "Shop", paid: str) -> None:
-    from payments.mini_program import mini_program
+    from payments.wechat.mini_program import mini_program
 
     client = mini_program()
     assert shop.deliver(notify_user, order_paid(paid)) == []
@@ -236,7 +236,7 @@ def test_a_token_that_another_process_renewed_is_taken_from_the_table(shop: "Sho
 
 
 def test_an_expired_token_in_the_table_is_renewed(shop: "Shop", paid: str) -> None:
-    from payments.mini_program import mini_program
+    from payments.wechat.mini_program import mini_program
 
     assert shop.deliver(notify_user, order_paid(paid)) == []
     client = mini_program()

@@ -19,12 +19,14 @@ from functions.order_update import app as order_update
 from functions.orders import app as orders
 from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
-from payments import observability, payment, settings
-from payments.events import parse
-from payments.refund import GIVEN_UP
-from payments.settlement import settle, settle_refund
-from payments.table import Due, Table
-from payments.times import utc_now
+from payments import settings
+from payments.domain import payment
+from payments.domain.refund import GIVEN_UP
+from payments.domain.times import utc_now
+from payments.edge import observability
+from payments.edge.events import parse
+from payments.recording import record_payment, record_refund_report
+from payments.store.table import Due, Table
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, order
 from tests.model import TOTAL, WALK_BEGINS, Calls, Dynamo, Model, Process, Wechat, World, trade, word
 from tests.money import assert_no_fen_missing
@@ -87,10 +89,12 @@ def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
                 "prepay": prepay,
                 "cancel": lambda _: orders.cancel_order(ORDER_SN).status,
                 "poll": lambda _: status_poll.poll(ORDER_SN).order_status,
-                "callback": lambda n: settle(settings.table(), trade(int(n), "SUCCESS"), utc_now()),
+                "callback": lambda n: record_payment(settings.table(), trade(int(n), "SUCCESS"), utc_now()),
                 "order_update": lambda event: order_update._handle(parse(event)),
                 "execute_refund": lambda event: execute_refund._handle(parse(event)),
-                "refund_callback": lambda told: settle_refund(settings.table(), word(*json.loads(told)), utc_now()),
+                "refund_callback": lambda told: record_refund_report(
+                    settings.table(), word(*json.loads(told)), utc_now()
+                ),
                 "refund": merchant_refund,
                 "withdraw": lambda number: merchant.withdraw(ORDER_SN, number).status,
                 "redeem": lambda _: _redeem(),

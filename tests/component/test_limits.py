@@ -12,12 +12,12 @@ import time_machine
 
 from functions.order_update import app as order_update
 from functions.status_poll.app import poll_after_ms
-from payments.dynamodb import Conflict
-from payments.order import NEW_ORDERS, NEW_ORDERS_WINDOW, OrderStatus
-from payments.payment import MAX_TRADES, PaymentStatus
-from payments.table import Table
-from payments.times import utc_now
-from payments.wechat_pay import OutcomeUnknown, WechatPay
+from payments.domain.order import NEW_ORDERS, NEW_ORDERS_WINDOW, OrderStatus
+from payments.domain.payment import MAX_TRADES, PaymentStatus
+from payments.domain.times import utc_now
+from payments.store.dynamodb import Conflict
+from payments.store.table import Table
+from payments.wechat.pay import OutcomeUnknown, WechatPay
 from tests.component.conftest import Answer, Shop, new_order
 
 PREPAY = "POST /orders/{order_sn}/prepay"
@@ -608,7 +608,7 @@ def test_mispaid_money_in_conflict_is_recorded_when_it_comes_again(shop: Shop, c
 
 def test_the_tries_of_a_conflict_are_spread(calls: Calls, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("payments.dynamodb.time.sleep", pauses.append)
+    monkeypatch.setattr("payments.store.dynamodb.time.sleep", pauses.append)
     token = shop.login()
     order_sn = shop.order(token)
     for _ in range(2):

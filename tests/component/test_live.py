@@ -16,8 +16,8 @@ from local import live as live_module
 from local.front_door import create_app
 from local.live import Live
 from local.stack import Stack
-from payments.order import OrderStatus
-from payments.table import Table
+from payments.domain.order import OrderStatus
+from payments.store.table import Table
 from simulator.testing import serving
 from simulator.world import World
 from tests.examples import ORDER_SN, STAY, order, payment

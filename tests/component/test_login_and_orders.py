@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from payments.business.homestay import MAX_REMARK
-from payments.order import OrderStatus
-from payments.times import beijing_day, utc_now
-from payments.tokens import Identity, Role, issue
+from payments.domain.order import OrderStatus
+from payments.domain.times import beijing_day, utc_now
+from payments.edge.tokens import Identity, Role, issue
+from payments.products.homestay.offer import MAX_REMARK
 from simulator.world import Fault
 from tests.component.conftest import new_order
 from tests.examples import HOME

@@ -6,8 +6,8 @@ import pytest
 
 from functions.merchant.app import GUESSES
 from payments import settings
-from payments.order import OrderStatus
-from payments.tokens import EVERY_BUSINESS
+from payments.domain.order import OrderStatus
+from payments.edge.tokens import EVERY_BUSINESS
 from tests.component.conftest import Shop
 
 

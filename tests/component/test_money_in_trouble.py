@@ -8,12 +8,13 @@ import pytest
 from functions.execute_refund import app as execute_refund
 from functions.order_update import app as order_update
 from payments import settings
-from payments.order import OrderStatus
-from payments.payment import Payment, PaymentStatus, Trade
-from payments.refund import RefundStatus
-from payments.table import Collection, Table
-from payments.times import utc_now
-from payments.wechat_pay import WechatPay
+from payments.domain.collection import Collection
+from payments.domain.order import OrderStatus
+from payments.domain.payment import Payment, PaymentStatus, TradeReport
+from payments.domain.refund import RefundStatus
+from payments.domain.times import utc_now
+from payments.store.table import Table
+from payments.wechat.pay import WechatPay
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -239,7 +240,7 @@ def test_cancel_of_an_order_that_is_paid_while_its_trade_is_closed_says_so(
     else:  # its notice is stored between our question and our write
         query = WechatPay.query
 
-        def then_the_notice(self: WechatPay, payment: Payment) -> Trade | None:
+        def then_the_notice(self: WechatPay, payment: Payment) -> TradeReport | None:
             told = query(self, payment)
             monkeypatch.setattr(WechatPay, "query", query)
             assert shop.cashier(fields) == "requestPayment:ok"
@@ -790,7 +791,7 @@ def test_a_second_janitor_leaves_alone_what_the_first_one_has_begun(
     asked: list[str] = []
     query = WechatPay.query
 
-    def meanwhile_another_sweeps(self: WechatPay, payment: Payment) -> Trade | None:
+    def meanwhile_another_sweeps(self: WechatPay, payment: Payment) -> TradeReport | None:
         asked.append(payment.out_trade_no)
         if len(asked) == 1:
             assert shop.sweep() == {"orders": 0, "failed": 0, "left": 0}

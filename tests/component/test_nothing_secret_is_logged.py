@@ -27,8 +27,8 @@ from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
 from functions.upload_shipping import app as upload_shipping
 from functions.wx_callback import app as wx_callback
-from payments import observability
-from payments.observability import LIBRARIES, came_from, described
+from payments.edge import observability
+from payments.edge.observability import LIBRARIES, came_from, described
 from tests.component.conftest import Context, forget_secrets
 from tests.component.test_time_limits import Passing, Peer, http
 
@@ -271,7 +271,7 @@ for token in ("Bearer a-token-of-someone.x.y", "a-token-of-someone"):
         app.handler({"headers": {"authorization": token}, "body": "a-token-of-someone"}, Context())
     except Exception as error:
         print(error)
-from payments.problems import Api
+from payments.edge.http import Api
 assert Api()._debug is False
 """
     environment = dict.fromkeys(VARIABLES, "DEBUG") | dict.fromkeys(SWITCHES, "true")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from functions.create_prepay import app as create_prepay
-from payments.keys import MerchantSecret, VerificationSecret, private_key, public_key
-from payments.order import OrderStatus
-from payments.payment import PaymentStatus
-from payments.times import utc_now
-from payments.wechat_pay import OutcomeUnknown, WechatPay
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.times import utc_now
+from payments.wechat.keys import MerchantSecret, VerificationSecret, private_key, public_key
+from payments.wechat.pay import OutcomeUnknown, WechatPay
 from simulator.app import create_app
 from simulator.testing import serving
 from simulator.world import Fault, Trade, World
@@ -136,7 +136,7 @@ def test_wechat_down_is_503_and_the_repeat_is_the_same_trade(shop: "Shop", answe
 
 
 def test_a_slow_wechat_is_503_in_time(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("payments.wechat_pay.TIMEOUT_S", (0.5, 0.2))
+    monkeypatch.setattr("payments.wechat.pay.TIMEOUT_S", (0.5, 0.2))
     token = shop.login()
     order_sn = shop.order(token)
     shop.world.faults.append(Fault(call="prepay", answer="timeout"))
@@ -409,7 +409,7 @@ def test_a_reset_connection_is_tried_once_more_with_the_same_body(
 ) -> None:
     import requests
 
-    from payments.wechat_pay import wechat_pay
+    from payments.wechat.pay import wechat_pay
 
     _token, order_sn = shop.paid_order()
     stored = shop.collection(order_sn).payments[0]
@@ -436,7 +436,7 @@ def test_a_reset_connection_is_tried_once_more_with_the_same_body(
 def test_no_answer_is_unknown(shop: "Shop", error: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import requests
 
-    from payments.wechat_pay import wechat_pay
+    from payments.wechat.pay import wechat_pay
 
     _token, order_sn = shop.paid_order()
     stored = shop.collection(order_sn).payments[0]
@@ -448,7 +448,7 @@ def test_no_answer_is_unknown(shop: "Shop", error: str, monkeypatch: pytest.Monk
 
 
 def test_what_the_library_keeps_private_is_where_we_expect_it(shop: "Shop") -> None:
-    from payments.wechat_pay import wechat_pay
+    from payments.wechat.pay import wechat_pay
 
     core = wechat_pay()._library._core
     assert {"_gate_way", "_mchid", "_cert_serial_no", "_private_key", "_public_key_id"} <= set(vars(core))

@@ -9,13 +9,13 @@ import pytest
 
 from functions.execute_refund import app as execute_refund
 from functions.order_update import app as order_update
-from payments.case import REFUNDED_ELSEWHERE
-from payments.dynamodb import Conflict
-from payments.order import OrderStatus
-from payments.payment import PaymentStatus
-from payments.table import Table
-from payments.times import utc_now
-from payments.wechat_pay import wechat_pay
+from payments.domain.case import REFUNDED_ELSEWHERE
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.times import utc_now
+from payments.store.dynamodb import Conflict
+from payments.store.table import Table
+from payments.wechat.pay import wechat_pay
 from tests.component.conftest import Answer, Shop
 
 pytestmark = pytest.mark.usefixtures("clock")

@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from functions.order_update import app as order_update
-from payments.case import REFUNDED_ELSEWHERE
-from payments.order import OrderStatus
-from payments.payment import PaymentStatus
-from payments.refund import RefundStatus
-from payments.table import Collection, Table
+from payments.domain.case import REFUNDED_ELSEWHERE
+from payments.domain.collection import Collection
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.refund import RefundStatus
+from payments.store.table import Table
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")

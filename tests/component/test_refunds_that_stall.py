@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from functions.execute_refund import app as execute_refund
-from payments.order import OrderStatus
-from payments.refund import Refund, RefundStatus, RefundWord
-from payments.table import Table
-from payments.times import utc_now
-from payments.wechat_pay import WechatPay, wechat_pay
+from payments.domain.order import OrderStatus
+from payments.domain.refund import Refund, RefundReport, RefundStatus
+from payments.domain.times import utc_now
+from payments.store.table import Table
+from payments.wechat.pay import WechatPay, wechat_pay
 from simulator.notification import Signed
 from tests.component.conftest import Shop
 
@@ -269,7 +269,7 @@ def test_wechat_is_asked_twice_a_minute_apart_and_not_before_a_running_call_is_o
     marked, query = only(shop, paid).withdrawing_at, WechatPay.query_refund
     asked: list[datetime] = []
 
-    def noted(self: WechatPay, out_refund_no: str) -> RefundWord | None:
+    def noted(self: WechatPay, out_refund_no: str) -> RefundReport | None:
         asked.append(utc_now())
         return query(self, out_refund_no)
 

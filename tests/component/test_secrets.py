@@ -9,11 +9,13 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 
 from functions.authorizer import app as authorizer
-from payments import keys, secret, tokens, wechat_pay
-from payments.payment import PaymentStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.times import utc_now
+from payments.edge import secret, tokens
+from payments.edge.tokens import Identity, Role, issue
 from payments.settings import Misconfigured, Unavailable
-from payments.times import utc_now
-from payments.tokens import Identity, Role, issue
+from payments.wechat import keys
+from payments.wechat import pay as wechat_pay
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from tests.component.conftest import forget_secrets

@@ -8,20 +8,20 @@ import pytest
 from botocore.exceptions import ClientError
 
 from payments import settings
-from payments.dynamodb import Conflict
-from payments.payment import (
+from payments.domain.payment import (
     CALL_PAUSE,
     PaymentStatus,
-    Trade,
+    TradeReport,
 )
-from payments.refund import (
+from payments.domain.refund import (
     RefundOrigin,
     Sums,
     automatic_refund,
 )
+from payments.recording import Recorded, record_payment
 from payments.settings import Misconfigured
-from payments.settlement import Settlement, settle
-from payments.table import Table
+from payments.store.dynamodb import Conflict
+from payments.store.table import Table
 from tests.examples import HOME, NOW, ORDER_SN, order, payment, trade
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def test_closing_an_unused_payment_leaves_one_with_a_prepay_id_alone(table: Tabl
 
 def test_nothing_closes_or_prepays_a_paid_trade(table: Table) -> None:
     table.put_payment(payment())
-    assert settle(table, trade(), NOW) is Settlement.BOOKED
+    assert record_payment(table, trade(), NOW) is Recorded.BOOKED
     assert not table.close_payment(payment(), unused=False)
     assert not table.store_prepay_id(payment(), "wx2", NOW)
     stored = table.payment(ORDER_SN, 1)
@@ -134,16 +134,16 @@ def test_nothing_closes_or_prepays_a_paid_trade(table: Table) -> None:
 def test_a_success_that_races_with_a_close_is_booked_from_there(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed between the first write's failure and the second: R3's second try."""
     table.put_payment(payment(status=PaymentStatus.CLOSED))
-    assert settle(table, trade(), NOW) is Settlement.BOOKED
-    assert settle(table, trade(), NOW) is Settlement.DUPLICATE
+    assert record_payment(table, trade(), NOW) is Recorded.BOOKED
+    assert record_payment(table, trade(), NOW) is Recorded.DUPLICATE
 
 
 def test_a_success_without_a_number_of_ours_never_reaches_a_payment(table: Table) -> None:
     foreign = trade(out_trade_no="PMT20261123")
     with pytest.raises(ValueError, match="not of our form"):
         table.record_success(foreign, PaymentStatus.NOTPAY, NOW)
-    assert settle(table, foreign, NOW) is Settlement.CASE
-    assert isinstance(foreign, Trade)
+    assert record_payment(table, foreign, NOW) is Recorded.CASE
+    assert isinstance(foreign, TradeReport)
 
 
 def test_an_order_that_has_changed_since_it_was_read_is_not_marked_as_paid(table: Table) -> None:
@@ -157,7 +157,7 @@ def test_an_order_that_has_changed_since_it_was_read_is_not_marked_as_paid(table
 
 
 def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Table, dynamodb: Any) -> None:
-    from payments.dynamodb import transact
+    from payments.store.dynamodb import transact
 
     put = {"Put": {"TableName": "no-such-table", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}
     with pytest.raises(ClientError):

@@ -7,10 +7,10 @@ import pytest
 from functions.order_update import app as order_update
 from functions.upload_shipping import app as upload_shipping
 from payments import settings
-from payments.mini_program import MiniProgram
-from payments.order import OrderStatus
+from payments.domain.order import OrderStatus
+from payments.domain.shipping import Shipping, ShippingStatus
 from payments.settings import Misconfigured
-from payments.shipping import Shipping, ShippingStatus
+from payments.wechat.mini_program import MiniProgram
 from simulator.mini_program import error
 from simulator.shipping import INDEX_LAG_S
 from tests.component.conftest import Shop
@@ -282,7 +282,7 @@ def test_a_refusal_and_its_case_are_written_together_or_come_again(shop: Shop, u
     order_sn, event = used
     shop.world.trades[f"{order_sn}_1"].request["payer"] = {"openid": "o-another"}
     with shop.monkeypatch.context() as broken:
-        broken.setattr("payments.table.transact", lambda *_: False)
+        broken.setattr("payments.store.table.transact", lambda *_: False)
         assert shop.deliver(upload_shipping, event) == ["m0"]
     assert (record(shop, order_sn).status, shop.cases()) == (ShippingStatus.UPLOADING, [])
     assert shop.deliver(upload_shipping, event) == []

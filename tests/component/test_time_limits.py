@@ -31,10 +31,13 @@ from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
 from functions.upload_shipping import app as upload_shipping
 from functions.wx_callback import app as wx_callback
-from payments import calls, keys, mini_program, secret, settings, topic, wechat_pay
+from payments import calls, settings
 from payments.calls import OutOfTime
-from payments.payment import PaymentStatus
-from payments.wechat_session import wechat_session
+from payments.domain.payment import PaymentStatus
+from payments.edge import secret, topic
+from payments.wechat import keys, mini_program
+from payments.wechat import pay as wechat_pay
+from payments.wechat.session import wechat_session
 from tests.component import conftest
 from tests.component.conftest import Context, forget_secrets, http_event, sqs_record
 

@@ -19,14 +19,14 @@ from functions.publish_events import app as publish_events
 from functions.wx_callback.app import unreadable_case
 from local.__main__ import app as dev
 from local.stack import Stack
-from payments.business.homestay import Homestay
-from payments.dynamodb import UnreadableItem, typed, unwire
-from payments.events import derive
-from payments.order import Order, OrderStatus
-from payments.payment import Payment, PaymentStatus
-from payments.refund import Refund, RefundOrigin, automatic_refund
-from payments.table import payment_key
-from payments.tokens import EVERY_BUSINESS
+from payments.domain.order import Order, OrderStatus
+from payments.domain.payment import Payment, PaymentStatus
+from payments.domain.refund import Refund, RefundOrigin, automatic_refund
+from payments.edge.events import derive
+from payments.edge.tokens import EVERY_BUSINESS
+from payments.products.homestay.offer import Homestay
+from payments.store.dynamodb import UnreadableItem, typed, unwire
+from payments.store.table import payment_key
 from simulator.notification import Signed, signature_headers
 from simulator.pay import describe
 from simulator.signing import seal
@@ -67,7 +67,7 @@ WRONG: dict[type, list[Any]] = {
 
 
 def item(kind: str) -> dict[str, Any]:
-    from payments.dynamodb import wire
+    from payments.store.dynamodb import wire
 
     return {"pk": "ORDER#x", "sk": "ORDER", **unwire(wire({"v": KINDS[kind][1]}))["v"]}
 
@@ -181,7 +181,7 @@ def test_a_home_under_a_key_of_another_is_left_out(shop: "Shop", rung: Any) -> N
 def test_a_list_leaves_out_an_order_of_a_newer_version_and_goes_on(
     shop: "Shop", rung: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("functions.orders.app", "payments.order"):
+    for module in ("functions.orders.app", "payments.domain.order"):
         monkeypatch.setattr(f"{module}.NEW_ORDERS", 100)
     token = shop.login()
     numbers = [shop.order(token, remark=str(n)) for n in range(22)]
@@ -424,7 +424,7 @@ def test_a_case_carries_the_sum_where_it_can_be_read(event_type: str, amount: An
 
 def images(**changes: Any) -> dict[str, Any]:
     """A record of the stream: a payment that becomes paid, with other values."""
-    from payments.dynamodb import plain, wire
+    from payments.store.dynamodb import plain, wire
 
     new = {**payment_key(order().order_sn, 1), **plain(paid_payment())} | changes
     new = {name: value for name, value in new.items() if value is not None}
@@ -447,7 +447,7 @@ HAND_MADE: dict[str, Any] = {"pk": "ORDER#HSO2026112312000012345678", "sk": "ORD
 
 
 def unreadable_records() -> list[Any]:
-    from payments.dynamodb import wire
+    from payments.store.dynamodb import wire
 
     good = images()["dynamodb"]
     return [
@@ -499,7 +499,7 @@ def test_the_letter_says_which_item_it_is(shop: "Shop") -> None:
 
 
 def test_what_needs_no_event_is_not_looked_at(shop: "Shop") -> None:
-    from payments.dynamodb import wire
+    from payments.store.dynamodb import wire
 
     def changed(**item: Any) -> Any:
         return {"dynamodb": {"ApproximateCreationDateTime": 1, "NewImage": wire(item)}}

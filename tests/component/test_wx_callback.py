@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from payments.payment import PaymentStatus
-from payments.times import utc_now
+from payments.domain.payment import PaymentStatus
+from payments.domain.times import utc_now
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from simulator.world import World

@@ -16,9 +16,9 @@ import pytest
 from local.deploy import client
 from local.home import PROJECT, State
 from local.shopper import Shopper
-from payments.dynamodb import unwire, wire
-from payments.times import utc_now
-from payments.tokens import Identity, Role, issue
+from payments.domain.times import utc_now
+from payments.edge.tokens import Identity, Role, issue
+from payments.store.dynamodb import unwire, wire
 from tests.money import assert_no_fen_missing
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from local import openapi
-from payments.times import utc_now
-from payments.tokens import EVERY_BUSINESS, Identity, Role, issue
+from payments.domain.times import utc_now
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from tests.local.conftest import Cloud
 
 DOCUMENT = openapi.document()

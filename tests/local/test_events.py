@@ -11,7 +11,10 @@ import pytest
 
 from local import events, sam_local
 from local.home import Home, State
-from payments import mini_program, settings, topic, wechat_pay
+from payments import settings
+from payments.edge import topic
+from payments.wechat import mini_program
+from payments.wechat import pay as wechat_pay
 from tests.component.conftest import Context, default, forget_secrets
 from tests.local.conftest import Cloud, eventually
 

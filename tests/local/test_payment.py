@@ -10,8 +10,8 @@ import pytest
 
 from local.deploy import client
 from local.topology import whole
-from payments.times import utc_now
-from payments.tokens import Identity, Role, issue
+from payments.domain.times import utc_now
+from payments.edge.tokens import Identity, Role, issue
 from tests.local.conftest import Cloud, eventually
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.lanes import AT_ONCE
 from local.shopper import Shopper
-from payments.times import beijing_day, iso, utc_now
+from payments.domain.times import beijing_day, iso, utc_now
 from tests.local.conftest import Cloud, dev, eventually
 
 

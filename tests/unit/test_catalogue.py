@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from local.catalogue import HOMES, BadCatalogue, read
-from payments.business.homestay import (
+from payments.domain.money import MAX_FEN
+from payments.products.homestay.offer import (
     MAX_DAYS_AHEAD,
     MAX_NIGHTS,
     MAX_PEOPLE,
@@ -17,7 +18,6 @@ from payments.business.homestay import (
     Homestay,
     Stay,
 )
-from payments.money import MAX_FEN
 from tests.examples import HOME, STAY
 
 GOOD = {name: getattr(HOME, name) for name in RULES}

@@ -2,12 +2,12 @@
 
 import pytest
 
-from payments.dynamodb import plain
-from payments.events import TYPES, Event, UnreadableEvent, derive, parse
-from payments.order import OrderStatus
-from payments.payment import PaymentStatus
-from payments.refund import RefundOrigin, automatic_refund
-from payments.table import order_key, payment_key
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.refund import RefundOrigin, automatic_refund
+from payments.edge.events import TYPES, Event, UnreadableEvent, derive, parse
+from payments.store.dynamodb import plain
+from payments.store.table import order_key, payment_key
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
 
 

@@ -6,23 +6,23 @@ from typing import Any
 
 import pytest
 
-from payments.case import Case
-from payments.janitor import SELDOM, Announce, Ask, AskRefund, Close, End, Expire, Open, next_look, next_step
-from payments.notice import ORDER_PAID, Delivery, Message, Notice, refund_notice
-from payments.order import LOOKS, OrderStatus
-from payments.payment import PaymentStatus
-from payments.refund import PATIENCE, Refund, RefundOrigin, RefundStatus, automatic_refund, sums
-from payments.shipping import Shipping, ShippingRecord, ShippingStatus, shipping_of
-from payments.table import Collection
-from payments.times import millis
+from payments.domain.case import Case
+from payments.domain.collection import Collection
+from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, refund_notice
+from payments.domain.janitor import SELDOM, Announce, Ask, AskRefund, Close, End, Expire, OpenCase, next_look, next_step
+from payments.domain.order import LOOKS, OrderStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.refund import PATIENCE, Refund, RefundOrigin, RefundStatus, automatic_refund, sums
+from payments.domain.shipping import Shipping, ShippingRecord, ShippingStatus, shipping_of
+from payments.domain.times import millis
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
 
 EARLY = NOW + LOOKS[0]
 
 
-def notice(event: str, *states: Delivery) -> dict[str, Notice]:
+def notice(event: str, *states: Delivery) -> dict[str, GuestMessages]:
     messages = {f"m{n}": Message(state=state) for n, state in enumerate(states)}
-    return {event: Notice(order_sn=ORDER_SN, event=event, version=1, attempt="a", at=NOW, messages=messages)}
+    return {event: GuestMessages(order_sn=ORDER_SN, event=event, version=1, attempt="a", at=NOW, messages=messages)}
 
 
 TOLD = notice(ORDER_PAID, Delivery.SENT, Delivery.REFUSED)
@@ -167,7 +167,7 @@ def test_after_seven_days_a_person_is_asked_once() -> None:
     made = late_refund(RefundStatus.PROCESSING)
     collection = Collection(order(status=OrderStatus.CANCELLED), [paid_payment()], [made])
     step = next_step(collection, NOW + PATIENCE, {LATE_SN})
-    assert isinstance(step, Open)
+    assert isinstance(step, OpenCase)
     assert (step.case.kind, step.case.amount_fen) == ("refund_stalled", made.amount_fen)
     asked = replace(collection, cases=[step.case])
     assert next_step(asked, NOW + PATIENCE, {LATE_SN}) == AskRefund(made.out_refund_no)

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payments.keys import MERCHANT, VERIFICATION
-from payments.secret import APP, TOKEN, Secret
+from payments.edge.secret import APP, TOKEN, Secret
 from payments.settings import Misconfigured
+from payments.wechat.keys import MERCHANT, VERIFICATION
 from simulator.credentials import Credentials
 
 KNOWN = Credentials.generate()

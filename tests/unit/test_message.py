@@ -9,7 +9,7 @@ import pytest
 
 from functions.notify_user.app import order_paid_values, refund_values
 from local.topology import load
-from payments.message import (
+from payments.domain.message import (
     TYPES,
     VALUES,
     BadMapping,
@@ -18,8 +18,8 @@ from payments.message import (
     page_of,
     parse_fields,
 )
-from payments.order import OrderStatus
-from payments.refund import RefundOrigin, automatic_refund
+from payments.domain.order import OrderStatus
+from payments.domain.refund import RefundOrigin, automatic_refund
 from simulator.mini_program import _RULES
 from tests.examples import NOW, ORDER_SN, order, paid_payment
 

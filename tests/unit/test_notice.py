@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from payments.notice import LEASE, Delivery, Message, Notice, StillSending, claim_next
+from payments.domain.guest_messages import LEASE, Delivery, GuestMessages, Message, StillSending, claim_next
 from tests.examples import NOW
 
 TEMPLATES = ("order_confirmed", "check_in_code")
 
 
-def notice(attempt: str = "mine", **messages: Delivery) -> Notice:
-    return Notice(
+def notice(attempt: str = "mine", **messages: Delivery) -> GuestMessages:
+    return GuestMessages(
         order_sn="HSO1",
         event="order.paid",
         version=1,
@@ -21,7 +21,7 @@ def notice(attempt: str = "mine", **messages: Delivery) -> Notice:
     )
 
 
-def claim(known: Notice, now: datetime = NOW) -> tuple[dict[str, Delivery], str | None]:
+def claim(known: GuestMessages, now: datetime = NOW) -> tuple[dict[str, Delivery], str | None]:
     messages, template = claim_next(known, TEMPLATES, attempt="mine", now=now)
     return {name: message.state for name, message in messages.items()}, template
 

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments import order as orders
-from payments import payment as payments
-from payments.business.homestay import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, StayRefused, book
-from payments.order import (
+from payments.domain import order as orders
+from payments.domain import payment as payments
+from payments.domain.order import (
     NEW_ORDERS,
     NEW_ORDERS_WINDOW,
     ORDER_SN,
@@ -19,7 +18,8 @@ from payments.order import (
     new_order_sn,
     wait_for_next_order,
 )
-from payments.times import beijing_day, iso
+from payments.domain.times import beijing_day, iso
+from payments.products.homestay.offer import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, StayRefused, book
 from tests.examples import HOME, NOW, STAY, order
 
 TODAY = date(2026, 11, 23)

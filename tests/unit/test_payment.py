@@ -9,30 +9,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.order import ORDER_SN as ORDER_NUMBER
-from payments.order import OrderStatus, new_order_sn
-from payments.payment import (
+from payments.domain.order import ORDER_SN as ORDER_NUMBER
+from payments.domain.order import OrderStatus, new_order_sn
+from payments.domain.payment import (
     CALL_PAUSE,
     MAX_TRADES,
-    Call,
+    CallAgain,
+    CreatePayment,
     Malformed,
-    Open,
     Payment,
     PaymentStatus,
     Refuse,
-    Resign,
-    Trade,
+    SignAgain,
+    TradeReport,
     UsedUp,
     Verdict,
     Wait,
     decide_prepay,
     judge,
-    open_payment,
+    new_payment,
     parse_out_trade_no,
     prepay_description,
 )
-from payments.refund import RefundOrigin, automatic_refund, merchant_refund
-from payments.table import payment_key
+from payments.domain.refund import RefundOrigin, automatic_refund, merchant_refund
+from payments.store.table import payment_key
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, STAY, order, paid_payment, payment, trade
 
 CLOSED: dict[str, Any] = {"status": PaymentStatus.CLOSED}
@@ -40,47 +40,49 @@ LIVE: dict[str, Any] = {"prepay_id": "wx1", "prepay_expires_at": NOW + timedelta
 
 
 def test_the_first_prepay_opens_trade_one() -> None:
-    assert decide_prepay(order(), [], NOW, fresh=False) == Open(1)
+    assert decide_prepay(order(), [], NOW, fresh=False) == CreatePayment(1)
 
 
 def test_the_next_trade_opens_only_after_the_last_is_closed() -> None:
-    assert decide_prepay(order(), [payment(1, **CLOSED)], NOW, fresh=False) == Open(2)
+    assert decide_prepay(order(), [payment(1, **CLOSED)], NOW, fresh=False) == CreatePayment(2)
     unknown = payment(2, called_at=NOW - CALL_PAUSE)
-    assert decide_prepay(order(), [payment(1, **CLOSED), unknown], NOW, fresh=False) == Call(unknown)
+    assert decide_prepay(order(), [payment(1, **CLOSED), unknown], NOW, fresh=False) == CallAgain(unknown)
 
 
 def test_trades_are_counted_and_not_sorted_as_text() -> None:
     many = [payment(n, **CLOSED) for n in (1, 10, 2, 9)]
-    assert decide_prepay(order(), many, NOW, fresh=False) == Open(11)
+    assert decide_prepay(order(), many, NOW, fresh=False) == CreatePayment(11)
 
 
 def test_a_live_prepay_id_is_signed_again_unless_the_cashier_refused_it() -> None:
     live = payment(1, called_at=NOW - CALL_PAUSE, **LIVE)
-    assert decide_prepay(order(), [live], NOW, fresh=False) == Resign(live, "wx1")
-    assert decide_prepay(order(), [live], NOW, fresh=True) == Call(live)
+    assert decide_prepay(order(), [live], NOW, fresh=False) == SignAgain(live, "wx1")
+    assert decide_prepay(order(), [live], NOW, fresh=True) == CallAgain(live)
 
 
 @pytest.mark.parametrize("fresh", [False, True])
 def test_a_trade_that_wechat_was_called_for_a_moment_ago_is_not_called_again(fresh: bool) -> None:
     now = NOW + CALL_PAUSE - timedelta(milliseconds=1)
     dead = {"prepay_id": "wx1", "prepay_expires_at": NOW}
-    assert decide_prepay(order(), [payment(1, **LIVE)], now, fresh=fresh) == Resign(payment(1, **LIVE), "wx1")
+    assert decide_prepay(order(), [payment(1, **LIVE)], now, fresh=fresh) == SignAgain(payment(1, **LIVE), "wx1")
     for without in (payment(1), payment(1, **dead)):
         assert decide_prepay(order(), [without], now, fresh=fresh) == Wait(NOW + CALL_PAUSE)
-        assert decide_prepay(order(), [without], NOW + CALL_PAUSE, fresh=fresh) == Call(without)
-    assert decide_prepay(order(), [payment(1, called_at=None)], now, fresh=fresh) == Call(payment(1, called_at=None))
+        assert decide_prepay(order(), [without], NOW + CALL_PAUSE, fresh=fresh) == CallAgain(without)
+    assert decide_prepay(order(), [payment(1, called_at=None)], now, fresh=fresh) == CallAgain(
+        payment(1, called_at=None)
+    )
 
 
 def test_an_order_has_at_most_twenty_trades() -> None:
     def closed(n: int) -> list[Payment]:
         return [payment(one, **CLOSED) for one in range(1, n + 1)]
 
-    assert decide_prepay(order(), closed(19), NOW, fresh=False) == Open(20)
+    assert decide_prepay(order(), closed(19), NOW, fresh=False) == CreatePayment(20)
     assert decide_prepay(order(), closed(20), NOW, fresh=False) == UsedUp()
     sixty = [replace(payment(1, **CLOSED), n=n) for n in range(1, 61)]  # as an older version left them
     assert decide_prepay(order(), sixty, NOW, fresh=True) == UsedUp()
     last = payment(20, called_at=NOW - CALL_PAUSE)
-    assert decide_prepay(order(), [*closed(19), last], NOW, fresh=False) == Call(last)
+    assert decide_prepay(order(), [*closed(19), last], NOW, fresh=False) == CallAgain(last)
     with pytest.raises(ValueError, match="from 1 to 20"):
         payment(21)
 
@@ -92,17 +94,17 @@ def test_no_second_trade_is_opened_beside_an_open_one_and_none_after_money_came(
     """Wherever among its trades one is open, paid or mispaid, not only at the end (R2)."""
     payments = [payment(n, status=status) for n, status in enumerate(statuses, 1)]
     match decide_prepay(order(), payments, NOW + timedelta(seconds=age_s), fresh=fresh):
-        case Open(n):
+        case CreatePayment(n):
             assert set(statuses) <= {PaymentStatus.CLOSED}
             assert n == len(statuses) + 1 <= MAX_TRADES
-        case Call(one):
+        case CallAgain(one):
             assert one.status is PaymentStatus.NOTPAY
             assert not {PaymentStatus.SUCCESS, PaymentStatus.MISPAID} & set(statuses)
 
 
 def test_a_dead_prepay_id_is_asked_for_again() -> None:
     dead = payment(1, prepay_id="wx1", prepay_expires_at=NOW, called_at=NOW - CALL_PAUSE)
-    assert decide_prepay(order(), [dead], NOW, fresh=False) == Call(dead)
+    assert decide_prepay(order(), [dead], NOW, fresh=False) == CallAgain(dead)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,7 @@ def test_an_order_that_is_not_open_is_refused(changes: dict[str, Any], payments:
 
 
 def test_ninety_seconds_are_enough() -> None:
-    assert decide_prepay(order(expires_at=NOW + timedelta(seconds=90)), [], NOW, fresh=False) == Open(1)
+    assert decide_prepay(order(expires_at=NOW + timedelta(seconds=90)), [], NOW, fresh=False) == CreatePayment(1)
 
 
 @pytest.mark.parametrize("status", [PaymentStatus.SUCCESS, PaymentStatus.MISPAID])
@@ -167,7 +169,7 @@ def test_whatever_number_is_made_is_read_and_good_for_wechat(
 ) -> None:
     order_sn = new_order_sn(now, f"{digits:08d}")
     assert ORDER_NUMBER.fullmatch(order_sn)
-    trade = open_payment(order(order_sn=order_sn), n, appid=APPID, mchid=MCHID, notify_url="https://x", now=now)
+    trade = new_payment(order(order_sn=order_sn), n, appid=APPID, mchid=MCHID, notify_url="https://x", now=now)
     assert parse_out_trade_no(trade.out_trade_no) == (order_sn, n)
     again = automatic_refund(trade, RefundOrigin.LATE, now, attempt=attempt)
     assert int(again.out_refund_no.rpartition("_R")[2]) == attempt
@@ -206,14 +208,16 @@ PAID = {
 
 
 def test_wechats_word_is_read_and_what_is_new_in_it_ignored() -> None:
-    read = Trade.from_wechat({**PAID, "brand_new_field": [1, {"x": None}]})
+    read = TradeReport.from_wechat({**PAID, "brand_new_field": [1, {"x": None}]})
     assert read == trade(payer_total_fen=89500)
     assert read.paid
     assert not read.over
 
 
 def test_an_unpaid_trade_has_neither_sums_nor_times() -> None:
-    unpaid = Trade.from_wechat({k: PAID[k] for k in ("out_trade_no", "appid", "mchid")} | {"trade_state": "CLOSED"})
+    unpaid = TradeReport.from_wechat(
+        {k: PAID[k] for k in ("out_trade_no", "appid", "mchid")} | {"trade_state": "CLOSED"}
+    )
     assert unpaid.over
     assert not unpaid.paid
 
@@ -234,7 +238,7 @@ def test_an_unpaid_trade_has_neither_sums_nor_times() -> None:
 )
 def test_a_malformed_word_is_refused_and_not_guessed_at(broken: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
-        Trade.from_wechat(PAID | broken)
+        TradeReport.from_wechat(PAID | broken)
 
 
 ODD_TIMES: list[object] = [None, "yesterday", "", 0, [], "0001-01-01T00:00:00+14:00"]
@@ -256,9 +260,9 @@ def without(field: str) -> dict[str, Any]:
     ],
 )
 def test_what_says_neither_which_trade_it_is_nor_its_sum_never_keeps_money_out(told: dict[str, Any]) -> None:
-    read = Trade.from_wechat(told)
+    read = TradeReport.from_wechat(told)
     assert (read.paid, read.total_fen, read.transaction_id) == (True, 89600, PAID["transaction_id"])
-    assert read.payer_total_fen in (89600, Trade.from_wechat(PAID).payer_total_fen)
+    assert read.payer_total_fen in (89600, TradeReport.from_wechat(PAID).payer_total_fen)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +277,7 @@ def test_what_says_neither_which_trade_it_is_nor_its_sum_never_keeps_money_out(t
     ],
 )
 def test_a_time_of_wechats_without_offset_is_beijing_time(told: str, utc: datetime | None) -> None:
-    assert Trade.from_wechat(PAID | {"success_time": told}).success_time == utc
+    assert TradeReport.from_wechat(PAID | {"success_time": told}).success_time == utc
 
 
 json_values = st.recursive(
@@ -286,7 +290,7 @@ json_values = st.recursive(
 @given(st.sampled_from([*PAID, "amount"]), json_values)
 def test_whatever_wechat_sends_it_is_read_or_malformed(field: str, value: Any) -> None:
     try:
-        read = Trade.from_wechat(PAID | {field: value})
+        read = TradeReport.from_wechat(PAID | {field: value})
     except Malformed:
         return
     assert read.total_fen >= 0

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments.order import OrderStatus, read_code
-from payments.payment import Malformed
-from payments.refund import (
+from payments.domain.order import OrderStatus, read_code
+from payments.domain.payment import Malformed
+from payments.domain.refund import (
     ENTERED_FROM,
     GIVEN_UP,
     RefundOrigin,
+    RefundReport,
     RefundStatus,
-    RefundWord,
     automatic_refund,
     merchant_refund,
     sums,
@@ -34,10 +34,10 @@ REPLY = {
 
 
 def test_a_reply_and_a_notice_name_their_state_differently() -> None:
-    word = RefundWord.from_wechat(REPLY)
+    word = RefundReport.from_wechat(REPLY)
     assert (word.status, word.amount_fen, word.total_fen, word.accepted_at) == ("PROCESSING", 40, 100, NOW)
     notice = {name: value for name, value in REPLY.items() if name not in ("status", "create_time")}
-    word = RefundWord.from_wechat(notice | {"refund_status": "SUCCESS"})
+    word = RefundReport.from_wechat(notice | {"refund_status": "SUCCESS"})
     assert (word.status, word.accepted_at) == (RefundStatus.SUCCESS, None)
 
 
@@ -58,21 +58,21 @@ def test_a_reply_and_a_notice_name_their_state_differently() -> None:
 )
 def test_a_word_that_cannot_be_read_is_malformed(wrong: dict[str, Any]) -> None:
     with pytest.raises(Malformed):
-        RefundWord.from_wechat(REPLY | wrong)
+        RefundReport.from_wechat(REPLY | wrong)
 
 
 @pytest.mark.parametrize(
     "odd", [{"create_time": "yesterday"}, {"create_time": 7}, {"refund_id": None}, {"refund_id": []}]
 )
 def test_what_says_neither_which_refund_it_is_nor_its_sums_never_keeps_it_out(odd: dict[str, Any]) -> None:
-    word = RefundWord.from_wechat(REPLY | odd)
+    word = RefundReport.from_wechat(REPLY | odd)
     assert (word.status, word.amount_fen) == ("PROCESSING", 40)
     without = {name: value for name, value in REPLY.items() if name not in odd}
-    assert RefundWord.from_wechat(without).amount_fen == 40
+    assert RefundReport.from_wechat(without).amount_fen == 40
 
 
 def test_a_time_of_acceptance_without_offset_is_beijing_time() -> None:
-    assert RefundWord.from_wechat(REPLY | {"create_time": "2026-11-23T12:00:00"}).accepted_at == NOW
+    assert RefundReport.from_wechat(REPLY | {"create_time": "2026-11-23T12:00:00"}).accepted_at == NOW
 
 
 def test_success_wins_from_everywhere_and_nothing_leaves_it() -> None:

@@ -4,9 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from payments.mini_program import ABOUT, About
-from payments.payment import Payment
-from payments.shipping import (
+from payments.domain.payment import Payment
+from payments.domain.shipping import (
     DONE,
     FIRST_LOOK,
     ShippingRecord,
@@ -15,6 +14,7 @@ from payments.shipping import (
     refusal_case,
     shipping_of,
 )
+from payments.wechat.mini_program import ABOUT, About
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
 from tests.money import MONEY_CASES, REFUND_CASES
 

@@ -10,13 +10,13 @@ import pytest
 from local.live import SWITCHES, _Watch
 from local.steps import ROUTES, ApiCall, answer, as_json, function_of, route, steps, summary
 from local.trace import TEXT
-from payments.dynamodb import plain
-from payments.events import TYPES
-from payments.notice import Delivery, Message, Notice
-from payments.order import OrderStatus
-from payments.payment import PREPAY_ID_LIFE, PaymentStatus
-from payments.refund import RefundOrigin, RefundStatus, automatic_refund
-from payments.times import millis
+from payments.domain.guest_messages import Delivery, GuestMessages, Message
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PREPAY_ID_LIFE, PaymentStatus
+from payments.domain.refund import RefundOrigin, RefundStatus, automatic_refund
+from payments.domain.times import millis
+from payments.edge.events import TYPES
+from payments.store.dynamodb import plain
 from simulator.faults import parse
 from tests.examples import NOW, ORDER_SN, order, payment
 
@@ -164,7 +164,7 @@ def test_ten_copies_of_a_callback_are_one_step() -> None:
 
 def test_only_failed_tries_of_this_orders_messages_are_steps() -> None:
     message = Message(state=Delivery.SENT, at=later(11))
-    notice = Notice(
+    notice = GuestMessages(
         order_sn=ORDER_SN, event="order.paid", version=2, attempt="a", at=at(12), messages={"order_confirmed": message}
     )
     items = items_of(
@@ -225,7 +225,7 @@ def test_the_page_has_words_for_everything_that_can_happen() -> None:
 
 def test_every_switch_is_one_of_the_simulators_faults_and_stands_on_the_page() -> None:
     page = (WEB / "trace.js").read_text()
-    groups = page[page.index("const GROUPS = {") : page.index("};")]
+    groups = page.partition("const GROUPS = {")[2].partition("\n}")[0]
     shown = re.findall(r'"(\w+)"', groups)
     assert sorted(shown) == sorted(SWITCHES)
     for switch in SWITCHES.values():

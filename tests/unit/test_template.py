@@ -14,20 +14,20 @@ import pytest
 
 from functions.notify_user.app import MAX_WHY
 from local.topology import load, whole
-from payments.business.homestay import MAX_REMARK, MAX_TITLE, Homestay, Stay
 from payments.calls import ANSWER_S, SECRET_TRY_S, TRY_S
-from payments.case import Case, Resolution
-from payments.dynamodb import plain
-from payments.events import TYPES
-from payments.message import VALUES
-from payments.notice import Delivery, Message, Notice
-from payments.order import MAX_HINTS, OrderStatus
-from payments.payment import MAX_TRADES, PaymentStatus
-from payments.refund import MAX_REASON, RefundOrigin, automatic_refund
-from payments.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
-from payments.table import Table, User
-from payments.times import millis
-from payments.wechat_pay import TIMEOUT_S
+from payments.domain.case import Case, Resolution
+from payments.domain.guest_messages import Delivery, GuestMessages, Message
+from payments.domain.message import VALUES
+from payments.domain.order import MAX_HINTS, OrderStatus
+from payments.domain.payment import MAX_TRADES, PaymentStatus
+from payments.domain.refund import MAX_REASON, RefundOrigin, automatic_refund
+from payments.domain.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
+from payments.domain.times import millis
+from payments.edge.events import TYPES
+from payments.products.homestay.offer import MAX_REMARK, MAX_TITLE, Homestay, Stay
+from payments.store.dynamodb import plain
+from payments.store.table import Table, User
+from payments.wechat.pay import TIMEOUT_S
 from tests.examples import NOW, ORDER_SN, order, payment, trade
 
 TEMPLATE: dict[str, Any] = load()
@@ -188,7 +188,7 @@ def names_and_operations(tree: ast.AST) -> tuple[set[str], set[str]]:
     return names, operations
 
 
-SHARED = functions_of(PAYMENTS / "settlement.py") | functions_of(PAYMENTS / "closing.py")
+SHARED = functions_of(PAYMENTS / "recording.py") | functions_of(PAYMENTS / "cancellation.py")
 
 
 WITH_TOKEN = {"send_message", "upload_shipping", "order_state"}
@@ -380,10 +380,10 @@ def test_every_alarm_on_our_own_metrics_is_on_one_that_its_function_counts() -> 
         (dimension,) = alarm["Dimensions"]
         assert dimension["Name"] == "service"
         function = dimension["Value"].replace("-", "_")
-        file = PAYMENTS / "observability.py" if function == "any" else Path("functions") / function / "app.py"
+        file = PAYMENTS / "edge/observability.py" if function == "any" else Path("functions") / function / "app.py"
         code = file.read_text()
         if name in secrets:  # counted where secrets are read, by a function that reads this one
-            code = (PAYMENTS / "secret.py").read_text()
+            code = (PAYMENTS / "edge/secret.py").read_text()
             (reader,) = (logical_id for logical_id, folder in FOLDERS.items() if folder.name == function)
             own = {resource["Fn::GetAtt"][0] for action, resource in grants(reader) if "secretsmanager" in action}
             assert name == "SecretStaleAlarm" or name.removesuffix("Alarm") in own
@@ -520,7 +520,7 @@ SETTLED = {
     "transaction_id": "4" * 32,
     "payer_total_fen": FEN,
     "success_time": NOW.isoformat(),
-    "settled_on": "2026-11-23",
+    "booked_on": "2026-11-23",
     "out_trade_no": "x" * 32,
     "due_shard": "1",
 }
@@ -537,9 +537,9 @@ FULL_REFUND = replace(
 ITEMS = {
     "ORDER": plain(FULL_ORDER) | {"list_user": "u" * 27, "due_shard": "1"},
     f"PAYMENT#{MAX_TRADES}": plain(FULL_PAYMENT) | SETTLED,
-    "REFUND#" + "r" * 64: plain(FULL_REFUND) | {"due_shard": "1", "settled_on": "2026-11-23"},
+    "REFUND#" + "r" * 64: plain(FULL_REFUND) | {"due_shard": "1", "booked_on": "2026-11-23"},
     "NOTICE#order.paid": plain(
-        Notice(
+        GuestMessages(
             order_sn=ORDER_SN,
             event="order.paid",
             version=9,

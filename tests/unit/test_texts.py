@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from payments.message import thing
-from payments.payment import prepay_description
-from payments.refund import MAX_REASON, RefundOrigin, automatic_refund, merchant_refund
-from payments.shipping import shipping_of
-from payments.texts import Field, cleaned, for_wechat
+from payments.domain.message import thing
+from payments.domain.payment import prepay_description
+from payments.domain.refund import MAX_REASON, RefundOrigin, automatic_refund, merchant_refund
+from payments.domain.shipping import shipping_of
+from payments.domain.texts import Field, cleaned, for_wechat
 from simulator import mini_program, refunds, shipping
 from simulator import pay as wechat
 from simulator.world import Trade

@@ -9,8 +9,8 @@ from typing import Any
 import jwt
 import pytest
 
-from payments.times import utc_now
-from payments.tokens import LEEWAY_S, BadToken, Identity, Role, UnknownKey, issue, verify
+from payments.domain.times import utc_now
+from payments.edge.tokens import LEEWAY_S, BadToken, Identity, Role, UnknownKey, issue, verify
 
 OLD, NEW = "old-key-of-at-least-thirty-two-bytes", "new-key-of-at-least-thirty-two-bytes"
 USER = Identity("u1", Role.USER)

@@ -19,7 +19,7 @@ from local.home import PROJECT
 from local.lanes import Lanes
 from local.live import Live
 from local.topology import Topology, load, read, whole
-from payments.events import TYPES
+from payments.edge.events import TYPES
 from simulator.credentials import Credentials
 
 ROUTE = "GET /orders/{order_sn}/audit"

@@ -5,14 +5,14 @@ from typing import Any
 
 from local.topology import whole
 from local.trace import life, promises
-from payments.case import Case, Resolution
-from payments.dynamodb import plain
-from payments.notice import Delivery, Message, Notice
-from payments.order import OrderStatus
-from payments.payment import PREPAY_ID_LIFE, PaymentStatus
-from payments.refund import RefundOrigin, RefundStatus, automatic_refund
-from payments.shipping import shipping_of
-from payments.times import millis
+from payments.domain.case import Case, Resolution
+from payments.domain.guest_messages import Delivery, GuestMessages, Message
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PREPAY_ID_LIFE, PaymentStatus
+from payments.domain.refund import RefundOrigin, RefundStatus, automatic_refund
+from payments.domain.shipping import shipping_of
+from payments.domain.times import millis
+from payments.store.dynamodb import plain
 from tests.examples import NOW, ORDER_SN, order, payment, trade
 
 
@@ -41,7 +41,7 @@ def test_everything_that_happened_stands_in_its_order() -> None:
     )
     refund = automatic_refund(settled, RefundOrigin.SECOND, NOW + timedelta(seconds=5))
     refund_item = plain(refund) | {"status": RefundStatus.SUCCESS, "at": {"PROCESSING": later(6), "SUCCESS": later(8)}}
-    notice = Notice(
+    notice = GuestMessages(
         order_sn=ORDER_SN,
         event="order.paid",
         version=3,

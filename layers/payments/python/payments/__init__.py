@@ -1,5 +1,6 @@
 """What two or more functions share: the domain, the table, the WeChat clients, the settings.
 
-`order`, `payment`, `refund` and `business` are pure: no clock, no randomness, no I/O. `table` alone knows item shapes
-and keys; `wechat_pay` and `mini_program` speak to WeChat; `settings` reads the environment.
+`domain` is pure: no clock, no randomness, no I/O. `products` are what can be sold. `store` alone knows items and keys;
+`wechat` speaks to WeChat; `edge` is what functions stand on. `recording` is the only code that records money,
+`cancellation` the only code that ends an unpaid order; `settings` says what a function is told.
 """

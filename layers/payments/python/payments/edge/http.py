@@ -34,23 +34,23 @@ from pydantic import (
 )
 
 from payments.calls import OutOfTime
-from payments.dynamodb import (
-    Busy,
-    Conflict,
-    UnreadableItem,
-)
-from payments.observability import (
+from payments.edge.observability import (
     came_from,
     described,
     logger,
     unreadable,
 )
-from payments.settings import Misconfigured, Unavailable
-from payments.untrusted import (
+from payments.edge.untrusted import (
     TooLarge,
     Unreadable,
     body_bytes,
     read_json,
+)
+from payments.settings import Misconfigured, Unavailable
+from payments.store.dynamodb import (
+    Busy,
+    Conflict,
+    UnreadableItem,
 )
 
 JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)

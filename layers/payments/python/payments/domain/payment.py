@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from payments.money import is_fen
-from payments.order import ORDER_SN, Order
-from payments.texts import Field, for_wechat
-from payments.times import wechat_time
+from payments.domain.money import is_fen
+from payments.domain.order import ORDER_SN, Order
+from payments.domain.texts import Field, for_wechat
+from payments.domain.times import wechat_time
 
 CURRENCY = "CNY"
 
@@ -91,7 +91,7 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trade:
+class TradeReport:
     """What WeChat says of a trade: the plaintext of a payment notice, or the reply to a query. Sums in fen."""
 
     out_trade_no: str
@@ -120,7 +120,7 @@ class Trade:
         return self.trade_state in {"CLOSED", "REVOKED", "PAYERROR"}
 
     @classmethod
-    def from_wechat(cls, body: Mapping[str, Any]) -> "Trade":
+    def from_wechat(cls, body: Mapping[str, Any]) -> "TradeReport":
         """Reads WeChat's JSON; unknown fields are ignored, an unpaid trade has neither sums nor times. What says
         neither which trade it is nor its sum may be missing or unreadable: success_time is None then, payer_total the
         total (R4).
@@ -182,14 +182,14 @@ def parse_out_trade_no(out_trade_no: str) -> tuple[str, int] | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class CreatePayment:
     """No trade is open: put `PAYMENT#n`, then call WeChat."""
 
     n: int
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class CallAgain:
     """The trade is open, but no phone can use it: call WeChat again with the stored parameters."""
 
     payment: Payment
@@ -203,7 +203,7 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
-class Resign:
+class SignAgain:
     """Its prepay_id still lives: sign it again, WeChat is not called."""
 
     payment: Payment
@@ -229,7 +229,7 @@ def quiet(last: datetime | None, now: datetime) -> bool:
 
 def decide_prepay(
     order: Order, payments: Sequence[Payment], now: datetime, *, fresh: bool
-) -> Open | Call | Wait | Resign | Refuse | UsedUp:
+) -> CreatePayment | CallAgain | Wait | SignAgain | Refuse | UsedUp:
     """What a prepay does. `fresh`: the cashier refused the prepay_id that the phone has. One that is younger than
     CALL_PAUSE is not too old for a cashier: it is signed again all the same."""
     if not order.open_to_pay:
@@ -244,13 +244,13 @@ def decide_prepay(
     standing = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
     if not standing:
         had = max((payment.n for payment in payments), default=0)
-        return Open(had + 1) if had < MAX_TRADES else UsedUp()
+        return CreatePayment(had + 1) if had < MAX_TRADES else UsedUp()
     trade = max(standing, key=lambda payment: payment.n)
     live = trade.prepay_expires_at is not None and now < trade.prepay_expires_at
     free = quiet(trade.called_at, now)
     if trade.prepay_id and live and not (fresh and free):
-        return Resign(trade, trade.prepay_id)
-    return Call(trade) if trade.called_at is None or free else Wait(trade.called_at + CALL_PAUSE)
+        return SignAgain(trade, trade.prepay_id)
+    return CallAgain(trade) if trade.called_at is None or free else Wait(trade.called_at + CALL_PAUSE)
 
 
 # --- settle (R3, R4)
@@ -266,7 +266,7 @@ class Verdict(StrEnum):
     MISPAID = "mispaid"
 
 
-def judge(old: Payment | None, trade: Trade) -> Verdict:
+def judge(old: Payment | None, trade: TradeReport) -> Verdict:
     """What a verified success means for the payment as it stands."""
     if old is None:
         return Verdict.UNKNOWN_TRADE
@@ -277,7 +277,7 @@ def judge(old: Payment | None, trade: Trade) -> Verdict:
     return Verdict.LATE
 
 
-def differences(asked: Payment, trade: Trade) -> list[str]:
+def differences(asked: Payment, trade: TradeReport) -> list[str]:
     """In which of amount.total, currency, appid and mchid the paid trade is not the one we asked for, or that its
     transaction is not the one that a refund known before it named.
 
@@ -296,7 +296,7 @@ def prepay_description(order: Order) -> str:
     return for_wechat(Field.DESCRIPTION, f"{title} {order.stay.nights}晚")
 
 
-def open_payment(
+def new_payment(
     order: Order, n: int, *, appid: str, mchid: str, notify_url: str, now: datetime, attempt: str = ""
 ) -> Payment:
     """`PAYMENT#n` of an order, as it is put before WeChat is called; time_expire in whole seconds, as WeChat has it.

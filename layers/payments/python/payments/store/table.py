@@ -14,7 +14,6 @@ from collections.abc import (
 from dataclasses import (
     asdict,
     dataclass,
-    field,
     replace,
 )
 from datetime import datetime, timedelta
@@ -22,9 +21,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
-from payments.business.homestay import Homestay
-from payments.case import SYSTEM, Case, Resolution, answer, by_hand, missing
-from payments.dynamodb import (
+from payments.domain.case import SYSTEM, Case, Resolution
+from payments.domain.collection import Collection
+from payments.domain.guest_messages import GuestMessages
+from payments.domain.order import ENTERED_FROM as ORDER_ENTERED_FROM
+from payments.domain.order import MAX_HINTS, Order, OrderStatus
+from payments.domain.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
+from payments.domain.payment import Payment, PaymentStatus, TradeReport, parse_out_trade_no
+from payments.domain.refund import (
+    AFTER_WITHDRAWAL,
+    APART,
+    EXECUTION,
+    FIRST_LOOK,
+    Refund,
+    RefundReport,
+    RefundStatus,
+    Sums,
+)
+from payments.domain.refund import ENTERED_FROM as REFUND_ENTERED_FROM
+from payments.domain.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
+from payments.domain.shipping import Shipping, ShippingStatus
+from payments.domain.times import beijing_day, iso, millis, of_millis, utc_now
+from payments.products.homestay.offer import Homestay
+from payments.store.dynamodb import (
     IfMissing,
     Plus,
     Removed,
@@ -40,27 +59,6 @@ from payments.dynamodb import (
     wire,
     write,
 )
-from payments.notice import Notice
-from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
-from payments.order import MAX_HINTS, Order, OrderStatus
-from payments.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
-from payments.payment import Payment, PaymentStatus, Trade, parse_out_trade_no
-from payments.refund import (
-    AFTER_WITHDRAWAL,
-    APART,
-    EXECUTION,
-    FIRST_LOOK,
-    Refund,
-    RefundStatus,
-    RefundWord,
-    Sums,
-    sums,
-    unpaid_rest,
-)
-from payments.refund import ENTERED_FROM as REFUND_ENTERED_FROM
-from payments.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
-from payments.shipping import Shipping, ShippingStatus
-from payments.times import beijing_day, iso, millis, of_millis, utc_now
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -101,44 +99,6 @@ class AccessToken:
     appid: str
     access_token: str
     expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """One order's partition: all that happened to it. Payments by number, refunds by age, notices by event, shipping
-    records by the number of their trade."""
-
-    order: Order
-    payments: Sequence[Payment]
-    refunds: Sequence[Refund] = ()
-    notices: Mapping[str, Notice] = field(default_factory=dict)
-    cases: Sequence[Case] = ()
-    shippings: Mapping[int, Shipping] = field(default_factory=dict)
-
-    def payment(self, n: int | None) -> Payment | None:
-        """Its n-th trade."""
-        return next((payment for payment in self.payments if payment.n == n), None)
-
-    def refund(self, out_refund_no: str | None) -> Refund | None:
-        return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
-
-    def sums(self) -> Sums:
-        """The order's sums as its refunds and its cases have them now."""
-        return sums(self.order, self.refunds, by_hand(self.cases))
-
-    def unpaid_rest(self, payment: Payment) -> int:
-        """What of a trade that pays no order is neither back, nor on its way, nor given back by hand (R6), in fen."""
-        return unpaid_rest(payment, self.refunds, by_hand(self.cases))
-
-    def missing_cases(self, now: datetime) -> list[Case]:
-        """The cases that its refunds call for and that are not there."""
-        return missing(self.payments, self.refunds, self.cases, now)
-
-    def answers(self) -> list[tuple[Case, str]]:
-        """The open cases that have answered themselves, with what did."""
-        handed = by_hand(self.cases)
-        told = ((case, answer(case, self.refunds, handed)) for case in self.cases if case.open)
-        return [(case, why) for case, why in told if why]
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +147,7 @@ class CasePlace:
 
 class Table:
     """The table's operations. Those that can lose a race say so in what they return. Any write raises
-    `payments.dynamodb.Conflict` when transactions keep being in its way; other errors are botocore's."""
+    `payments.store.dynamodb.Conflict` when transactions keep being in its way; other errors are botocore's."""
 
     def __init__(
         self,
@@ -349,7 +309,7 @@ class Table:
             order,
             sorted(payments, key=lambda payment: payment.n),
             sorted(refunds, key=lambda refund: refund.created_at),
-            {notice.event: notice for notice in self._readable(lambda item: typed(Notice, item), of("NOTICE"))},
+            {notice.event: notice for notice in self._readable(lambda item: typed(GuestMessages, item), of("NOTICE"))},
             sorted(self._readable(_case, of("CASE")), key=lambda case: case.opened_at),
             {one.n: one for one in self._readable(lambda item: typed(Shipping, item), of("SHIPPING"))},
         )
@@ -469,7 +429,7 @@ class Table:
         """True for the one caller who may ask WeChat about this open trade now: at most once per `pause`."""
         return self._update_payment(payment, {"asked_at": now}, _free("asked_at", now, pause))
 
-    def record_success(self, trade: Trade, leaves: PaymentStatus, now: datetime) -> Obstacle | None:
+    def record_success(self, trade: TradeReport, leaves: PaymentStatus, now: datetime) -> Obstacle | None:
         """`leaves` → SUCCESS, if sum, currency, appid and mchid are those that were asked for, and the transaction is
         the one of a refund that was known before (R3, R4).
 
@@ -484,7 +444,7 @@ class Table:
         return Obstacle(typed(Payment, standing) if standing else None)
 
     def record_refunded_elsewhere(
-        self, order: Order, payment: Payment, trade: Trade, case: Case, now: datetime
+        self, order: Order, payment: Payment, trade: TradeReport, case: Case, now: datetime
     ) -> bool:
         """The case of a trade that WeChat calls refunded although no refund of it is known here, its success if that is
         not written yet, and `on_hold` on the order unless another trade pays it: all or nothing (R4). False when one of
@@ -503,11 +463,11 @@ class Table:
             items.append(self._update_item(key, changes, _as_asked(trade, payment.status)))
         return transact(self._client, *items)
 
-    def _success(self, order_sn: str, trade: Trade, leaves: PaymentStatus, now: datetime) -> dict[str, object]:
+    def _success(self, order_sn: str, trade: TradeReport, leaves: PaymentStatus, now: datetime) -> dict[str, object]:
         changes = {"status": PaymentStatus.SUCCESS, "learned_by": self._author or None, **_settled(trade)}
         return changes | (_due(order_sn, now) if leaves is PaymentStatus.CLOSED else {})
 
-    def record_mispaid(self, payment: Payment, trade: Trade, case: Case) -> bool:
+    def record_mispaid(self, payment: Payment, trade: TradeReport, case: Case) -> bool:
         """→ MISPAID with its case, both or neither; False when the payment has changed since it was read."""
         return transact(
             self._client,
@@ -574,7 +534,7 @@ class Table:
         self,
         collection: Collection,
         refund: Refund,
-        word: RefundWord,
+        word: RefundReport,
         now: datetime,
         drawn: Sums | None = None,
         cases: Sequence[Case] = (),
@@ -587,7 +547,7 @@ class Table:
             "status": word.status,
             "refund_id": word.refund_id,
             "accepted_at": IfMissing(word.accepted_at or now),
-            "settled_on": IfMissing(beijing_day(word.accepted_at or now)),
+            "booked_on": IfMissing(beijing_day(word.accepted_at or now)),
             **{name: IfMissing(value) for name, value in _due(order_sn, now + FIRST_LOOK).items()},
         }
         key = refund_key(order_sn, refund.out_refund_no)
@@ -819,11 +779,11 @@ class Table:
 
     # --- notices
 
-    def save_notice(self, notice: Notice) -> Notice | None:
+    def save_notice(self, notice: GuestMessages) -> GuestMessages | None:
         """Writes the notice over its version less one. None when it is written; else the notice as it stands."""
         key = {"pk": order_key(notice.order_sn)["pk"], "sk": f"NOTICE#{notice.event}"}
         standing = self._put(key, notice, when=Attr("version").eq(notice.version - 1) if notice.version > 1 else NEW)
-        known = typed(Notice, standing) if standing else None
+        known = typed(GuestMessages, standing) if standing else None
         return None if known is None or (known.attempt, known.version) == (notice.attempt, notice.version) else known
 
     # --- the wire
@@ -945,12 +905,12 @@ def _due(order_sn: str, due_at: datetime | None) -> dict[str, object]:
     return {} if due_at is None else {"due_shard": order_sn[-1], "due_at": due_at}
 
 
-def _settled(trade: Trade) -> dict[str, object]:
+def _settled(trade: TradeReport) -> dict[str, object]:
     return {
         "transaction_id": trade.transaction_id,
         "payer_total_fen": trade.payer_total_fen,
         "success_time": trade.success_time,
-        "settled_on": None if trade.success_time is None else beijing_day(trade.success_time),
+        "booked_on": None if trade.success_time is None else beijing_day(trade.success_time),
         "out_trade_no": trade.out_trade_no,
     }
 
@@ -969,7 +929,7 @@ def _same(name: str, value: datetime | None) -> ConditionBase:
     return Attr(name).not_exists() if value is None else Attr(name).eq(iso(value))
 
 
-def _as_asked(trade: Trade, leaves: PaymentStatus) -> ConditionBase:
+def _as_asked(trade: TradeReport, leaves: PaymentStatus) -> ConditionBase:
     """The payment is the one that WeChat's trade says was paid (R4)."""
     when: ConditionBase = Attr("status").eq(leaves.value)
     for name in ("total_fen", "currency", "appid", "mchid"):
@@ -994,7 +954,7 @@ def _status_in(statuses: Iterable[OrderStatus | PaymentStatus | RefundStatus | S
     return Attr("status").is_in(sorted(status.value for status in statuses))
 
 
-def _ours(trade: Trade) -> tuple[str, int]:
+def _ours(trade: TradeReport) -> tuple[str, int]:
     numbers = parse_out_trade_no(trade.out_trade_no)
     if numbers is None:
         raise ValueError("an out_trade_no that is not of our form")
@@ -1028,5 +988,5 @@ def _case_item(case: Case) -> dict[str, object]:
 
 def _refund_item(refund: Refund) -> dict[str, object]:
     key = refund_key(refund.order_sn, refund.out_refund_no)
-    settled = {"settled_on": beijing_day(refund.accepted_at)} if refund.accepted_at else {}
+    settled = {"booked_on": beijing_day(refund.accepted_at)} if refund.accepted_at else {}
     return {**key, **plain(refund), **settled, **_due(refund.order_sn, refund.due_at)}

@@ -16,11 +16,11 @@ import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from payments.calls import OutOfTime, wechat_limits
-from payments.secret import app_secret
+from payments.domain.shipping import NOT_FOUND
+from payments.edge.secret import app_secret
 from payments.settings import setting, table
-from payments.shipping import NOT_FOUND
-from payments.table import AccessToken, Table
-from payments.wechat_session import wechat_session
+from payments.store.table import AccessToken, Table
+from payments.wechat.session import wechat_session
 
 TIMEOUT_S = (2.0, 4.0)
 """To connect, and for the whole reply; less where the function's own time is short."""
@@ -59,7 +59,7 @@ ABOUT: Mapping[int, About] = {
 }
 """The one table of codes. One that is not here is about us: 40037 the template, 47003 its fields, 48001 and 43107 a
 right, 45009 the day's quota, 40164 and 61004 the address, 40013 and 40125 appid and secret. Those of order management,
-eight digits long, `payments.shipping` reads."""
+eight digits long, `payments.domain.shipping` reads."""
 
 
 def about(errcode: int) -> About:

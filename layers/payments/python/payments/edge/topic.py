@@ -3,8 +3,8 @@
 from functools import cache
 from typing import TYPE_CHECKING
 
-from payments.events import Event
-from payments.observability import count, logger
+from payments.edge.events import Event
+from payments.edge.observability import count, logger
 from payments.settings import aws, setting
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.dynamodb import UnreadableItem
-from payments.events import Event, parse
-from payments.observability import (
+from payments.edge.events import Event, parse
+from payments.edge.observability import (
     count,
     described,
     logger,
     unreadable,
 )
+from payments.store.dynamodb import UnreadableItem
 
 
 def consume(

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from payments.dynamodb import UnreadableItem, plain, typed
+from payments.store.dynamodb import UnreadableItem, plain, typed
 
 TYPES = {
     "ORDER": {

@@ -22,12 +22,12 @@ from wechatpayv3.type import RequestType
 from wechatpayv3.utils import build_authorization, rsa_verify
 
 from payments.calls import OutOfTime, wechat_limits
-from payments.keys import MerchantSecret, VerificationSecret, merchant_secret, verification_secret
-from payments.payment import CURRENCY, Malformed, Payment, Trade
-from payments.refund import Refund, RefundWord
+from payments.domain.payment import CURRENCY, Malformed, Payment, TradeReport
+from payments.domain.refund import Refund, RefundReport
+from payments.domain.times import BEIJING
 from payments.settings import setting
-from payments.times import BEIJING
-from payments.wechat_session import wechat_session
+from payments.wechat.keys import MerchantSecret, VerificationSecret, merchant_secret, verification_secret
+from payments.wechat.session import wechat_session
 
 TIMEOUT_S = (2.0, 4.0)
 """To connect, and for the whole reply; less where the function's own time is short."""
@@ -207,11 +207,11 @@ class WechatPay:
             raise OutcomeUnknown("a prepay reply without prepay_id")
         return prepay_id
 
-    def query(self, payment: Payment) -> Trade | None:
+    def query(self, payment: Payment) -> TradeReport | None:
         """What WeChat knows of the trade; None when it does not know it."""
         try:
             reply = _accepted(*self._library.query(out_trade_no=payment.out_trade_no, mchid=payment.mchid))
-            return Trade.from_wechat(reply)
+            return TradeReport.from_wechat(reply)
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -223,7 +223,7 @@ class WechatPay:
         """Closes the trade; closing twice is fine."""
         _accepted(*self._library.close(out_trade_no=payment.out_trade_no, mchid=payment.mchid))
 
-    def refund(self, refund: Refund) -> RefundWord:
+    def refund(self, refund: Refund) -> RefundReport:
         """Asks for a refund. The body is built from the refund alone and its number refunds once: repeat it freely."""
         return _word(
             *self._library.refund(
@@ -235,7 +235,7 @@ class WechatPay:
             )
         )
 
-    def query_refund(self, out_refund_no: str) -> RefundWord | None:
+    def query_refund(self, out_refund_no: str) -> RefundReport | None:
         """What WeChat knows of a refund; None when it does not know it."""
         try:
             # Signed as it goes over the wire: the HTTP library would escape a | after that.
@@ -252,9 +252,9 @@ class WechatPay:
         return PaymentRequest(timestamp, nonce, package, "RSA", signature)
 
 
-def _word(status: int, text: str) -> RefundWord:
+def _word(status: int, text: str) -> RefundReport:
     try:
-        return RefundWord.from_wechat(_accepted(status, text))
+        return RefundReport.from_wechat(_accepted(status, text))
     except Malformed as error:
         raise OutcomeUnknown(str(error)) from error
 

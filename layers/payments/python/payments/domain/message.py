@@ -11,8 +11,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
-from payments.texts import Field, for_wechat
-from payments.times import BEIJING
+from payments.domain.texts import Field, for_wechat
+from payments.domain.times import BEIJING
 
 MAX_FIELDS = 20
 

@@ -1,5 +1,5 @@
 """The only code that records money (R4): callback, poll, janitor and bill bring what WeChat says through here, a
-payment through `settle`, a refund through `settle_refund`.
+payment through `settle`, a refund through `record_refund_report`.
 
 They differ in how they learn of it; what follows is the same conditional write with the same comparison.
 """
@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from payments.case import (
+from payments.domain.case import (
     Case,
     elsewhere_case,
     excess_cases,
@@ -17,29 +17,39 @@ from payments.case import (
     holds,
     refund_case,
 )
-from payments.dynamodb import Conflict
-from payments.observability import count, logger
-from payments.payment import CURRENCY, Payment, PaymentStatus, Trade, Verdict, differences, judge, parse_out_trade_no
-from payments.refund import (
+from payments.domain.collection import Collection
+from payments.domain.payment import (
+    CURRENCY,
+    Payment,
+    PaymentStatus,
+    TradeReport,
+    Verdict,
+    differences,
+    judge,
+    parse_out_trade_no,
+)
+from payments.domain.refund import (
     ENTERED_FROM,
     GIVEN_UP,
     Refund,
+    RefundReport,
     RefundStatus,
-    RefundWord,
+    as_reported,
     console_refund,
     known_at_wechat,
     of_trade,
     refund_differences,
-    taken_in,
 )
-from payments.table import Collection, Table
-from payments.times import plausible
+from payments.domain.times import plausible
+from payments.edge.observability import count, logger
+from payments.store.dynamodb import Conflict
+from payments.store.table import Table
 
 TRIES = 5
 """Each try after the first answers a change that another writer made in between; there are few such changes."""
 
 
-class Settlement(StrEnum):
+class Recorded(StrEnum):
     """What became of WeChat's word. All of them are stored facts: WeChat may be acknowledged (R3)."""
 
     BOOKED = "booked"
@@ -50,7 +60,7 @@ class Settlement(StrEnum):
 # --- payments
 
 
-def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
+def record_payment(table: Table, trade: TradeReport, now: datetime) -> Recorded:
     """Stores a verified success of WeChat's: on its payment, or as a case when it fits nowhere. One that WeChat calls
     refunded, of which no refund is known here, puts its order on hold (R4).
 
@@ -63,14 +73,14 @@ def settle(table: Table, trade: Trade, now: datetime) -> Settlement:
     return outcome
 
 
-def _settled(table: Table, trade: Trade, now: datetime) -> Settlement:
+def _settled(table: Table, trade: TradeReport, now: datetime) -> Recorded:
     if parse_out_trade_no(trade.out_trade_no) is None:
         return _open_case(table, trade, Verdict.UNKNOWN_TRADE, "not a number of ours", now)
     leaves = PaymentStatus.NOTPAY
     for _ in range(TRIES):
         obstacle = table.record_success(trade, leaves, now)
         if obstacle is None:
-            return Settlement.BOOKED
+            return Recorded.BOOKED
         outcome = _not_written(table, obstacle.payment, trade, now)
         if outcome is not None:
             return outcome
@@ -79,7 +89,7 @@ def _settled(table: Table, trade: Trade, now: datetime) -> Settlement:
     raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
-def _settled_refunded(table: Table, trade: Trade, now: datetime) -> Settlement:
+def _settled_refunded(table: Table, trade: TradeReport, now: datetime) -> Recorded:
     """A trade that WeChat calls refunded: was paid, and has gone back in part or in full. Its refunds decide."""
     numbers = parse_out_trade_no(trade.out_trade_no)
     for _ in range(TRIES):
@@ -97,11 +107,11 @@ def _settled_refunded(table: Table, trade: Trade, now: datetime) -> Settlement:
         if table.record_refunded_elsewhere(collection.order, payment, trade, case, now):
             logger.error("case.opened", out_trade_no=trade.out_trade_no, kind=case.kind)
             count("CaseOpened")
-            return Settlement.DUPLICATE if written else Settlement.BOOKED
+            return Recorded.DUPLICATE if written else Recorded.BOOKED
     raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
-def _refunded_elsewhere(collection: Collection, trade: Trade) -> bool:
+def _refunded_elsewhere(collection: Collection, trade: TradeReport) -> bool:
     """No refund of the trade explains what WeChat says, and nobody was asked about it yet."""
     if any(known_at_wechat(refund) for refund in of_trade(collection.refunds, trade.out_trade_no)):
         return False
@@ -109,23 +119,23 @@ def _refunded_elsewhere(collection: Collection, trade: Trade) -> bool:
     return not any((one.kind, one.case_id) == (case.kind, case.case_id) for one in collection.cases)
 
 
-def _not_written(table: Table, payment: Payment | None, trade: Trade, now: datetime) -> Settlement | None:
+def _not_written(table: Table, payment: Payment | None, trade: TradeReport, now: datetime) -> Recorded | None:
     """What a success is that could not be written on its payment as that stands; None: it can be, try that."""
     verdict = judge(payment, trade)
     if verdict is Verdict.DUPLICATE:
-        return Settlement.DUPLICATE
+        return Recorded.DUPLICATE
     if payment is None or verdict is Verdict.SECOND_TRANSACTION:
         return _open_case(table, trade, verdict, "", now)
     if verdict is Verdict.MISPAID:
         case = _case(trade, verdict, ", ".join(differences(payment, trade)), now)
-        return Settlement.CASE if table.record_mispaid(payment, trade, case) else None
+        return Recorded.CASE if table.record_mispaid(payment, trade, case) else None
     return None
 
 
-def take_in(table: Table, payment: Payment, trade: Trade, now: datetime) -> bool:
+def record_answer(table: Table, payment: Payment, trade: TradeReport, now: datetime) -> bool:
     """Stores what WeChat says of a trade that is open here; True when that has ended it."""
     if trade.paid:
-        settle(table, trade, now)
+        record_payment(table, trade, now)
         return True
     return trade.over and table.close_payment(payment, unused=False)
 
@@ -133,7 +143,7 @@ def take_in(table: Table, payment: Payment, trade: Trade, now: datetime) -> bool
 # --- refunds
 
 
-def settle_refund(table: Table, word: RefundWord, now: datetime) -> Settlement:
+def record_refund_report(table: Table, word: RefundReport, now: datetime) -> Recorded:
     """Stores WeChat's verified word on a refund: on the one that we asked for, as a refund made in WeChat's merchant
     console, or as a case when its trade, its transaction or its sum is not ours.
 
@@ -145,7 +155,7 @@ def settle_refund(table: Table, word: RefundWord, now: datetime) -> Settlement:
     return outcome
 
 
-def _refund_settled(table: Table, word: RefundWord, now: datetime) -> Settlement:
+def _refund_settled(table: Table, word: RefundReport, now: datetime) -> Recorded:
     numbers = parse_out_trade_no(word.out_trade_no)
     for _ in range(TRIES):
         collection = table.collection(numbers[0], consistent=True) if numbers else None
@@ -157,14 +167,14 @@ def _refund_settled(table: Table, word: RefundWord, now: datetime) -> Settlement
         if wrong:
             return _refund_case(table, word, "refund_mismatch", ", ".join(wrong), now)
         if refund is not None and refund.status not in ENTERED_FROM[word.status]:
-            return Settlement.DUPLICATE
+            return Recorded.DUPLICATE
         if _taken_in(table, collection, payment, refund, word, now):
-            return Settlement.BOOKED
+            return Recorded.BOOKED
     raise Conflict(f"{word.out_refund_no} keeps changing; WeChat's word on it is not stored yet")
 
 
 def _taken_in(
-    table: Table, collection: Collection, payment: Payment, refund: Refund | None, word: RefundWord, now: datetime
+    table: Table, collection: Collection, payment: Payment, refund: Refund | None, word: RefundReport, now: datetime
 ) -> bool:
     if refund is None:
         found = console_refund(payment, word, now)
@@ -174,7 +184,7 @@ def _taken_in(
     if refund.status not in GIVEN_UP or word.status in GIVEN_UP:
         return table.record_refund(collection, refund, word, now)
     # Its sum was free again: what the order may still give back is drawn anew in the same write.
-    after = [taken_in(one, word, now) if one == refund else one for one in collection.refunds]
+    after = [as_reported(one, word, now) if one == refund else one for one in collection.refunds]
     drawn = replace(collection, refunds=after).sums() if collection.order.paid_by is not None else None
     cases = []
     if refund.status is RefundStatus.WITHDRAWN:
@@ -187,7 +197,7 @@ def _taken_in(
 # --- cases
 
 
-def _refund_case(table: Table, word: RefundWord, kind: str, detail: str, now: datetime) -> Settlement:
+def _refund_case(table: Table, word: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:
     told = f"{word.out_trade_no}:{word.transaction_id}:{word.mchid}:{word.total_fen}:{word.amount_fen}"
     table.put_case(
         Case(
@@ -201,10 +211,10 @@ def _refund_case(table: Table, word: RefundWord, kind: str, detail: str, now: da
             opened_at=now,
         )
     )
-    return Settlement.CASE
+    return Recorded.CASE
 
 
-def _case(trade: Trade, verdict: Verdict, detail: str, now: datetime) -> Case:
+def _case(trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> Case:
     return Case(
         kind=verdict.value,
         case_id=trade.transaction_id,
@@ -217,6 +227,6 @@ def _case(trade: Trade, verdict: Verdict, detail: str, now: datetime) -> Case:
     )
 
 
-def _open_case(table: Table, trade: Trade, verdict: Verdict, detail: str, now: datetime) -> Settlement:
+def _open_case(table: Table, trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> Recorded:
     table.put_case(_case(trade, verdict, detail, now))
-    return Settlement.CASE
+    return Recorded.CASE

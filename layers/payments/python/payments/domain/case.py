@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from payments.order import Order
-from payments.payment import Payment, PaymentStatus, Trade
-from payments.refund import (
+from payments.domain.order import Order
+from payments.domain.payment import Payment, PaymentStatus, TradeReport
+from payments.domain.refund import (
     FAILED,
     GIVEN_UP,
     NOTHING,
@@ -91,7 +91,7 @@ def path_of(case: Case) -> str:
     return base64.urlsafe_b64encode(names.encode()).decode().rstrip("=")
 
 
-def elsewhere_case(trade: Trade, now: datetime) -> Case:
+def elsewhere_case(trade: TradeReport, now: datetime) -> Case:
     """The case of a trade that WeChat calls refunded although no refund of it is known here (R4)."""
     return Case(
         kind=REFUNDED_ELSEWHERE,

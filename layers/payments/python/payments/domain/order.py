@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from payments.business.homestay import Stay
-from payments.times import BEIJING, end_of_day, of_millis
+from payments.domain.times import BEIJING, end_of_day, of_millis
+from payments.products.homestay.offer import Stay
 
 LIFE = timedelta(minutes=30)
 """How long an unpaid order is kept; its WeChat trade cannot be paid after that either (time_expire)."""

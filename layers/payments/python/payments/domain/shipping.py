@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from payments.case import Case
-from payments.order import Order, OrderStatus
-from payments.payment import CURRENCY, Payment
-from payments.texts import Field, for_wechat
-from payments.times import BEIJING
+from payments.domain.case import Case
+from payments.domain.order import Order, OrderStatus
+from payments.domain.payment import CURRENCY, Payment
+from payments.domain.texts import Field, for_wechat
+from payments.domain.times import BEIJING
 
 FIRST_LOOK = timedelta(minutes=5)
 """When the janitor looks at an order whose record was asked for (R10)."""

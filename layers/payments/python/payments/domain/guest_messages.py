@@ -41,7 +41,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Notice:
+class GuestMessages:
     """`NOTICE#<event>`: the messages of one event of an order, by template name; written whole under its version."""
 
     order_sn: str
@@ -57,7 +57,7 @@ class StillSending(Exception):
 
 
 def claim_next(
-    notice: Notice, templates: Sequence[str], *, attempt: str, now: datetime
+    notice: GuestMessages, templates: Sequence[str], *, attempt: str, now: datetime
 ) -> tuple[Mapping[str, Message], str | None]:
     """The messages as they must stand before the next one is sent, and that one's template; None: nothing to send.
 

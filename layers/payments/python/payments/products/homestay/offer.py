@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import ClassVar
 
-from payments.texts import cleaned
+from payments.domain.texts import cleaned
 
 MAX_NIGHTS = 90
 MAX_DAYS_AHEAD = 365

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore.exceptions import ClientError
 
 from payments.calls import invocation
-from payments.dynamodb import UnreadableItem
+from payments.store.dynamodb import UnreadableItem
 
 logger = Logger()
 NAMESPACE = "WxPay"

@@ -10,17 +10,17 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from payments.order import ENTERED_FROM as ORDER_ENTERED_FROM
-from payments.order import Order, OrderStatus
-from payments.payment import (
+from payments.domain.order import ENTERED_FROM as ORDER_ENTERED_FROM
+from payments.domain.order import Order, OrderStatus
+from payments.domain.payment import (
     Malformed,
     Payment,
     PaymentStatus,
     fen,
     text,
 )
-from payments.texts import Field, for_wechat
-from payments.times import of_millis, wechat_time
+from payments.domain.texts import Field, for_wechat
+from payments.domain.times import of_millis, wechat_time
 
 FIRST_LOOK = timedelta(minutes=1)
 """When the janitor looks first at a refund that was asked for (R10)."""
@@ -118,7 +118,7 @@ class Refund:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefundWord:
+class RefundReport:
     """What WeChat says of a refund: the reply to a request or a query, or the plaintext of a notice. Sums in fen."""
 
     out_trade_no: str
@@ -134,7 +134,7 @@ class RefundWord:
     """When WeChat accepted it; a notice does not say it."""
 
     @classmethod
-    def from_wechat(cls, body: Mapping[str, Any]) -> "RefundWord":
+    def from_wechat(cls, body: Mapping[str, Any]) -> "RefundReport":
         """Reads WeChat's JSON: a notice names its state `refund_status`, all else `status`. What says neither which
         refund it is nor its sums may be missing or unreadable (R4). Raises Malformed."""
         try:
@@ -154,7 +154,7 @@ class RefundWord:
             raise Malformed(f"{type(error).__name__} in WeChat's refund") from error
 
 
-def refund_differences(payment: Payment, refund: Refund | None, word: RefundWord) -> list[str]:
+def refund_differences(payment: Payment, refund: Refund | None, word: RefundReport) -> list[str]:
     """In what WeChat's word on a refund is not about the refund, or the trade, that it names (R4).
 
     A trade that is MISPAID was paid with another sum than we asked for: only its transaction can be compared.
@@ -329,7 +329,7 @@ def _refund(
     )
 
 
-def console_refund(payment: Payment, word: RefundWord, now: datetime) -> Refund:
+def console_refund(payment: Payment, word: RefundReport, now: datetime) -> Refund:
     """A refund that nobody here asked for, as WeChat tells of it. It proves that its trade was paid: where that is not
     known here, it names the transaction, and WeChat is asked about the trade at once (R4)."""
     known = payment.status in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}
@@ -353,7 +353,7 @@ def console_refund(payment: Payment, word: RefundWord, now: datetime) -> Refund:
     )
 
 
-def taken_in(refund: Refund, word: RefundWord, now: datetime) -> Refund:
+def as_reported(refund: Refund, word: RefundReport, now: datetime) -> Refund:
     """The refund as WeChat's word makes it, as far as sums depend on it."""
     return replace(refund, status=word.status, accepted_at=refund.accepted_at or word.accepted_at or now)
 

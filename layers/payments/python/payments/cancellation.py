@@ -7,12 +7,12 @@ marked `closing`, and the janitor finishes it.
 from datetime import datetime
 from enum import StrEnum
 
-from payments.observability import count, logger
-from payments.order import Order
-from payments.payment import Payment, PaymentStatus
-from payments.settlement import settle
-from payments.table import Table
-from payments.wechat_pay import Advice, OutcomeUnknown, Refused, WechatPay
+from payments.domain.order import Order
+from payments.domain.payment import Payment, PaymentStatus
+from payments.edge.observability import count, logger
+from payments.recording import record_payment
+from payments.store.table import Table
+from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay
 
 
 class End(StrEnum):
@@ -68,7 +68,7 @@ def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime
         logger.warning("close.unknown", out_trade_no=payment.out_trade_no, why=str(error))
         return End.UNKNOWN
     if trade is not None and trade.paid:
-        settle(table, trade, now)
+        record_payment(table, trade, now)
     elif (trade is None or closed) and table.close_payment(payment, unused=trade is None):
         # While no prepay_id is stored none can reach a phone any more: a trade that WeChat does not know never opened.
         return End.OVER

@@ -15,7 +15,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from payments.secret import Fields, Secret, Unusable, text
+from payments.edge.secret import Secret
+from payments.settings import Fields, Unusable, text
 
 LEAST_BITS = 2048
 APIV3_KEY = 32

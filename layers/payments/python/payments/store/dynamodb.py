@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get
 from boto3.dynamodb.conditions import ConditionBase, ConditionExpressionBuilder
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from payments.money import MAX_FEN, is_fen
-from payments.times import iso
+from payments.domain.money import MAX_FEN, is_fen
+from payments.domain.times import iso
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -10,7 +10,7 @@ from typing import Any
 
 import jwt
 
-from payments.times import utc_now
+from payments.domain.times import utc_now
 
 LIFE = timedelta(hours=2)
 ISSUER = "wxpay-serverless"

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from payments.case import STALLED, Case, held_by, refund_case
-from payments.notice import ORDER_PAID, refund_notice
-from payments.order import LOOKS, Order, OrderStatus
-from payments.payment import Payment, PaymentStatus
-from payments.refund import (
+from payments.domain.case import STALLED, Case, held_by, refund_case
+from payments.domain.collection import Collection
+from payments.domain.guest_messages import ORDER_PAID, refund_notice
+from payments.domain.order import LOOKS, Order, OrderStatus
+from payments.domain.payment import Payment, PaymentStatus
+from payments.domain.refund import (
     FAILED,
     ON_ITS_WAY,
     PATIENCE,
@@ -25,9 +26,8 @@ from payments.refund import (
     next_question,
     withdrawn_long_ago,
 )
-from payments.shipping import RECORDED_AFTER, ShippingRecord
-from payments.table import Collection
-from payments.times import of_millis
+from payments.domain.shipping import RECORDED_AFTER, ShippingRecord
+from payments.domain.times import of_millis
 
 SOON = timedelta(minutes=1)
 """The shortest time between two looks: how often the janitor comes."""
@@ -81,13 +81,13 @@ class Withdraw:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenCase:
     """A person has to look at it."""
 
     case: Case
 
 
-Step = Announce | Ask | Close | End | Expire | AskRefund | Withdraw | Open
+Step = Announce | Ask | Close | End | Expire | AskRefund | Withdraw | OpenCase
 
 
 def next_step(
@@ -142,7 +142,7 @@ def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Kn
         and now - refund.created_at >= PATIENCE
         and not _has_case(collection, refund, STALLED)
     ):
-        yield Open(refund_case(refund, now, STALLED))
+        yield OpenCase(refund_case(refund, now, STALLED))
     if event.sk not in due:
         return
     if refund.status is RefundStatus.REQUESTED:

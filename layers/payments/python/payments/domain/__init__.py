@@ -1,0 +1,1 @@
+"""States, transitions and decisions. Imports the standard library alone; the clock and randomness are arguments."""

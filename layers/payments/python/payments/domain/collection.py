@@ -1,0 +1,50 @@
+"""An order with all that belongs to it, as one Query of its partition gives it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from payments.domain.case import Case, answer, by_hand, missing
+from payments.domain.guest_messages import GuestMessages
+from payments.domain.order import Order
+from payments.domain.payment import Payment
+from payments.domain.refund import Refund, Sums, sums, unpaid_rest
+from payments.domain.shipping import Shipping
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """One order's partition: all that happened to it. Payments by number, refunds by age, notices by event, shipping
+    records by the number of their trade."""
+
+    order: Order
+    payments: Sequence[Payment]
+    refunds: Sequence[Refund] = ()
+    notices: Mapping[str, GuestMessages] = field(default_factory=dict)
+    cases: Sequence[Case] = ()
+    shippings: Mapping[int, Shipping] = field(default_factory=dict)
+
+    def payment(self, n: int | None) -> Payment | None:
+        """Its n-th trade."""
+        return next((payment for payment in self.payments if payment.n == n), None)
+
+    def refund(self, out_refund_no: str | None) -> Refund | None:
+        return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
+
+    def sums(self) -> Sums:
+        """The order's sums as its refunds and its cases have them now."""
+        return sums(self.order, self.refunds, by_hand(self.cases))
+
+    def unpaid_rest(self, payment: Payment) -> int:
+        """What of a trade that pays no order is neither back, nor on its way, nor given back by hand (R6), in fen."""
+        return unpaid_rest(payment, self.refunds, by_hand(self.cases))
+
+    def missing_cases(self, now: datetime) -> list[Case]:
+        """The cases that its refunds call for and that are not there."""
+        return missing(self.payments, self.refunds, self.cases, now)
+
+    def answers(self) -> list[tuple[Case, str]]:
+        """The open cases that have answered themselves, with what did."""
+        handed = by_hand(self.cases)
+        told = ((case, answer(case, self.refunds, handed)) for case in self.cases if case.open)
+        return [(case, why) for case, why in told if why]

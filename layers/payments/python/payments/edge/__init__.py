@@ -1,0 +1,1 @@
+"""What functions stand on: HTTP, queues, the topic, tokens, secrets, logs and metrics."""

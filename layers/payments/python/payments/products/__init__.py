@@ -1,0 +1,1 @@
+"""What can be sold: one folder each, and their registry."""

@@ -1,0 +1,1 @@
+"""Nights in a homestay."""
