@@ -319,7 +319,7 @@ def make_events() -> None:
         operate.fail(str(error))
     grid = Grid("event", "order", "what it does")
     for name in sorted(made):
-        grid.add_row(str(_near(made[name].path)), made[name].about, events.SAYS[name])
+        grid.add_row(str(_near(made[name].path)), made[name].about, events.SAYS.get(name, ""))
     console.print(grid)
     console.print("Each works once. Codes and WeChat's notices are good for five minutes, orders for half an hour.")
 
