@@ -124,6 +124,12 @@ def test_what_a_document_names_exists(document: Path) -> None:
     assert not wrong
 
 
+def test_the_scenarios_that_rules_name_in_quotes_exist() -> None:
+    named = re.findall(r'`([^`:]+)::\w+` \("([^"]+)"\)', prose(RULES))
+    assert named
+    assert not [scenario for path, scenario in named if f'"{scenario}"' not in places(path)[0].read_text()]
+
+
 # --- links
 
 
