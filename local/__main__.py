@@ -181,7 +181,7 @@ def shots(
 def run_tests(
     pytest_arguments: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- ARGUMENTS]", help="pytest's, for unit and component tests: ./dev test -- -k name"),
+        typer.Argument(metavar="-- ARGUMENTS", help="For pytest, over unit and component tests: ./dev test -- -k name"),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(checks.PARTS)}; may repeat.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Also the interleavings that take minutes.")] = False,

@@ -228,5 +228,6 @@ def _case(trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> C
 
 
 def _open_case(table: Table, trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> Recorded:
+    """A success that matches no payment: a person looks at it (R12)."""
     table.put_case(_case(trade, verdict, detail, now))
     return Recorded.CASE
