@@ -194,7 +194,7 @@ def _taken_in(
     return table.record_refund(collection, refund, word, now, drawn, [case for case in cases if case.name not in known])
 
 
-# --- cases
+# --- cases: what matches no order, payment or refund (R12)
 
 
 def _refund_case(table: Table, word: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:
@@ -228,6 +228,5 @@ def _case(trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> C
 
 
 def _open_case(table: Table, trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> Recorded:
-    """A success that matches no payment: a person looks at it (R12)."""
     table.put_case(_case(trade, verdict, detail, now))
     return Recorded.CASE
