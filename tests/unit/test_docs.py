@@ -101,7 +101,7 @@ def test_a_rule_says_why_where_and_what_fails_without_it_or_that_it_is_still_to_
     if number in cited(*CODE):
         assert any("::" in name for name in quoted(code)), "the code cites it, and rules.md does not say where it is"
         assert any(name.startswith("tests/") and "::test_" in name for name in quoted(tests)), "no test is named"
-        files = {places(path)[0] for path, _, symbol in (name.partition("::") for name in quoted(code)) if symbol}
+        files = {file for name in quoted(code) if "::" in name for file in places(name.partition("::")[0])}
         silent = [file for file in files if str(number) not in CITED.findall(file.read_text())]
         assert not silent, "named as its code, and grep for the rule's number does not find them"
     else:
