@@ -178,13 +178,21 @@ def shots(
 
 @app.command("test")
 def run_tests(
+    pytest_arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- ARGUMENTS", help="For pytest, over unit and component tests: ./dev test -- -k name"),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(checks.PARTS)}; may repeat.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Also the interleavings that take minutes.")] = False,
 ) -> None:
-    """Lint, types, template, unit, component, local and browser tests, as CI runs them."""
+    """Lint, types, template, unit, component, local and browser tests, as CI runs them; or a few tests alone."""
     unknown = set(only or []) - set(checks.PARTS)
     if unknown:
         operate.fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
+    if pytest_arguments and only:
+        operate.fail("--only runs whole parts: say either that or what follows --")
+    if pytest_arguments:
+        raise typer.Exit(checks.run_some(pytest_arguments, long=long))
     raise typer.Exit(checks.run(console, only or list(checks.PARTS), long=long))
 
 

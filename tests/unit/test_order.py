@@ -115,7 +115,7 @@ def test_an_order_that_is_being_closed_is_not_open_to_pay() -> None:
     assert not order(status=OrderStatus.CANCELLED).open_to_pay
 
 
-def test_every_status_has_the_original_number_and_a_way_in() -> None:
+def test_every_status_has_go_zero_looklooks_number_and_a_way_in() -> None:
     assert STATUS_CODE == {"CANCELLED": -1, "WAIT_PAY": 0, "WAIT_USE": 1, "USED": 2, "REFUNDED": 3, "EXPIRED": 4}
     assert set(orders.ENTERED_FROM) == set(OrderStatus) - {OrderStatus.WAIT_PAY}
     assert set(payments.ENTERED_FROM) == set(payments.PaymentStatus) - {payments.PaymentStatus.NOTPAY}
