@@ -17,7 +17,8 @@ from payments.domain.payment import MAX_TRADES, PaymentStatus
 from payments.domain.times import utc_now
 from payments.store.dynamodb import Conflict
 from payments.store.table import Table
-from payments.wechat.pay import OutcomeUnknown, WechatPay
+from payments.wechat.errors import OutcomeUnknown
+from payments.wechat.pay import WechatPay
 from tests.component.conftest import Answer, Shop, new_order
 
 PREPAY = "POST /orders/{order_sn}/prepay"
