@@ -189,6 +189,13 @@ def run_tests(
     raise typer.Exit(checks.run(console, only or list(checks.PARTS), long=long))
 
 
+@app.command("format")
+def format_code() -> None:
+    """Put in order what ruff, eslint and prettier can. Exit code 1 when something is left that only a person can."""
+    if not checks.fix():
+        raise typer.Exit(1)
+
+
 @app.command("check-build")
 def check_build(
     config_env: Annotated[str, typer.Option(help="As you will give it to sam deploy.")] = "default",

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as Grid
 
+from local import javascript
 from local.home import PROJECT
 
 BIN = Path(os.environ.get("VIRTUAL_ENV", PROJECT / ".venv")) / "bin"
@@ -29,7 +30,10 @@ LAMBDAS_PYTHON = "3.13"
 UNCOVERED = ("tests/component/test_interleavings.py", "tests/component/test_crashes.py")
 """Millions of steps: counting their lines would double the time and teach nothing."""
 
-TOOLS = {"make": "sam build needs make, which is not there: apt-get install make (macOS: xcode-select --install)"}
+TOOLS = {
+    "make": "sam build needs make, which is not there: apt-get install make (macOS: xcode-select --install)",
+    "npm": "prettier and eslint need npm, which is not there: install Node.js 20.19 or newer",
+}
 """What a machine may lack, and what to do; where it is lacking the step is skipped."""
 
 
@@ -92,6 +96,9 @@ PARTS: Mapping[str, Callable[[bool], list[Step]]] = {
     "lint": lambda _: [
         Step([str(BIN / "ruff"), "check", *CODE]),
         Step([str(BIN / "ruff"), "format", "--check", *CODE]),
+        Step([sys.executable, "-m", "local.javascript"], needs="npm"),
+        Step([*javascript.PRETTIER, "--check", *javascript.STYLED], needs="npm"),
+        Step([*javascript.ESLINT, *javascript.CODE], needs="npm"),
     ],
     "types": lambda _: [Step([str(BIN / "mypy")])],
     "template": lambda _: [
@@ -169,6 +176,18 @@ def read_junit(report: Path) -> Outcome:
         else:
             outcome.passed += 1
     return outcome
+
+
+def fix() -> bool:
+    """What ruff, eslint and prettier can put right by themselves; whether nothing is left for a person."""
+    steps = [
+        Step([str(BIN / "ruff"), "check", "--fix", *CODE]),
+        Step([str(BIN / "ruff"), "format", *CODE]),
+        Step([sys.executable, "-m", "local.javascript"], needs="npm"),
+        Step([*javascript.ESLINT, "--fix", *javascript.CODE], needs="npm"),
+        Step([*javascript.PRETTIER, "--write", *javascript.STYLED], needs="npm"),
+    ]
+    return not any(run_step(step).failed for step in steps)
 
 
 def lock() -> None:

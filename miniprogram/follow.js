@@ -2,7 +2,11 @@
 // all when the page is hidden or what it shows is over.
 
 const STALE_MS = 8000 // without an answer for so long the page says since when it knows
-const PACE = [[2 * 60000, 3000], [10 * 60000, 5000], [Infinity, 10000]] // [visible for less than, pause]
+const PACE = [
+  [2 * 60000, 3000],
+  [10 * 60000, 5000],
+  [Infinity, 10000],
+] // [visible for less than, pause]
 const MISSED_MS = [3000, 5000, 10000, 20000, 30000] // after failures in a row
 
 // `ask()` gives an answer. `show(answer, pace)` shows it and gives the milliseconds until the next look, null when there
@@ -44,7 +48,10 @@ function createFollower({ ask, show, lost }) {
     } catch (error) {
       if (mine !== asked) return
       lost(error, since)
-      next = error.kind === 'missing' ? null : Math.max(MISSED_MS[Math.min(missed++, MISSED_MS.length - 1)], error.retryAfterMs || 0)
+      next =
+        error.kind === "missing"
+          ? null
+          : Math.max(MISSED_MS[Math.min(missed++, MISSED_MS.length - 1)], error.retryAfterMs || 0)
     }
     quiet()
     if (visible && next !== null) timer = setTimeout(look, next)

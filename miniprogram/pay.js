@@ -17,12 +17,12 @@ const SUBSCRIBE_MS = 60000
 const TOKEN_MARGIN_MS = 60000
 const KEY_LIFE_MS = 6 * 24 * 3600 * 1000 // the server keeps an Idempotency-Key for seven days
 
-const TOKEN = 'wxpay.token'
-const PENDING = 'wxpay.pending'
+const TOKEN = "wxpay.token"
+const PENDING = "wxpay.pending"
 
-const PAID = ['WAIT_USE', 'USED', 'EXPIRED']
-const WILL_END = ['offline', 'busy', 'often'] // failures that may end by themselves
-const FINAL = ['invalid', 'missing', 'state', 'many', 'refused'] // the server's no
+const PAID = ["WAIT_USE", "USED", "EXPIRED"]
+const WILL_END = ["offline", "busy", "often"] // failures that may end by themselves
+const FINAL = ["invalid", "missing", "state", "many", "refused"] // the server's no
 
 // What may be said of the money when a call fails, by the moment at which it does. README.md has the same table.
 //   before   the order was never sent, or the server said no to it: no cashier can have opened
@@ -32,132 +32,151 @@ const FINAL = ['invalid', 'missing', 'state', 'many', 'refused'] // the server's
 //   over     the server has said that it is refunded or closed
 // and what is said: `nothing` was charged, no cashier was `unopened` by this tap, it will be `noticed` if money was
 // taken, what is `known`, or `-`: not a word about money.
-const MOMENTS = ['before', 'unknown', 'open', 'paid', 'over']
+const MOMENTS = ["before", "unknown", "open", "paid", "over"]
 const CLAIMS = {
-  homes: ['-', '-', '-', '-', '-'],
-  orders: ['-', '-', '-', '-', '-'],
-  create: ['nothing', 'unopened', 'unopened', 'unopened', 'unopened'],
-  prepay: ['unopened', 'unopened', 'noticed', 'known', 'known'],
-  cashier: ['noticed', 'noticed', 'noticed', 'known', 'known'],
-  poll: ['-', '-', 'noticed', 'known', 'known'],
-  order: ['-', '-', 'noticed', 'known', 'known'],
-  cancel: ['-', '-', 'noticed', 'known', 'known'],
+  homes: ["-", "-", "-", "-", "-"],
+  orders: ["-", "-", "-", "-", "-"],
+  create: ["nothing", "unopened", "unopened", "unopened", "unopened"],
+  prepay: ["unopened", "unopened", "noticed", "known", "known"],
+  cashier: ["noticed", "noticed", "noticed", "known", "known"],
+  poll: ["-", "-", "noticed", "known", "known"],
+  order: ["-", "-", "noticed", "known", "known"],
+  cancel: ["-", "-", "noticed", "known", "known"],
 }
-const OF_ONE_ORDER = ['prepay', 'cashier', 'poll', 'order', 'cancel']
+const OF_ONE_ORDER = ["prepay", "cashier", "poll", "order", "cancel"]
 
 const TEXTS = {
   zh: {
     outcome: {
-      paid: '支付成功',
-      arrived: '已支付，正在确认订单',
-      hold: '已支付，商家正在核实退款',
-      cancelled: '还没有收到付款，订单为您保留，可以继续支付',
-      waiting: '正在确认支付结果，请不要重复付款',
-      closed: '订单已关闭。如果您已付款，款项会自动原路退回',
-      unpayable: '这个订单现在不能支付。如果您已付款，款项会被确认或退回',
-      refunded: '订单已退款',
+      paid: "支付成功",
+      arrived: "已支付，正在确认订单",
+      hold: "已支付，商家正在核实退款",
+      cancelled: "还没有收到付款，订单为您保留，可以继续支付",
+      waiting: "正在确认支付结果，请不要重复付款",
+      closed: "订单已关闭。如果您已付款，款项会自动原路退回",
+      unpayable: "这个订单现在不能支付。如果您已付款，款项会被确认或退回",
+      refunded: "订单已退款",
     },
-    known: { paid: '已支付', closed: '订单已关闭' },
-    claim: { nothing: '没有扣款', unopened: '这次没有打开微信支付', noticed: '如有扣款会自动确认' },
+    known: { paid: "已支付", closed: "订单已关闭" },
+    claim: { nothing: "没有扣款", unopened: "这次没有打开微信支付", noticed: "如有扣款会自动确认" },
     why: {
-      offline: '网络不通',
-      busy: '服务繁忙',
-      often: '操作太频繁',
-      many: '短时间内下单太多',
-      signin: '微信登录没有成功',
-      cashier: '微信支付报告出错',
-      refused: '微信支付没有接受这笔订单',
-      invalid: '填写的内容有误',
-      missing: '没有找到这个订单',
-      state: '订单的状态已经改变',
-      broken: '出了点问题',
+      offline: "网络不通",
+      busy: "服务繁忙",
+      often: "操作太频繁",
+      many: "短时间内下单太多",
+      signin: "微信登录没有成功",
+      cashier: "微信支付报告出错",
+      refused: "微信支付没有接受这笔订单",
+      invalid: "填写的内容有误",
+      missing: "没有找到这个订单",
+      state: "订单的状态已经改变",
+      broken: "出了点问题",
     },
     what: {
-      homes: '暂时不能显示民宿',
-      orders: '暂时不能显示订单',
-      order: '暂时不能显示订单',
-      poll: '暂时查不到支付结果',
-      again: '没有能再次打开微信支付',
-      submitted: '订单没有提交',
-      perhapsSubmitted: '订单可能已提交，原样再提交不会重复下单',
-      cancelled: '不能取消',
-      perhapsCancelled: '不知道是否已取消',
+      homes: "暂时不能显示民宿",
+      orders: "暂时不能显示订单",
+      order: "暂时不能显示订单",
+      poll: "暂时查不到支付结果",
+      again: "没有能再次打开微信支付",
+      submitted: "订单没有提交",
+      perhapsSubmitted: "订单可能已提交，原样再提交不会重复下单",
+      cancelled: "不能取消",
+      perhapsCancelled: "不知道是否已取消",
     },
-    then: { online: '请检查网络后重试', later: '请稍后重试', check: '请检查', reload: '请刷新' },
-    glue: ['，', '。', ''],
+    then: { online: "请检查网络后重试", later: "请稍后重试", check: "请检查", reload: "请刷新" },
+    glue: ["，", "。", ""],
   },
   en: {
     outcome: {
-      paid: 'Paid',
-      arrived: 'Paid; the order is being confirmed',
-      hold: 'Paid; the shop is checking a refund',
-      cancelled: 'No payment has arrived. The order is kept for you; you can go on paying',
-      waiting: 'The payment is being checked. Please do not pay twice',
-      closed: 'The order is closed. If you have paid, the money comes back by itself',
-      unpayable: 'This order cannot be paid now. If you have paid, the payment will be confirmed or come back',
-      refunded: 'The order is refunded',
+      paid: "Paid",
+      arrived: "Paid; the order is being confirmed",
+      hold: "Paid; the shop is checking a refund",
+      cancelled: "No payment has arrived. The order is kept for you; you can go on paying",
+      waiting: "The payment is being checked. Please do not pay twice",
+      closed: "The order is closed. If you have paid, the money comes back by itself",
+      unpayable: "This order cannot be paid now. If you have paid, the payment will be confirmed or come back",
+      refunded: "The order is refunded",
     },
-    known: { paid: 'Paid', closed: 'The order is closed' },
-    claim: { nothing: 'nothing was charged', unopened: 'WeChat Pay was not opened this time', noticed: 'if you were charged, it will be noticed' },
+    known: { paid: "Paid", closed: "The order is closed" },
+    claim: {
+      nothing: "nothing was charged",
+      unopened: "WeChat Pay was not opened this time",
+      noticed: "if you were charged, it will be noticed",
+    },
     why: {
-      offline: 'no network',
-      busy: 'the service is busy',
-      often: 'that was too often',
-      many: 'too many orders in a short time',
-      signin: 'WeChat sign-in did not work',
-      cashier: 'WeChat Pay reported an error',
-      refused: 'WeChat Pay did not accept this order',
-      invalid: 'something you entered is not right',
-      missing: 'there is no such order',
-      state: 'the order has changed',
-      broken: 'something went wrong',
+      offline: "no network",
+      busy: "the service is busy",
+      often: "that was too often",
+      many: "too many orders in a short time",
+      signin: "WeChat sign-in did not work",
+      cashier: "WeChat Pay reported an error",
+      refused: "WeChat Pay did not accept this order",
+      invalid: "something you entered is not right",
+      missing: "there is no such order",
+      state: "the order has changed",
+      broken: "something went wrong",
     },
     what: {
-      homes: 'the homes cannot be shown now',
-      orders: 'the orders cannot be shown now',
-      order: 'the order cannot be shown now',
-      poll: 'the payment cannot be looked up now',
-      again: 'WeChat Pay could not be opened again',
-      submitted: 'the order was not placed',
-      perhapsSubmitted: 'the order may have been placed, and sending it again unchanged makes no second one',
-      cancelled: 'it cannot be cancelled',
-      perhapsCancelled: 'it is not known whether it was cancelled',
+      homes: "the homes cannot be shown now",
+      orders: "the orders cannot be shown now",
+      order: "the order cannot be shown now",
+      poll: "the payment cannot be looked up now",
+      again: "WeChat Pay could not be opened again",
+      submitted: "the order was not placed",
+      perhapsSubmitted: "the order may have been placed, and sending it again unchanged makes no second one",
+      cancelled: "it cannot be cancelled",
+      perhapsCancelled: "it is not known whether it was cancelled",
     },
-    then: { online: 'try again when you are online', later: 'try again in a moment', check: 'please check it', reload: 'please reload' },
-    glue: ['; ', '. ', 'capital'],
+    then: {
+      online: "try again when you are online",
+      later: "try again in a moment",
+      check: "please check it",
+      reload: "please reload",
+    },
+    glue: ["; ", ". ", "capital"],
   },
 }
 
 const THEN = {
-  offline: 'online', busy: 'later', often: 'later', many: 'later', signin: 'later', cashier: 'later', refused: 'later',
-  invalid: 'check', missing: '', state: 'reload', broken: 'later',
+  offline: "online",
+  busy: "later",
+  often: "later",
+  many: "later",
+  signin: "later",
+  cashier: "later",
+  refused: "later",
+  invalid: "check",
+  missing: "",
+  state: "reload",
+  broken: "later",
 }
 
-// The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, in `known` or `outcome`.
+// The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, a name in
+// `known` or `outcome`.
 function sentence(texts, call, moment, kind, word) {
   const claim = CLAIMS[call][MOMENTS.indexOf(moment)]
   const [comma, stop, capital] = texts.glue
   const final = FINAL.includes(kind)
   const known = texts.known[word] || texts.outcome[word]
   const what = {
-    homes: 'homes',
-    orders: 'orders',
-    order: 'order',
-    poll: 'poll',
-    create: moment === 'before' ? 'submitted' : 'perhapsSubmitted',
-    prepay: claim === 'noticed' ? 'again' : '',
-    cancel: final ? 'cancelled' : 'perhapsCancelled',
-    cashier: '',
-  }[kind === 'missing' ? 'cashier' : call]
-  const then = claim === 'known' && call === 'prepay' ? 'reload' : THEN[kind]
+    homes: "homes",
+    orders: "orders",
+    order: "order",
+    poll: "poll",
+    create: moment === "before" ? "submitted" : "perhapsSubmitted",
+    prepay: claim === "noticed" ? "again" : "",
+    cancel: final ? "cancelled" : "perhapsCancelled",
+    cashier: "",
+  }[kind === "missing" ? "cashier" : call]
+  const then = claim === "known" && call === "prepay" ? "reload" : THEN[kind]
   const say = (words) => {
     const text = words.filter(Boolean).join(comma)
     return capital ? text.charAt(0).toUpperCase() + text.slice(1) : text
   }
-  if (claim === 'known' && kind === 'state') return say([known, texts.what[what]])
-  const why = call === 'create' && kind === 'state' ? '' : texts.why[kind] // there is no order yet that could change
+  if (claim === "known" && kind === "state") return say([known, texts.what[what]])
+  const why = call === "create" && kind === "state" ? "" : texts.why[kind] // there is no order yet that could change
   const rest = say([why, texts.what[what], texts.claim[claim], texts.then[then]])
-  return claim === 'known' ? known + stop + rest : rest
+  return claim === "known" ? known + stop + rest : rest
 }
 
 // What goes wrong. `kind` is a name in TEXTS.zh.why, `call` one in CLAIMS, `moment` one in MOMENTS, `text` is for people;
@@ -165,9 +184,9 @@ function sentence(texts, call, moment, kind, word) {
 class PayError extends Error {
   constructor(kind, more) {
     super(kind)
-    this.name = 'PayError'
+    this.name = "PayError"
     this.kind = kind
-    this.text = ''
+    this.text = ""
     Object.assign(this, more)
   }
 }
@@ -178,14 +197,15 @@ class PayError extends Error {
 //   lang         'zh' or 'en': the language of texts
 //   wx           WeChat's wx
 //   timers       { now, start, stop }: for tests
-function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS }) {
+function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS }) {
   const texts = TEXTS[lang] || TEXTS.zh
   const running = {} // what is under way, by name: a second tap joins it
   const known = {} // by order_sn: what was learned of its money, { moment, word }
   const ends = {} // by order_sn: how the last pay, look or follow ended
   const store = storage(wx)
 
-  const fail = (kind, more) => new PayError(kind, Object.assign({ status: 0, problem: null, retryAfterMs: 0, why: '' }, more))
+  const fail = (kind, more) =>
+    new PayError(kind, Object.assign({ status: 0, problem: null, retryAfterMs: 0, why: "" }, more))
   const sleep = (ms) => new Promise((resolve) => timers.start(resolve, ms))
 
   // One promise per name at a time.
@@ -203,17 +223,17 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
   // From an order, a payment's state, or a 409 with the order's status. A late answer takes nothing back.
   function learn(order_sn, { status, payment_status, on_hold }) {
     const before = known[order_sn] || {}
-    if (before.word === 'refunded') return
-    let word = ''
-    if (status === 'REFUNDED') word = 'refunded'
-    else if (on_hold === true) word = 'hold'
-    else if (PAID.includes(status) || payment_status === 'SUCCESS') word = 'paid'
-    else if (status === 'CANCELLED') word = 'closed'
-    if (word) known[order_sn] = { moment: word === 'refunded' || word === 'closed' ? 'over' : 'paid', word }
+    if (before.word === "refunded") return
+    let word = ""
+    if (status === "REFUNDED") word = "refunded"
+    else if (on_hold === true) word = "hold"
+    else if (PAID.includes(status) || payment_status === "SUCCESS") word = "paid"
+    else if (status === "CANCELLED") word = "closed"
+    if (word) known[order_sn] = { moment: word === "refunded" || word === "closed" ? "over" : "paid", word }
   }
 
   function opened(order_sn) {
-    if (!known[order_sn]) known[order_sn] = { moment: 'open', word: '' }
+    if (!known[order_sn]) known[order_sn] = { moment: "open", word: "" }
   }
 
   // Runs a call; its failure is thrown as a PayError that says what is true of the order's money at this moment.
@@ -221,16 +241,16 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
     try {
       return await start()
     } catch (error) {
-      const raw = error instanceof PayError ? error : fail('broken', { why: String((error && error.message) || error) })
+      const raw = error instanceof PayError ? error : fail("broken", { why: String((error && error.message) || error) })
       if (raw.call) throw raw
       if (order_sn && raw.problem) {
-        // The one reason for which an order in WAIT_PAY is not cancelled: its money is here, the order follows in a moment.
+        // The one reason for which an order in WAIT_PAY is not cancelled: its money is here, the order follows soon.
         const { order_status: status, on_hold } = raw.problem
-        const paid = call === 'cancel' && raw.status === 409 && status === 'WAIT_PAY'
-        learn(order_sn, { status, on_hold, payment_status: paid ? 'SUCCESS' : undefined })
+        const paid = call === "cancel" && raw.status === 409 && status === "WAIT_PAY"
+        learn(order_sn, { status, on_hold, payment_status: paid ? "SUCCESS" : undefined })
       }
-      const kind = raw.kind === 'missing' && !OF_ONE_ORDER.includes(call) ? 'broken' : raw.kind
-      const { moment, word } = beforeOrder() ? { moment: 'before' } : known[order_sn] || { moment: 'unknown' }
+      const kind = raw.kind === "missing" && !OF_ONE_ORDER.includes(call) ? "broken" : raw.kind
+      const { moment, word } = beforeOrder() ? { moment: "before" } : known[order_sn] || { moment: "unknown" }
       const text = sentence(texts, call, moment, kind, word)
       // A copy: several calls may share one failure, that of signing in.
       throw new PayError(kind, Object.assign({}, raw, { kind, call, moment, order_sn, text }))
@@ -241,24 +261,26 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
 
   function token() {
     const kept = store.get(TOKEN)
-    return kept && kept.until > timers.now() ? Promise.resolve(kept) : once('signin', signIn)
+    return kept && kept.until > timers.now() ? Promise.resolve(kept) : once("signin", signIn)
   }
 
   // A login code works once, so a repeat takes a new one.
   async function signIn() {
     const start = async () => {
-      const { code } = await call('login', { timeout: TIMEOUT_MS }, TIMEOUT_MS).catch(() => ({}))
-      if (!code) throw fail('signin')
-      const told = await send('POST', '/login', { code })
-      if (!isText(told.token) || !(told.expires_in > 0)) throw fail('broken')
+      const { code } = await callWx("login", { timeout: TIMEOUT_MS }, TIMEOUT_MS).catch(() => ({}))
+      if (!code) throw fail("signin")
+      const told = await send("POST", "/login", { code })
+      if (!isText(told.token) || !(told.expires_in > 0)) throw fail("broken")
       const until = timers.now() + told.expires_in * 1000 - TOKEN_MARGIN_MS
       return store.set(TOKEN, { token: told.token, until, user_id: told.user_id })
     }
+    // 401: its answer got lost once, the code is used up
+    const mayEnd = ({ status, kind }) => status === 401 || kind === "signin" || WILL_END.includes(kind)
     try {
-      // 401: its answer got lost once, the code is used up
-      return await tried(start, (error) => error.status === 401 || error.kind === 'signin' || WILL_END.includes(error.kind))
+      return await tried(start, mayEnd)
     } catch (error) {
-      throw WILL_END.includes(error.kind) ? error : fail('signin', { status: error.status, problem: error.problem, why: error.why })
+      if (WILL_END.includes(error.kind)) throw error
+      throw fail("signin", { status: error.status, problem: error.problem, why: error.why })
     }
   }
 
@@ -270,7 +292,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
   // --- requests
 
   // A wx function as a promise; fails after `ms` if it never calls back.
-  function call(name, options, ms) {
+  function callWx(name, options, ms) {
     return new Promise((resolve, reject) => {
       const timer = ms && timers.start(() => reject({ errMsg: `${name}:fail timeout` }), ms + 1000)
       const end = (settle) => (told) => {
@@ -278,7 +300,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
         settle(told || {})
       }
       // Old clients call complete alone when the user cancels.
-      const complete = (told) => end(/:ok$/.test((told && told.errMsg) || '') ? resolve : reject)(told)
+      const complete = (told) => end(/:ok$/.test((told && told.errMsg) || "") ? resolve : reject)(told)
       try {
         wx[name](Object.assign({}, options, { success: end(resolve), fail: end(reject), complete }))
       } catch (error) {
@@ -289,33 +311,33 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
 
   // One request, one answer. Throws PayError.
   async function send(method, path, body, headers) {
-    const header = Object.assign({ Accept: 'application/json' }, headers)
-    if (method !== 'GET') header['Content-Type'] = 'application/json'
-    const options = { url: baseUrl + path, method, header, dataType: 'json', timeout: TIMEOUT_MS }
+    const header = Object.assign({ Accept: "application/json" }, headers)
+    if (method !== "GET") header["Content-Type"] = "application/json"
+    const options = { url: baseUrl + path, method, header, dataType: "json", timeout: TIMEOUT_MS }
     if (body !== undefined) options.data = JSON.stringify(body)
     let reply
     try {
-      reply = await call('request', options, TIMEOUT_MS)
+      reply = await callWx("request", options, TIMEOUT_MS)
     } catch (told) {
-      throw fail('offline', { why: told.errMsg || told.message })
+      throw fail("offline", { why: told.errMsg || told.message })
     }
     const status = reply.statusCode
     const data = parsed(reply.data)
     if (status >= 200 && status < 300 && data) return data
-    throw refusal(status, data, headerOf(reply, 'retry-after'))
+    throw refusal(status, data, headerOf(reply, "retry-after"))
   }
 
   function refusal(status, data, retryAfter) {
     const problem = data && isText(data.type) ? data : null
     const more = { status: status || 0, problem, retryAfterMs: waitOf(retryAfter, timers.now()) }
-    if (problem && problem.type === 'urn:wxpay:wechat-refused') return fail('refused', more)
-    if (problem && problem.type === 'urn:wxpay:too-many-orders') return fail('many', more)
-    if (status === 422) return fail('invalid', more)
-    if (status === 404 && problem) return fail('missing', more)
-    if (status === 409) return fail('state', more)
-    if (status === 429) return fail('often', more)
-    if (status === 502 || status === 503 || status === 504) return fail('busy', more)
-    return fail('broken', more)
+    if (problem && problem.type === "urn:wxpay:wechat-refused") return fail("refused", more)
+    if (problem && problem.type === "urn:wxpay:too-many-orders") return fail("many", more)
+    if (status === 422) return fail("invalid", more)
+    if (status === 404 && problem) return fail("missing", more)
+    if (status === 409) return fail("state", more)
+    if (status === 429) return fail("often", more)
+    if (status === 502 || status === 503 || status === 504) return fail("busy", more)
+    return fail("broken", more)
   }
 
   // A request in the user's name. A token that the gateway no longer takes is replaced once: its 401 and 403 are not
@@ -328,7 +350,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
         return await sending(() => send(method, path, body, header))
       } catch (error) {
         const refused = error.status === 401 || (error.status === 403 && !error.problem)
-        if (!refused || !first) throw refused ? fail('signin', { status: error.status, problem: error.problem }) : error
+        if (!refused || !first) throw refused ? fail("signin", { status: error.status, problem: error.problem }) : error
         forget(mine)
       }
     }
@@ -351,7 +373,8 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
 
   // Repeats what may be repeated as it was: every route of this API but login.
   function surely(method, path, { body, headers, sending, onWait } = {}) {
-    return tried(() => request(method, path, body, headers, sending), (error) => WILL_END.includes(error.kind), onWait)
+    const start = () => request(method, path, body, headers, sending)
+    return tried(start, (error) => WILL_END.includes(error.kind), onWait)
   }
 
   // --- orders
@@ -379,45 +402,48 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
       }
       const start = async () => {
         try {
-          const headers = { 'Idempotency-Key': pending.key }
-          const onWait = (ms) => onStep('wait', { ms })
-          const order = shaped(await surely('POST', '/orders', { body: stay, headers, sending, onWait }), isOrder)
+          const headers = { "Idempotency-Key": pending.key }
+          const onWait = (ms) => onStep("wait", { ms })
+          const order = shaped(await surely("POST", "/orders", { body: stay, headers, sending, onWait }), isOrder)
           store.remove(PENDING)
           learn(order.order_sn, order)
           return order
         } catch (error) {
-          if (error.kind === 'invalid') store.remove(PENDING) // it will never become an order
+          if (error.kind === "invalid") store.remove(PENDING) // it will never become an order
           throw error
         }
       }
-      return telling('create', undefined, start, () => pending.sent === false)
+      return telling("create", undefined, start, () => pending.sent === false)
     })
   }
 
   const getHomes = () =>
-    telling('homes', undefined, async () => shaped(await surely('GET', '/homestays'), (told) => Array.isArray(told.homestays)))
+    telling("homes", undefined, async () => {
+      const told = await surely("GET", "/homestays")
+      return shaped(told, (it) => Array.isArray(it.homestays))
+    })
 
   const getOrders = (before) =>
-    telling('orders', undefined, async () => {
-      const path = `/orders${before ? `?before=${encodeURIComponent(before)}` : ''}`
-      const told = shaped(await surely('GET', path), (it) => Array.isArray(it.orders))
+    telling("orders", undefined, async () => {
+      const path = `/orders${before ? `?before=${encodeURIComponent(before)}` : ""}`
+      const told = shaped(await surely("GET", path), (it) => Array.isArray(it.orders))
       told.orders.filter(isOrder).forEach((order) => learn(order.order_sn, order))
       return told
     })
 
   // One order. `patient: false`: asked once, for a page that asks again anyway.
   const getOrder = (order_sn, { patient = true } = {}) =>
-    telling('order', order_sn, async () => {
+    telling("order", order_sn, async () => {
       const path = `/orders/${order_sn}`
-      const order = shaped(await (patient ? surely('GET', path) : request('GET', path)), isOrder)
+      const order = shaped(await (patient ? surely("GET", path) : request("GET", path)), isOrder)
       learn(order_sn, order)
       return order
     })
 
   // Cancels an order that is not paid. Throws `state` when it is, with a text that says so.
   const cancel = (order_sn) =>
-    telling('cancel', order_sn, async () => {
-      const order = shaped(await surely('POST', `/orders/${order_sn}/cancel`), isOrder)
+    telling("cancel", order_sn, async () => {
+      const order = shaped(await surely("POST", `/orders/${order_sn}/cancel`), isOrder)
       learn(order_sn, order)
       return order
     })
@@ -427,7 +453,7 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
   // Asks whether messages may be sent. Call it in the tap itself; whatever the answer, paying goes on.
   function subscribe() {
     if (!templateIds.length || !wx.requestSubscribeMessage) return Promise.resolve()
-    return call('requestSubscribeMessage', { tmplIds: templateIds.slice(0, 3) }, SUBSCRIBE_MS).catch(() => {})
+    return callWx("requestSubscribeMessage", { tmplIds: templateIds.slice(0, 3) }, SUBSCRIBE_MS).catch(() => {})
   }
 
   // One cashier per order at a time. How it ended is kept, for the page that shows the order next.
@@ -452,39 +478,44 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
     return once(`buy ${JSON.stringify(stay)}`, async () => {
       const subscribed = subscribe()
       const order = await createOrder(stay, onStep)
-      onStep('order', order)
+      onStep("order", order)
       return paying(order.order_sn, subscribed, onStep)
     })
   }
 
   async function payOrder(order_sn, subscribed, onStep) {
     for (let fresh = false; ; fresh = true) {
-      onStep('prepay')
+      onStep("prepay")
       let fields
       try {
-        fields = await telling('prepay', order_sn, async () => {
-          const onWait = (ms) => onStep('wait', { ms })
-          return shaped(await surely('POST', `/orders/${order_sn}/prepay`, { body: fresh ? { fresh } : {}, onWait }), isPrepay)
+        fields = await telling("prepay", order_sn, async () => {
+          const onWait = (ms) => onStep("wait", { ms })
+          return shaped(
+            await surely("POST", `/orders/${order_sn}/prepay`, { body: fresh ? { fresh } : {}, onWait }),
+            isPrepay,
+          )
         })
       } catch (error) {
-        if (error.kind !== 'state') throw error
+        if (error.kind !== "state") throw error
         // It is paid on another phone, or over, or will be in a moment: no cashier opens for it any more.
         const told = await follow(order_sn, onStep, 0)
-        if (told.payment_status === 'SUCCESS') return follow(order_sn, onStep)
-        return told.outcome === 'waiting' && !told.unanswered ? outcome('closed', told, texts.outcome.unpayable) : told
+        if (told.payment_status === "SUCCESS") return follow(order_sn, onStep)
+        return told.outcome === "waiting" && !told.unanswered ? outcome("closed", told, texts.outcome.unpayable) : told
       }
       await subscribed
-      onStep('cashier')
+      onStep("cashier")
       opened(order_sn)
       const local = await cashier(order_sn, fields)
-      if (local === 'ok') return follow(order_sn, onStep)
+      if (local === "ok") return follow(order_sn, onStep)
       const told = await look(order_sn)
-      if (told.outcome !== 'waiting' || told.unanswered || told.payment_status === 'SUCCESS') return follow(order_sn, onStep)
-      if (local === 'cancel') return outcome('cancelled', told)
+      if (told.outcome !== "waiting" || told.unanswered || told.payment_status === "SUCCESS") {
+        return follow(order_sn, onStep)
+      }
+      if (local === "cancel") return outcome("cancelled", told)
       // The cashier refused: perhaps its prepay_id is too old. A new one for the same trade, once.
       if (fresh) {
-        await telling('cashier', order_sn, async () => {
-          throw fail('cashier', { why: local })
+        await telling("cashier", order_sn, async () => {
+          throw fail("cashier", { why: local })
         })
       }
     }
@@ -494,16 +525,16 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
   async function cashier(order_sn, fields) {
     let open = true
     const { timeStamp, nonceStr, package: prepaid, signType, paySign } = fields
-    const local = call('requestPayment', { timeStamp, nonceStr, package: prepaid, signType, paySign }).then(
-      () => 'ok',
-      (told) => (/cancel/.test(told.errMsg || '') ? 'cancel' : told.errMsg || told.message || 'requestPayment:fail'),
+    const local = callWx("requestPayment", { timeStamp, nonceStr, package: prepaid, signType, paySign }).then(
+      () => "ok",
+      (told) => (/cancel/.test(told.errMsg || "") ? "cancel" : told.errMsg || told.message || "requestPayment:fail"),
     )
     const elsewhere = (async () => {
       for (;;) {
         await sleep(CASHIER_LOOK_MS)
-        if (!open) return 'ok'
+        if (!open) return "ok"
         const told = await look(order_sn)
-        if (told.outcome !== 'waiting') return 'ok'
+        if (told.outcome !== "waiting") return "ok"
       }
     })()
     const end = await Promise.race([local, elsewhere])
@@ -513,15 +544,19 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
 
   // Where the payment stands, asked once. Without an answer: 'waiting'.
   function look(order_sn) {
-    return telling('poll', order_sn, async () => {
+    return telling("poll", order_sn, async () => {
       try {
-        return judged(order_sn, shaped(await request('GET', `/orders/${order_sn}/payment`), isPayment))
+        return judged(order_sn, shaped(await request("GET", `/orders/${order_sn}/payment`), isPayment))
       } catch (error) {
-        if (!['offline', 'busy', 'often', 'broken', 'signin'].includes(error.kind)) throw error
-        const told = { order_sn, poll_after_ms: Math.min(error.retryAfterMs, WAIT_MS) || LOOK_MS, unanswered: error.kind }
-        const { moment, word } = known[order_sn] || { moment: 'unknown' }
-        const note = sentence(texts, 'poll', moment, error.kind, word)
-        return outcome('waiting', Object.assign(told, { note }), moment === 'paid' ? texts.outcome.arrived : undefined)
+        if (!["offline", "busy", "often", "broken", "signin"].includes(error.kind)) throw error
+        const told = {
+          order_sn,
+          poll_after_ms: Math.min(error.retryAfterMs, WAIT_MS) || LOOK_MS,
+          unanswered: error.kind,
+        }
+        const { moment, word } = known[order_sn] || { moment: "unknown" }
+        const note = sentence(texts, "poll", moment, error.kind, word)
+        return outcome("waiting", Object.assign(told, { note }), moment === "paid" ? texts.outcome.arrived : undefined)
       }
     })
   }
@@ -531,9 +566,9 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
     return once(`follow ${order_sn}`, async () => {
       const until = timers.now() + patienceMs
       for (;;) {
-        onStep('poll')
+        onStep("poll")
         const told = await look(order_sn)
-        if (told.outcome !== 'waiting' || told.poll_after_ms === null || timers.now() >= until) return told
+        if (told.outcome !== "waiting" || told.poll_after_ms === null || timers.now() >= until) return told
         await sleep(told.poll_after_ms)
       }
     })
@@ -543,16 +578,20 @@ function createPay({ baseUrl, templateIds = [], lang = 'zh', wx, timers = TIMERS
   function judged(order_sn, told) {
     learn(order_sn, { status: told.order_status, payment_status: told.payment_status, on_hold: told.on_hold })
     const { name, text } = verdict(told.order_status, told)
-    const code = name === 'paid' && told.order_status === 'WAIT_USE' ? told.redeem_code : null
-    return outcome(name, Object.assign({}, told, { redeem_code: code, poll_after_ms: pollOf(told.poll_after_ms) }), text)
+    const code = name === "paid" && told.order_status === "WAIT_USE" ? told.redeem_code : null
+    return outcome(
+      name,
+      Object.assign({}, told, { redeem_code: code, poll_after_ms: pollOf(told.poll_after_ms) }),
+      text,
+    )
   }
 
   function verdict(status, { on_hold, payment_status }) {
-    if (status === 'REFUNDED') return { name: 'closed', text: texts.outcome.refunded }
-    if (on_hold === true) return { name: 'hold' }
-    if (PAID.includes(status)) return { name: 'paid' }
-    if (status === 'CANCELLED') return { name: 'closed' }
-    return { name: 'waiting', text: payment_status === 'SUCCESS' ? texts.outcome.arrived : undefined }
+    if (status === "REFUNDED") return { name: "closed", text: texts.outcome.refunded }
+    if (on_hold === true) return { name: "hold" }
+    if (PAID.includes(status)) return { name: "paid" }
+    if (status === "CANCELLED") return { name: "closed" }
+    return { name: "waiting", text: payment_status === "SUCCESS" ? texts.outcome.arrived : undefined }
   }
 
   // The same of an order: what a page that has it says of its money.
@@ -627,7 +666,7 @@ function waitOf(retryAfter, now) {
 // When to look again: null is never; what is no time, or hardly one, is a moment.
 function pollOf(ms) {
   if (ms === null) return null
-  return typeof ms === 'number' && ms >= 0 ? Math.min(Math.max(ms, LEAST_LOOK_MS), LONGEST_LOOK_MS) : LOOK_MS
+  return typeof ms === "number" && ms >= 0 ? Math.min(Math.max(ms, LEAST_LOOK_MS), LONGEST_LOOK_MS) : LOOK_MS
 }
 
 // Whether the server, or the gateway in front of it, has said no to this very request.
@@ -635,25 +674,28 @@ function isNo({ status, problem }) {
   return status === 401 || status === 403 || status === 429 || Boolean(problem && status >= 400 && status < 500)
 }
 
-const isText = (value) => typeof value === 'string' && value !== ''
+const isText = (value) => typeof value === "string" && value !== ""
 const isOrder = (told) => Boolean(told) && isText(told.order_sn) && isText(told.status)
 const isPayment = (told) => isText(told.order_status)
-const isPrepay = (told) => ['timeStamp', 'nonceStr', 'package', 'signType', 'paySign'].every((name) => isText(told[name]))
+const isPrepay = (told) =>
+  ["timeStamp", "nonceStr", "package", "signType", "paySign"].every((name) => isText(told[name]))
 
 // An answer of another shape than ours is no answer.
 function shaped(told, is) {
-  if (!is(told)) throw new PayError('broken', { status: 200, problem: null, retryAfterMs: 0, why: 'an answer of another shape' })
+  if (!is(told)) {
+    throw new PayError("broken", { status: 200, problem: null, retryAfterMs: 0, why: "an answer of another shape" })
+  }
   return told
 }
 
 // Thirty-two characters that no other order has.
 function newKey(now) {
-  const part = () => Math.random().toString(36).slice(2, 12).padEnd(10, '0')
+  const part = () => Math.random().toString(36).slice(2, 12).padEnd(10, "0")
   return `${now.toString(36)}_${part()}${part()}`
 }
 
 function parsed(data) {
-  if (typeof data !== 'string') return data && typeof data === 'object' ? data : null
+  if (typeof data !== "string") return data && typeof data === "object" ? data : null
   try {
     return JSON.parse(data)
   } catch (error) {

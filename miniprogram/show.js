@@ -1,10 +1,10 @@
 // How the pages show sums, days, codes and orders.
-const { generate, mode } = require('./vendor/lean-qr.js')
+const { generate, mode } = require("./vendor/lean-qr.js")
 
 const HOLD_MS = 30000 // between two looks while the shop checks a refund
 const DAY_MS = 24 * 3600 * 1000
 
-const two = (number) => String(number).padStart(2, '0')
+const two = (number) => String(number).padStart(2, "0")
 
 // ¥896.00 of 89600 fen.
 const yuan = (fen) => `¥${Math.floor(fen / 100)}.${two(fen % 100)}`
@@ -18,7 +18,7 @@ const nightsOf = (start, end) => Math.round((Date.parse(end) - Date.parse(start)
 const clock = (iso) => new Date(Date.parse(iso) + 8 * 3600 * 1000).toISOString().slice(11, 16)
 
 // MM-DD HH:mm:ss in Beijing of a phone's time in milliseconds.
-const moment = (ms) => new Date(ms + 8 * 3600 * 1000).toISOString().slice(5, 19).replace('T', ' ')
+const moment = (ms) => new Date(ms + 8 * 3600 * 1000).toISOString().slice(5, 19).replace("T", " ")
 
 // ABCD EFG HJK: easier to read out.
 const spaced = (code) => code && `${code.slice(0, 4)} ${code.slice(4, 7)} ${code.slice(7)}`
@@ -27,12 +27,13 @@ const spaced = (code) => code && `${code.slice(0, 4)} ${code.slice(4, 7)} ${code
 function qr(text) {
   const code = generate(mode.alphaNumeric(text)) // its automatic mode needs TextEncoder, which phones lack
   const quiet = 4
-  let path = ''
+  let path = ""
   for (let y = 0; y < code.size; y++) {
     for (let x = 0; x < code.size; x++) if (code.get(x, y)) path += `M${x + quiet} ${y + quiet}h1v1h-1z`
   }
   const size = code.size + 2 * quiet
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h${size}v${size}H0z"/><path d="${path}"/></svg>`
+  const open = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" shape-rendering="crispEdges">`
+  const svg = `${open}<path fill="#fff" d="M0 0h${size}v${size}H0z"/><path d="${path}"/></svg>`
   return `data:image/svg+xml,${encodeURIComponent(svg)}`
 }
 
@@ -40,17 +41,17 @@ function qr(text) {
 // everything is on its way back.
 function order(told, t) {
   const { stay } = told
-  const hold = told.on_hold === true && told.status !== 'REFUNDED'
+  const hold = told.on_hold === true && told.status !== "REFUNDED"
   const refunding = told.refunding_fen || 0
   const refunded = told.refunded_fen || 0
   const byHand = told.by_hand_fen || 0 // given back outside of WeChat
   const stuck = told.stuck_fen || 0 // what WeChat could not give back
   const back = refunding + refunded + byHand + stuck
-  const usable = told.status === 'WAIT_USE' && !hold && back < told.total_fen && Boolean(told.redeem_code)
+  const usable = told.status === "WAIT_USE" && !hold && back < told.total_fen && Boolean(told.redeem_code)
   const word =
-    told.status === 'WAIT_USE' && !hold && back >= told.total_fen
+    told.status === "WAIT_USE" && !hold && back >= told.total_fen
       ? (refunding && t.refunding) || (stuck && t.stuck) || (byHand && t.byHand) || t.refunded
-      : t.status[hold ? 'hold' : told.closing ? 'closing' : told.status] || t.status.other
+      : t.status[hold ? "hold" : told.closing ? "closing" : told.status] || t.status.other
   return {
     order_sn: told.order_sn,
     homestay_id: stay.homestay_id,
@@ -61,25 +62,29 @@ function order(told, t) {
     people: stay.people,
     remark: stay.remark,
     room: yuan(stay.homestay_total_fen),
-    meals: stay.food_total_fen ? yuan(stay.food_total_fen) : '',
+    meals: stay.food_total_fen ? yuan(stay.food_total_fen) : "",
     total: yuan(told.total_fen),
     closing: told.closing === true && !hold,
-    open: told.status === 'WAIT_PAY' && !told.closing && !hold,
+    open: told.status === "WAIT_PAY" && !told.closing && !hold,
     hold,
-    moving: ['WAIT_PAY', 'WAIT_USE'].includes(told.status) || refunding > 0, // it may change at any time
+    moving: ["WAIT_PAY", "WAIT_USE"].includes(told.status) || refunding > 0, // it may change at any time
     status: told.status,
     word,
     before: clock(told.expires_at),
-    code: usable ? spaced(told.redeem_code) : '',
-    qr: usable ? qr(told.redeem_code) : '',
-    refunded: refunded ? yuan(refunded) : '',
-    refunding: refunding ? yuan(refunding) : '',
-    byHand: byHand ? yuan(byHand) : '',
-    stuck: stuck ? yuan(stuck) : '',
+    code: usable ? spaced(told.redeem_code) : "",
+    qr: usable ? qr(told.redeem_code) : "",
+    refunded: refunded ? yuan(refunded) : "",
+    refunding: refunding ? yuan(refunding) : "",
+    byHand: byHand ? yuan(byHand) : "",
+    stuck: stuck ? yuan(stuck) : "",
   }
 }
 
-// When a page that shows the order looks again; null: it is over. `pace` as in follow.js, `told` is the server's pause.
-const next = (order, pace, told) => (order.hold ? told || HOLD_MS : order.moving ? pace : null)
+// When a page that shows an order, as order() gives it, looks again; null: it is over. `pace` as in follow.js, `told` is
+// the server's pause.
+function next({ hold, moving }, pace, told) {
+  if (hold) return told || HOLD_MS
+  return moving ? pace : null
+}
 
 module.exports = { next, yuan, day, nightsOf, moment, spaced, qr, order }

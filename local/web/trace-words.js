@@ -1,13 +1,15 @@
 // What the live trace says, in both languages: [English, 中文].
-import { lang } from "./lang.js";
+import { lang } from "./lang.js"
 
-const n = lang === "zh" ? 1 : 0;
-export const yuan = (fen) => `¥${(fen / 100).toFixed(2)}`;
+const n = lang === "zh" ? 1 : 0
 
 const WORDS = {
   // the page
   title: ["Live trace", "实时追踪"],
-  rest: ["Book a room on the phone and pay: every step shows here as it happens.", "在手机上订房并付款，每一步都会实时显示在这里。"],
+  rest: [
+    "Book a room on the phone and pay: every step shows here as it happens.",
+    "在手机上订房并付款，每一步都会实时显示在这里。",
+  ],
   gone: ["There is no such order here.", "这里没有这个订单。"],
   lost: ["Connection lost, trying again …", "连接中断，正在重连……"],
   trouble: ["A part of the laptop cloud does not answer, trying again …", "本地云有部分没有响应，正在重试……"],
@@ -24,7 +26,10 @@ const WORDS = {
   back: ["refunded", "已退"],
   faults: ["Make WeChat misbehave", "让微信出故障"],
   faultsOn: ["{} on", "已开启 {} 项"],
-  faultsHelp: ["Switch trouble on, then order and pay: the bundle should cope.", "打开故障后再下单付款，看看系统如何应对。"],
+  faultsHelp: [
+    "Switch trouble on, then order and pay: the bundle should cope.",
+    "打开故障后再下单付款，看看系统如何应对。",
+  ],
   off: ["Off", "关"],
   once: ["Once", "一次"],
   always: ["Always", "一直"],
@@ -157,9 +162,9 @@ const WORDS = {
   refund_not_enough: ["The merchant's balance is too low", "商户余额不足"],
   refund_reply_lost: ["The refund's answer gets lost", "退款应答丢失"],
   refund_abnormal: ["The refund ends ABNORMAL", "退款异常"],
-};
+}
 
 /** The words of a name, its {} filled in; the name itself when there are none. */
 export function say(name, ...values) {
-  return values.reduce((text, value) => text.replace("{}", value), WORDS[name]?.[n] ?? name ?? "");
+  return values.reduce((text, value) => text.replace("{}", value), WORDS[name]?.[n] ?? name ?? "")
 }

@@ -1,34 +1,32 @@
 // The live trace: mountTrace(element) shows the order that the page names by the CustomEvent "order" (detail: order_sn),
 // its life so far and then each step as it happens; and the switchboard of WeChat's faults.
-import { lang } from "./lang.js";
-import { name, picture } from "./trace-picture.js";
-import { say, yuan } from "./trace-words.js";
+import { h, yuan } from "./dom.js"
+import { lang } from "./lang.js"
+import { name, picture } from "./trace-picture.js"
+import { say } from "./trace-words.js"
 
-const HOP_MS = 120, HURRY_AT = 5, OLD_MS = 4000, TELL_EVERY_MS = 2000;
-const STAFF = ["api.redeem", "api.refund"];
-const CONSUMERS = ["order_update", "upload_shipping", "notify_user", "execute_refund"];
+const HOP_MS = 120
+const HURRY_AT = 5
+const OLD_MS = 4000
+const TELL_EVERY_MS = 2000
+const STAFF = ["api.redeem", "api.refund"]
+const CONSUMERS = ["order_update", "upload_shipping", "notify_user", "execute_refund"]
 const GROUPS = {
   callback: ["callback_lost", "callback_late", "callback_ten", "callback_probe", "callback_wrong_amount"],
   prepay: ["prepay_500", "prepay_reply_lost", "paid_first", "query_timeout"],
   cashier: ["coupon", "paid_after_close"],
   send: ["message_refused", "message_busy", "message_no_page", "token_invalidated"],
   refund: ["refund_not_enough", "refund_reply_lost", "refund_abnormal"],
-};
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+}
+const calm = matchMedia("(prefers-reduced-motion: reduce)")
 
-const el = (tag, attributes = {}, ...children) => {
-  const made = document.createElement(tag);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith("on")) made.addEventListener(key.slice(2), value);
-    else if (value === true) made.setAttribute(key, "");
-    else if (value !== false && value != null) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child != null));
-  return made;
-};
+const clock = (at) => new Date(at).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB")
 
-const clock = (at) => new Date(at).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB");
-const took = (ms) => Math.abs(ms) < 10_000 ? `${Math.round(ms)} ms` : ms < 120_000 ? `${(ms / 1000).toFixed(3)} s` : `${Math.floor(ms / 60_000)} min ${Math.round(ms / 1000) % 60} s`;
+function took(ms) {
+  if (Math.abs(ms) < 10_000) return `${Math.round(ms)} ms`
+  if (ms < 120_000) return `${(ms / 1000).toFixed(3)} s`
+  return `${Math.floor(ms / 60_000)} min ${Math.round(ms / 1000) % 60} s`
+}
 
 /** The queues that get an event (template.yaml's filter policies). */
 function queuesOf(event) {
@@ -37,200 +35,280 @@ function queuesOf(event) {
     ["order.paid", "refund.succeeded"].includes(event) && "notify_user",
     event === "refund.requested" && "execute_refund",
     event === "order.used" && "upload_shipping",
-  ].filter(Boolean);
+  ].filter(Boolean)
 }
+
+/** The lines of the picture from part to part. */
+const along = (...parts) => parts.slice(1).map((part, index) => [parts[index], part])
 
 /** Through which lines of the picture a step went, one after the other. */
 function hops({ happened, part, event, facts }) {
-  if (happened.startsWith("api.")) return [[STAFF.includes(happened) ? "staff" : "phone", "gateway"], ["gateway", part]];
-  if (happened === "call.callback") return facts.fault === "drop" ? [["wechat", "wechat"]] : [["wechat", "gateway"], ["gateway", "wx_callback"]];
-  if (happened.startsWith("call.")) return [[facts.caller, "wechat"]];
-  if (part === "wechat") return [["phone", "wechat"]];
-  const way = CONSUMERS.includes(part) ? [[`q_${part}`, part]] : [];
-  way.push([part, "table"]);
-  const queues = queuesOf(event);
-  if (queues.length) way.push(["table", "stream"], ["stream", "publish_events"], ["publish_events", "topic"], ...queues.map((q) => ["topic", `q_${q}`]));
-  return way;
+  if (happened.startsWith("api.")) return along(STAFF.includes(happened) ? "staff" : "phone", "gateway", part)
+  if (happened === "call.callback" && facts.fault === "drop") return along("wechat", "wechat")
+  if (happened === "call.callback") return along("wechat", "gateway", "wx_callback")
+  if (happened.startsWith("call.")) return along(facts.caller, "wechat")
+  if (part === "wechat") return along("phone", "wechat")
+  const way = CONSUMERS.includes(part) ? along(`q_${part}`, part, "table") : along(part, "table")
+  const queues = queuesOf(event).map((queue) => ["topic", `q_${queue}`])
+  return queues.length ? [...way, ...along("table", "stream", "publish_events", "topic"), ...queues] : way
 }
 
 /** Whether it went as nobody wants it to. */
 function bad({ happened, state, facts }) {
-  if (happened === "call.callback") return facts.ms !== null && ![200, 204].includes(facts.status);
-  if (happened.startsWith("call.")) return facts.ms !== null && (facts.fault === "drop" || facts.status === 0 || facts.status >= 400 || /^-?[1-9]/.test(facts.code));
-  if (happened.startsWith("api.")) return facts.ms !== null && (facts.status === 0 || facts.status >= 400);
-  return ["ABNORMAL", "REFUSED", "MISPAID"].includes(state) || happened === "case.opened" || ["failed", "unknown", "waiting"].includes(facts.delivery);
+  if (happened.startsWith("call.") || happened.startsWith("api.")) return facts.ms !== null && refused(happened, facts)
+  if (["ABNORMAL", "REFUSED", "MISPAID"].includes(state) || happened === "case.opened") return true
+  return ["failed", "unknown", "waiting"].includes(facts.delivery)
+}
+
+function refused(happened, { status, fault, code }) {
+  if (happened === "call.callback") return ![200, 204].includes(status)
+  if (status === 0 || status >= 400) return true
+  return happened.startsWith("call.") && (fault === "drop" || /^-?[1-9]/.test(code))
 }
 
 /** What a step says besides its name. */
 function outcome({ happened, facts, by }) {
-  const said = [];
-  if (facts.fen) said.push(yuan(facts.fen));
-  if (facts.template) said.push(`${say(facts.template)}: ${say(facts.delivery === "failed" ? "failedMessage" : facts.delivery)}`);
-  if (facts.times > 1) said.push(say("times", facts.times));
+  const said = []
+  if (facts.fen) said.push(yuan(facts.fen))
+  const delivery = facts.delivery === "failed" ? "failedMessage" : facts.delivery
+  if (facts.template) said.push(`${say(facts.template)}: ${say(delivery)}`)
+  if (facts.times > 1) said.push(say("times", facts.times))
   if (happened.startsWith("call.") || happened.startsWith("api.")) {
-    const cashier = happened === "call.cashier", callback = happened === "call.callback";
-    if (callback) said.push(say(facts.detail.startsWith("REFUND") ? "ofRefund" : "ofPayment"));
-    if (facts.ms === null) said.push(say("running"));
-    else if (callback && facts.fault === "drop") said.push(say("lostAway"));
-    else if (facts.fault === "drop") said.push(say("lostAnswer"));
-    else if (cashier && /cancel/.test(facts.code)) said.push(say("cancel"));
-    else if (cashier && facts.code) said.push(facts.code);
-    else if (!facts.status) said.push(say("silent"));
-    else if (callback || facts.status >= 400) said.push(say("answered", facts.status));
-    if (!cashier && facts.code) said.push(facts.code);
-    if (facts.answer) said.push(facts.answer);
-    if (facts.ms !== null && !cashier && !(callback && facts.fault === "drop")) said.push(took(facts.ms));
+    const cashier = happened === "call.cashier"
+    const callback = happened === "call.callback"
+    if (callback) said.push(say(facts.detail.startsWith("REFUND") ? "ofRefund" : "ofPayment"))
+    if (facts.ms === null) said.push(say("running"))
+    else if (callback && facts.fault === "drop") said.push(say("lostAway"))
+    else if (facts.fault === "drop") said.push(say("lostAnswer"))
+    else if (cashier && /cancel/.test(facts.code)) said.push(say("cancel"))
+    else if (cashier && facts.code) said.push(facts.code)
+    else if (!facts.status) said.push(say("silent"))
+    else if (callback || facts.status >= 400) said.push(say("answered", facts.status))
+    if (!cashier && facts.code) said.push(facts.code)
+    if (facts.answer) said.push(facts.answer)
+    if (facts.ms !== null && !cashier && !(callback && facts.fault === "drop")) said.push(took(facts.ms))
   }
-  if (facts.why) said.push(facts.why);
-  if (facts.detail && happened === "case.opened") said.push(`${facts.case}${facts.detail ? `: ${facts.detail}` : ""}`);
-  if (facts.reason) said.push(facts.reason);
-  if (facts.resolution) said.push(`${facts.resolution}, ${facts.reference}`);
-  if (["late", "second"].includes(facts.origin)) said.push(say(facts.origin));
-  if (by) said.push(by);
-  return said.join(" · ");
+  if (facts.why) said.push(facts.why)
+  if (facts.detail && happened === "case.opened") said.push(`${facts.case}${facts.detail ? `: ${facts.detail}` : ""}`)
+  if (facts.reason) said.push(facts.reason)
+  if (facts.resolution) said.push(`${facts.resolution}, ${facts.reference}`)
+  if (["late", "second"].includes(facts.origin)) said.push(say(facts.origin))
+  if (by) said.push(by)
+  return said.join(" · ")
+}
+
+/** A step's line in the timeline. */
+function stepRow(step, wrong) {
+  const { happened, facts, state, event } = step
+  const at = happened.startsWith("call.") && facts.caller !== "wechat" ? facts.caller : step.part
+  const span = (className, text) => h("span", { className }, text)
+  const row = h(
+    "tr",
+    { className: `${happened.split(".")[0]}${wrong ? " bad" : ""}` },
+    h("td", { className: "ms", title: step.timed ? clock(step.at) : "" }, step.timed ? took(step.ms) : ""),
+    h("td", {}, span("what", say(happened)), span("more", outcome(step)), span("where", at)),
+    h("td", { className: "states" }, state ? span("state", state) : null, event ? span("event", event) : null),
+  )
+  row.dataset.ms = step.ms
+  return row
 }
 
 /** Draws the trace into `element` and lets it follow the page's orders. */
 export function mountTrace(element) {
-  const status = el("p", { class: "trace-status soft" }, say("rest"));
-  const told = el("p", { class: "visually-hidden", role: "status", "aria-live": "polite" });
-  const frame = el("div", { class: "trace-frame" });
-  const body = el("tbody");
-  const table = el("table", { class: "trace-steps", "aria-label": say("timeline"), hidden: true },
-    el("thead", {}, el("tr", {}, ...["when", "step", "state"].map((key) => el("th", { scope: "col" }, say(key))))), body);
-  const scroller = el("div", { class: "trace-scroll", tabindex: 0, role: "region", "aria-label": say("timeline") }, table);
-  element.classList.add("trace");
-  element.append(
-    el("header", {}, el("h2", {}, say("title")), status), told, frame, switchboard(), scroller);
+  const status = h("p", { className: "trace-status soft" }, say("rest"))
+  const told = h("p", { className: "visually-hidden", role: "status", aria: { live: "polite" } })
+  const frame = h("div", { className: "trace-frame" })
+  const titles = ["when", "step", "state"].map((key) => h("th", { scope: "col" }, say(key)))
+  const body = h("tbody")
+  const timeline = { className: "trace-steps", aria: { label: say("timeline") }, hidden: true }
+  const table = h("table", timeline, h("thead", {}, h("tr", {}, titles)), body)
+  const region = { className: "trace-scroll", tabIndex: 0, role: "region", aria: { label: say("timeline") } }
+  const scroller = h("div", region, table)
+  element.classList.add("trace")
+  element.append(h("header", {}, h("h2", {}, say("title")), status), told, frame, switchboard(element), scroller)
 
-  const drawn = picture(frame), rows = new Map();
-  let source, where = "", waiting = [], playing = false, fresh = 0, telling;
-  drawn.describe(`${say("picture")}. ${say("rest")}`);
+  const drawn = picture(frame)
+  const rows = new Map()
+  let source
+  let where = ""
+  let waiting = []
+  let playing = false
+  let fresh = 0
+  let telling
+  drawn.describe(`${say("picture")}. ${say("rest")}`)
 
   /** Speaks once in a while, of all that is new. */
   function tell() {
     telling ??= setTimeout(() => {
-      telling = undefined;
-      told.textContent = fresh ? `${say("fresh", fresh)}. ${where}` : where;
-      fresh = 0;
-      drawn.describe(`${say("picture")}. ${where}. ${say("touched")}${drawn.touched().map(name).join(", ")}`);
-    }, TELL_EVERY_MS);
+      telling = undefined
+      told.textContent = fresh ? `${say("fresh", fresh)}. ${where}` : where
+      fresh = 0
+      drawn.describe(`${say("picture")}. ${where}. ${say("touched")}${drawn.touched().map(name).join(", ")}`)
+    }, TELL_EVERY_MS)
   }
 
   /** What passed lights up step by step, slower than it happened: milliseconds are too fast to be seen. */
   async function play() {
-    if (playing) return;
-    playing = true;
+    if (playing) return
+    playing = true
     while (waiting.length) {
-      const step = waiting.shift(), wrong = bad(step), row = rows.get(step.id)?.row, mine = source;
-      row?.classList.add("now");
+      const step = waiting.shift()
+      const wrong = bad(step)
+      const row = rows.get(step.id)?.row
+      const mine = source
+      row?.classList.add("now")
       for (const [from, to] of hops(step)) {
-        if (mine !== source) break; // another order
-        if (from !== to) drawn.pulse(from, to, wrong);
-        drawn.touch(from, {});
-        await new Promise((done) => setTimeout(done, HOP_MS / Math.max(waiting.length / HURRY_AT, 1)));
-        if (mine === source) drawn.touch(to, { show: true, bad: wrong });
+        if (mine !== source) break // another order
+        if (from !== to) drawn.pulse(from, to, wrong)
+        drawn.touch(from, {})
+        await new Promise((done) => setTimeout(done, HOP_MS / Math.max(waiting.length / HURRY_AT, 1)))
+        if (mine === source) drawn.touch(to, { show: true, bad: wrong })
       }
-      row?.classList.remove("now");
+      row?.classList.remove("now")
     }
-    playing = false;
+    playing = false
   }
 
   function show(step) {
     if (step.gone) {
-      rows.get(step.id)?.row.remove();
-      rows.delete(step.id);
-      return;
+      rows.get(step.id)?.row.remove()
+      rows.delete(step.id)
+      return
     }
-    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40;
-    const known = rows.get(step.id), wrong = bad(step);
-    const where = step.happened.startsWith("call.") && step.facts.caller !== "wechat" ? step.facts.caller : step.part;
-    const row = el("tr", { class: `${step.happened.split(".")[0]}${wrong ? " bad" : ""}` },
-      el("td", { class: "ms", title: step.timed ? clock(step.at) : "" }, step.timed ? took(step.ms) : ""),
-      el("td", {}, el("span", { class: "what" }, say(step.happened)), el("span", { class: "more" }, outcome(step)), el("span", { class: "where" }, where)),
-      el("td", { class: "states" }, step.state ? el("span", { class: "state" }, step.state) : null, step.event ? el("span", { class: "event" }, step.event) : null));
-    row.dataset.ms = step.ms;
-    known?.row.remove();
-    body.insertBefore(row, [...body.rows].find((other) => +other.dataset.ms > step.ms) ?? null);
-    if (!known) fresh += 1;
-    rows.set(step.id, { row });
+    const atEnd = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 40
+    const known = rows.get(step.id)
+    const wrong = bad(step)
+    const row = stepRow(step, wrong)
+    known?.row.remove()
+    body.insertBefore(row, [...body.rows].find((other) => +other.dataset.ms > step.ms) ?? null)
+    if (!known) fresh += 1
+    rows.set(step.id, { row })
     if (!known || (wrong && !known.wrong)) {
-      if (calm.matches || Date.now() - new Date(step.at) > OLD_MS) hops(step).flat().forEach((part) => drawn.touch(part, {}));
-      else { waiting.push(step); play(); }
+      if (calm.matches || Date.now() - new Date(step.at) > OLD_MS) {
+        for (const part of hops(step).flat()) drawn.touch(part, {})
+      } else {
+        waiting.push(step)
+        play()
+      }
     }
-    rows.get(step.id).wrong = wrong;
-    table.hidden = false;
-    if (atEnd) scroller.scrollTop = scroller.scrollHeight;
+    rows.get(step.id).wrong = wrong
+    table.hidden = false
+    if (atEnd) scroller.scrollTop = scroller.scrollHeight
   }
 
   function stand(state) {
-    const money = `${say("total")} ${yuan(state.total_fen)}${state.refunded_fen ? `, ${say("back")} ${yuan(state.refunded_fen)}` : ""}`;
-    where = `${state.order_sn}: ${say(state.order)}${state.closing ? ` (${say("closing")})` : ""}`;
-    status.replaceChildren(
-      el("code", {}, state.order_sn), " ", el("strong", { class: `order ${state.order}` }, say(state.closing ? "closing" : state.order)), ` · ${money} · ${say("steps", rows.size)}`,
-      el("br"), state.trouble ? say("trouble") : state.janitor ? `${say("janitor")} ${clock(state.janitor)}` : "");
-    tell();
-    element.dispatchEvent(new Event("trace-state"));
+    const { order_sn, order, closing, janitor, trouble } = state
+    const back = state.refunded_fen ? `, ${say("back")} ${yuan(state.refunded_fen)}` : ""
+    const money = `${say("total")} ${yuan(state.total_fen)}${back}`
+    const word = h("strong", { className: `order ${order}` }, say(closing ? "closing" : order))
+    const next = janitor ? `${say("janitor")} ${clock(janitor)}` : ""
+    where = `${order_sn}: ${say(order)}${closing ? ` (${say("closing")})` : ""}`
+    status.replaceChildren(h("code", {}, order_sn), " ", word, ` · ${money} · ${say("steps", rows.size)}`)
+    status.append(h("br"), trouble ? say("trouble") : next)
+    tell()
+    element.dispatchEvent(new Event("trace-state"))
   }
 
   function follow(order_sn) {
-    source?.close();
-    rows.clear();
-    body.replaceChildren();
-    table.hidden = true;
-    waiting = [];
-    drawn.forget();
-    status.textContent = order_sn;
-    source = new EventSource(`/live/orders/${encodeURIComponent(order_sn)}`);
-    source.addEventListener("step", (event) => show(JSON.parse(event.data)));
-    source.addEventListener("state", (event) => stand(JSON.parse(event.data)));
-    source.onerror = () => { status.textContent = `${order_sn}: ${say(source.readyState === EventSource.CLOSED ? "gone" : "lost")}`; };
+    source?.close()
+    rows.clear()
+    body.replaceChildren()
+    table.hidden = true
+    waiting = []
+    drawn.forget()
+    status.textContent = order_sn
+    source = new EventSource(`/live/orders/${encodeURIComponent(order_sn)}`)
+    source.addEventListener("step", (event) => show(JSON.parse(event.data)))
+    source.addEventListener("state", (event) => stand(JSON.parse(event.data)))
+    source.onerror = () => {
+      status.textContent = `${order_sn}: ${say(source.readyState === EventSource.CLOSED ? "gone" : "lost")}`
+    }
   }
-  document.addEventListener("order", (event) => follow(event.detail));
+  document.addEventListener("order", (event) => follow(event.detail))
+}
 
-  /** The faults that can be switched on, what they did, and the janitor's bell. */
-  function switchboard() {
-    const count = el("span", { class: "badge", hidden: true }), said = el("p", { role: "status", class: "soft" }), rowsOf = {};
-    const json = async (path, method = "GET", sent) => {
-      const reply = await fetch(path, { method, signal: AbortSignal.timeout(60_000), ...(sent && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(sent) }) });
-      const read = await reply.json();
-      if (!reply.ok) throw new Error(read.title);
-      return read;
-    };
-    const ask = async (...what) => {
-      try {
-        const switches = await json("/live/faults", ...what);
-        for (const { name: one, mode, fired } of switches) {
-          if (!rowsOf[one]) continue;
-          rowsOf[one].querySelector(`input[value=${mode}]`).checked = true;
-          rowsOf[one].classList.toggle("armed", mode !== "off");
-          const times = rowsOf[one].querySelector(".fired");
-          times.replaceChildren(...(fired ? [el("span", { "aria-hidden": "true" }, `×${fired}`), el("span", { class: "visually-hidden" }, say("fired", fired))] : []));
-        }
-        const on = switches.filter(({ mode }) => mode !== "off").length;
-        count.hidden = !on;
-        count.textContent = say("faultsOn", on);
-      } catch (error) { said.textContent = say("failed") + error.message; }
-    };
-    const one = (key) => rowsOf[key] = el("fieldset", { class: "switch" }, el("legend", {}, say(key)), el("span", { class: "fired" }),
-      el("span", { class: "modes" }, ...["off", "once", "always"].map((mode) => el("label", {},
-        el("input", { type: "radio", name: `fault-${key}`, value: mode, checked: mode === "off", onchange: () => ask("POST", { name: key, mode }) }), el("span", {}, say(mode))))));
-    const sweep = async () => {
-      said.textContent = say("sweeping");
-      try {
-        const done = await json("/live/sweep", "POST");
-        said.textContent = say("swept", done.orders, done.failed);
-      } catch (error) { said.textContent = say("failed") + error.message; }
-    };
-    let soon;
-    const refresh = () => { soon ??= setTimeout(() => { soon = undefined; ask(); }, 500); };
-    element.addEventListener("trace-state", refresh);
-    ask();
-    return el("details", { class: "trace-faults", ontoggle: refresh },
-      el("summary", {}, say("faults"), " ", count),
-      el("p", { class: "soft" }, say("faultsHelp")),
-      el("div", { class: "groups" }, ...Object.entries(GROUPS).map(([group, keys]) => el("section", {}, el("h3", {}, say(`g_${group}`)), ...keys.map(one)))),
-      el("p", { class: "buttons" }, el("button", { type: "button", onclick: () => ask("DELETE") }, say("allOff")), " ", el("button", { type: "button", onclick: sweep }, say("sweep"))),
-      said);
+async function json(path, method = "GET", body) {
+  const sent = body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }
+  const reply = await fetch(path, { method, signal: AbortSignal.timeout(60_000), ...sent })
+  const read = await reply.json()
+  if (!reply.ok) throw new Error(read.title)
+  return read
+}
+
+/** The faults that can be switched on, what they did, and the janitor's bell. `element` tells when an order changed. */
+function switchboard(element) {
+  const count = h("span", { className: "badge", hidden: true })
+  const said = h("p", { role: "status", className: "soft" })
+  const rows = {} // by the name of a fault
+
+  function show({ name: fault, mode, fired }) {
+    const row = rows[fault]
+    if (!row) return
+    row.querySelector(`input[value=${mode}]`).checked = true
+    row.classList.toggle("armed", mode !== "off")
+    const times = [
+      h("span", { aria: { hidden: "true" } }, `×${fired}`),
+      h("span", { className: "visually-hidden" }, say("fired", fired)),
+    ]
+    row.querySelector(".fired").replaceChildren(...(fired ? times : []))
   }
+
+  const attempt = async (work) => {
+    try {
+      await work()
+    } catch (error) {
+      said.textContent = say("failed") + error.message
+    }
+  }
+  const ask = (...what) =>
+    attempt(async () => {
+      const switches = await json("/live/faults", ...what)
+      switches.forEach(show)
+      const on = switches.filter(({ mode }) => mode !== "off").length
+      count.hidden = !on
+      count.textContent = say("faultsOn", on)
+    })
+  const sweep = () =>
+    attempt(async () => {
+      said.textContent = say("sweeping")
+      const done = await json("/live/sweep", "POST")
+      said.textContent = say("swept", done.orders, done.failed)
+    })
+
+  const choice = (fault, mode) => {
+    const onchange = () => ask("POST", { name: fault, mode })
+    const input = h("input", { type: "radio", name: `fault-${fault}`, value: mode, checked: mode === "off", onchange })
+    return h("label", {}, input, h("span", {}, say(mode)))
+  }
+  const row = (fault) => {
+    const modes = ["off", "once", "always"].map((mode) => choice(fault, mode))
+    const fired = h("span", { className: "fired" })
+    const legend = h("legend", {}, say(fault))
+    rows[fault] = h("fieldset", { className: "switch" }, legend, fired, h("span", { className: "modes" }, modes))
+    return rows[fault]
+  }
+  const groups = Object.entries(GROUPS).map(([group, faults]) =>
+    h("section", {}, h("h3", {}, say(`g_${group}`)), faults.map(row)),
+  )
+
+  let soon
+  const refresh = () => {
+    soon ??= setTimeout(() => {
+      soon = undefined
+      ask()
+    }, 500)
+  }
+  element.addEventListener("trace-state", refresh)
+  ask()
+  const allOff = h("button", { type: "button", onclick: () => ask("DELETE") }, say("allOff"))
+  const bell = h("button", { type: "button", onclick: sweep }, say("sweep"))
+  return h(
+    "details",
+    { className: "trace-faults", ontoggle: refresh },
+    h("summary", {}, say("faults"), " ", count),
+    h("p", { className: "soft" }, say("faultsHelp")),
+    h("div", { className: "groups" }, groups),
+    h("p", { className: "buttons" }, allOff, " ", bell),
+    said,
+  )
 }

@@ -52,6 +52,7 @@ def test_a_code_is_looked_up_and_redeemed_once(counter: Counter, cloud: Cloud, p
     order = counter.sign_in().look_up(f" {code[:4].lower()} {code[4:7]}-{code[7:]}")
     expect(order).to_contain_text("西湖边的小屋")
     expect(order).to_contain_text("待入住")
+    expect(order).not_to_contain_text("false")
     order.get_by_role("button", name="核销入住").click()
     counter.says("核销成功")
     expect(order).to_contain_text("已入住")

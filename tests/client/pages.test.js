@@ -1,12 +1,46 @@
 // The pages' own logic, over the world's time: how they follow an order, and what they do when tapped twice.
-const assert = require('node:assert/strict')
-const { beforeEach, test } = require('node:test')
-const { World, FIELDS } = require('./world.js')
+const assert = require("node:assert/strict")
+const { beforeEach, test } = require("node:test")
+const { World, FIELDS } = require("./world.js")
 
-const STAY = { homestay_id: 'lake-house', title: '小屋', start_date: '2026-12-01', end_date: '2026-12-03', nights: 2, people: 2, remark: '', homestay_total_fen: 100, food_total_fen: 0 }
-const ORDER = { order_sn: 'HSO1', status: 'WAIT_USE', total_fen: 100, expires_at: '2026-12-01T00:00:00Z', closing: false, redeem_code: 'ABCDEFGHJK', refunded_fen: 0, refunding_fen: 0, stay: STAY }
-const HOME = { homestay_id: 'lake-house', title: '小屋', subtitle: '', price_fen: 100, market_price_fen: 0, food_price_fen: 0, capacity: 2 }
-const PAYMENT = { order_sn: 'HSO1', order_status: 'WAIT_PAY', payment_status: 'NOTPAY', redeem_code: null, poll_after_ms: 5000 }
+const STAY = {
+  homestay_id: "lake-house",
+  title: "小屋",
+  start_date: "2026-12-01",
+  end_date: "2026-12-03",
+  nights: 2,
+  people: 2,
+  remark: "",
+  homestay_total_fen: 100,
+  food_total_fen: 0,
+}
+const ORDER = {
+  order_sn: "HSO1",
+  status: "WAIT_USE",
+  total_fen: 100,
+  expires_at: "2026-12-01T00:00:00Z",
+  closing: false,
+  redeem_code: "ABCDEFGHJK",
+  refunded_fen: 0,
+  refunding_fen: 0,
+  stay: STAY,
+}
+const HOME = {
+  homestay_id: "lake-house",
+  title: "小屋",
+  subtitle: "",
+  price_fen: 100,
+  market_price_fen: 0,
+  food_price_fen: 0,
+  capacity: 2,
+}
+const PAYMENT = {
+  order_sn: "HSO1",
+  order_status: "WAIT_PAY",
+  payment_status: "NOTPAY",
+  redeem_code: null,
+  poll_after_ms: 5000,
+}
 
 let world
 let start
@@ -18,61 +52,67 @@ beforeEach(() => {
   order = { ...ORDER }
   payment = { ...PAYMENT }
   Object.assign(world.replies, {
-    'GET /orders/HSO1': [() => ({ status: 200, body: order })],
-    'GET /orders/HSO1/payment': [() => ({ status: 200, body: payment })],
-    'GET /orders': [() => ({ status: 200, body: { orders: [order], next: '2026-11-01T00:00:00Z' } })],
-    'GET /homestays': [{ status: 200, body: { homestays: [HOME] } }],
-    'POST /orders': [() => ({ status: 201, body: { ...order, status: 'WAIT_PAY' } })],
-    'POST /orders/HSO1/prepay': [{ status: 200, body: FIELDS }],
+    "GET /orders/HSO1": [() => ({ status: 200, body: order })],
+    "GET /orders/HSO1/payment": [() => ({ status: 200, body: payment })],
+    "GET /orders": [() => ({ status: 200, body: { orders: [order], next: "2026-11-01T00:00:00Z" } })],
+    "GET /homestays": [{ status: 200, body: { homestays: [HOME] } }],
+    "POST /orders": [() => ({ status: 201, body: { ...order, status: "WAIT_PAY" } })],
+    "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
   })
   start = world.launch()
 })
 
 const pass = (ms) => world.timers.advance(ms)
-const asked = (route = 'GET /orders/HSO1') => world.calls.filter((call) => call.route === route)
+const asked = (route = "GET /orders/HSO1") => world.calls.filter((call) => call.route === route)
 const openOrder = async () => {
-  const page = start.open('order', { order_sn: 'HSO1' })
+  const page = start.open("order", { order_sn: "HSO1" })
   await pass(0)
   return page
 }
 
 for (const [name, change, word] of [
-  ['redeemed', { status: 'USED' }, '已入住'],
-  ['refunded', { status: 'REFUNDED', refunded_fen: 100 }, '已退款'],
-  ['expired', { status: 'EXPIRED' }, '已过期'],
-  ['on hold', { on_hold: true }, '已支付，商家正在核实退款'],
-  ['wholly on its way back', { refunding_fen: 100 }, '退款处理中'],
-  ['partly back, the rest on its way', { refunding_fen: 40, refunded_fen: 60 }, '退款处理中'],
-  ['given back by hand', { by_hand_fen: 100 }, '商家已另行退还'],
-  ['stuck on its way back', { stuck_fen: 60, refunded_fen: 40 }, '微信退款没有成功，由商家处理'],
-  ['not good for a reason of the server alone', { redeem_code: null }, '待入住'],
+  ["redeemed", { status: "USED" }, "已入住"],
+  ["refunded", { status: "REFUNDED", refunded_fen: 100 }, "已退款"],
+  ["expired", { status: "EXPIRED" }, "已过期"],
+  ["on hold", { on_hold: true }, "已支付，商家正在核实退款"],
+  ["wholly on its way back", { refunding_fen: 100 }, "退款处理中"],
+  ["partly back, the rest on its way", { refunding_fen: 40, refunded_fen: 60 }, "退款处理中"],
+  ["given back by hand", { by_hand_fen: 100 }, "商家已另行退还"],
+  ["stuck on its way back", { stuck_fen: 60, refunded_fen: 40 }, "微信退款没有成功，由商家处理"],
+  ["not good for a reason of the server alone", { redeem_code: null }, "待入住"],
 ]) {
   test(`the code goes away when the order is ${name}, on the order page and on the result page`, async () => {
-    payment = { ...payment, order_status: 'WAIT_USE' }
-    const pages = [await openOrder(), start.open('result', { order_sn: 'HSO1' })]
+    payment = { ...payment, order_status: "WAIT_USE" }
+    const pages = [await openOrder(), start.open("result", { order_sn: "HSO1" })]
     await pass(1000)
-    for (const page of pages) assert.equal(page.data.order.code, 'ABCD EFG HJK')
+    for (const page of pages) assert.equal(page.data.order.code, "ABCD EFG HJK")
     Object.assign(order, change)
     await pass(3000)
     for (const page of pages) {
-      assert.deepEqual([page.data.order.code, page.data.order.qr, page.data.order.word], ['', '', word])
+      assert.deepEqual([page.data.order.code, page.data.order.qr, page.data.order.word], ["", "", word])
     }
   })
 }
 
-test('a part that is refunded leaves the code', async () => {
+test("a part that is refunded leaves the code", async () => {
   order.refunded_fen = 40
   const page = await openOrder()
-  assert.deepEqual([page.data.order.code, page.data.order.refunded, page.data.order.refunding], ['ABCD EFG HJK', '¥0.40', ''])
+  assert.deepEqual(
+    [page.data.order.code, page.data.order.refunded, page.data.order.refunding],
+    ["ABCD EFG HJK", "¥0.40", ""],
+  )
 })
 
-test('an order without the newer fields is shown', async () => {
-  for (const name of ['closing', 'refunded_fen', 'refunding_fen']) delete order[name]
+test("an order without the newer fields is shown", async () => {
+  for (const name of ["closing", "refunded_fen", "refunding_fen"]) delete order[name]
   const page = await openOrder()
-  assert.deepEqual([page.data.order.code, page.data.order.hold, page.data.order.closing, page.data.note], ['ABCD EFG HJK', false, false, ''])
+  assert.deepEqual(
+    [page.data.order.code, page.data.order.hold, page.data.order.closing, page.data.note],
+    ["ABCD EFG HJK", false, false, ""],
+  )
 })
 
-test('a page follows every few seconds, and more seldom as time goes by', async () => {
+test("a page follows every few seconds, and more seldom as time goes by", async () => {
   await openOrder()
   await pass(30 * 60_000)
   const times = asked().map((call) => call.at)
@@ -81,7 +121,12 @@ test('a page follows every few seconds, and more seldom as time goes by', async 
   assert.ok(asked().length <= 1 + 40 + 96 + 120)
 })
 
-for (const [name, change] of [['used', { status: 'USED' }], ['cancelled', { status: 'CANCELLED' }], ['refunded', { status: 'REFUNDED', refunded_fen: 100 }], ['expired', { status: 'EXPIRED' }]]) {
+for (const [name, change] of [
+  ["used", { status: "USED" }],
+  ["cancelled", { status: "CANCELLED" }],
+  ["refunded", { status: "REFUNDED", refunded_fen: 100 }],
+  ["expired", { status: "EXPIRED" }],
+]) {
   test(`an order that is ${name} is not followed any more`, async () => {
     Object.assign(order, change)
     await openOrder()
@@ -91,25 +136,25 @@ for (const [name, change] of [['used', { status: 'USED' }], ['cancelled', { stat
   })
 }
 
-test('a used order whose refund is on its way is followed to its end', async () => {
-  Object.assign(order, { status: 'USED', refunding_fen: 100 })
+test("a used order whose refund is on its way is followed to its end", async () => {
+  Object.assign(order, { status: "USED", refunding_fen: 100 })
   const page = await openOrder()
-  assert.equal(page.data.order.refunding, '¥1.00')
-  Object.assign(order, { status: 'REFUNDED', refunding_fen: 0, refunded_fen: 100 })
+  assert.equal(page.data.order.refunding, "¥1.00")
+  Object.assign(order, { status: "REFUNDED", refunding_fen: 0, refunded_fen: 100 })
   await pass(3000)
-  assert.deepEqual([page.data.order.refunding, page.data.order.refunded], ['', '¥1.00'])
+  assert.deepEqual([page.data.order.refunding, page.data.order.refunded], ["", "¥1.00"])
   await pass(3600_000)
   assert.equal(asked().length, 2)
 })
 
-test('an order on hold is looked at seldom, until it is decided', async () => {
+test("an order on hold is looked at seldom, until it is decided", async () => {
   order.on_hold = true
   const page = await openOrder()
   await pass(300_000)
   assert.equal(asked().length, 11)
   order.on_hold = false
   await pass(30_000)
-  assert.equal(page.data.order.code, 'ABCD EFG HJK')
+  assert.equal(page.data.order.code, "ABCD EFG HJK")
   order.on_hold = true
   order.poll_after_ms = 60_000
   await pass(3000)
@@ -118,7 +163,7 @@ test('an order on hold is looked at seldom, until it is decided', async () => {
   assert.equal(asked().length - before, 2)
 })
 
-for (const event of ['onHide', 'onUnload']) {
+for (const event of ["onHide", "onUnload"]) {
   test(`nothing is asked after ${event}, and no timer stays; not even for an answer that is on its way`, async () => {
     const page = await openOrder()
     await pass(1000)
@@ -126,18 +171,18 @@ for (const event of ['onHide', 'onUnload']) {
     assert.deepEqual(world.timers.waiting, [])
     await pass(60_000)
     assert.equal(asked().length, 1)
-    world.replies['GET /orders/HSO1'].unshift({ status: 200, body: { ...order, status: 'USED' }, after: 2000 })
+    world.replies["GET /orders/HSO1"].unshift({ status: 200, body: { ...order, status: "USED" }, after: 2000 })
     page.onShow()
     await pass(1000)
     page[event]()
     await pass(60_000)
     assert.equal(asked().length, 2)
-    assert.equal(page.data.order.status, 'WAIT_USE')
+    assert.equal(page.data.order.status, "WAIT_USE")
     assert.deepEqual(world.timers.waiting, [])
   })
 }
 
-test('a page that is shown twice, refreshed and shown again has one timer', async () => {
+test("a page that is shown twice, refreshed and shown again has one timer", async () => {
   const page = await openOrder()
   for (let n = 0; n < 5; n++) page.onShow()
   page.onRetry()
@@ -149,7 +194,7 @@ test('a page that is shown twice, refreshed and shown again has one timer', asyn
   assert.equal(asked().length - before, 10)
 })
 
-test('of two pages of one order only the visible one asks', async () => {
+test("of two pages of one order only the visible one asks", async () => {
   const first = await openOrder()
   first.onHide()
   await openOrder()
@@ -158,268 +203,283 @@ test('of two pages of one order only the visible one asks', async () => {
   assert.equal(asked().length, 10)
 })
 
-test('an answer that is overtaken does not bring the code back', async () => {
+test("an answer that is overtaken does not bring the code back", async () => {
   const page = await openOrder()
-  world.replies['GET /orders/HSO1'].unshift({ status: 200, body: { ...order }, after: 4000 })
+  world.replies["GET /orders/HSO1"].unshift({ status: 200, body: { ...order }, after: 4000 })
   await pass(3000) // the slow look is under way
-  order.status = 'USED'
+  order.status = "USED"
   await page.onPullDownRefresh()
   await pass(0)
-  assert.equal(page.data.order.code, '')
+  assert.equal(page.data.order.code, "")
   await pass(10_000)
-  assert.equal(page.data.order.code, '')
+  assert.equal(page.data.order.code, "")
 })
 
-test('without network the page says since when it knows, and takes it back when it knows again', async () => {
+test("without network the page says since when it knows, and takes it back when it knows again", async () => {
   const page = await openOrder()
   const since = world.timers.now()
-  const at = new Date(since + 8 * 3600_000).toISOString().slice(5, 19).replace('T', ' ')
-  world.failing = () => 'offline'
+  const at = new Date(since + 8 * 3600_000).toISOString().slice(5, 19).replace("T", " ")
+  world.failing = () => "offline"
   await pass(3000)
   assert.equal(page.data.note, `暂时不能更新。以下信息截至北京时间 ${at}`)
   await pass(3600_000)
   assert.equal(page.data.note, `暂时不能更新。以下信息截至北京时间 ${at}`)
-  assert.equal(page.data.order.code, 'ABCD EFG HJK') // a guest at the counter without network needs it
+  assert.equal(page.data.order.code, "ABCD EFG HJK") // a guest at the counter without network needs it
   assert.ok(asked().length < 130)
   world.failing = () => undefined
-  order.status = 'USED'
+  order.status = "USED"
   await pass(30_000)
-  assert.deepEqual([page.data.note, page.data.order.code], ['', ''])
+  assert.deepEqual([page.data.note, page.data.order.code], ["", ""])
 })
 
-test('an answer that does not come is told after eight seconds, before it has failed', async () => {
+test("an answer that does not come is told after eight seconds, before it has failed", async () => {
   const page = await openOrder()
-  world.failing = () => 'never'
+  world.failing = () => "never"
   await pass(7900)
-  assert.equal(page.data.note, '')
+  assert.equal(page.data.note, "")
   await pass(200)
   assert.match(page.data.note, /^暂时不能更新。以下信息截至北京时间/)
 })
 
-test('a page that comes back after an hour says at once how old it is, if no answer comes', async () => {
+test("a page that comes back after an hour says at once how old it is, if no answer comes", async () => {
   const page = await openOrder()
   page.onHide()
   await pass(3600_000)
-  world.failing = () => 'never'
+  world.failing = () => "never"
   page.onShow()
   await pass(0)
   assert.match(page.data.note, /^暂时不能更新/)
 })
 
-test('an order that is not there any more ends the following', async () => {
-  world.replies['GET /orders/HSO1'] = [{ status: 404, body: { type: 'urn:wxpay:not-found' } }]
+test("an order that is not there any more ends the following", async () => {
+  world.replies["GET /orders/HSO1"] = [{ status: 404, body: { type: "urn:wxpay:not-found" } }]
   const page = await openOrder()
-  assert.equal(page.data.note, '没有找到这个订单')
+  assert.equal(page.data.note, "没有找到这个订单")
   await pass(3600_000)
   assert.equal(asked().length, 1)
 })
 
-test('an order of a shape or a status that this version does not know breaks no page', async () => {
-  order.status = 'CONFIRMED'
+test("an order of a shape or a status that this version does not know breaks no page", async () => {
+  order.status = "CONFIRMED"
   const page = await openOrder()
-  assert.deepEqual([page.data.order.word, page.data.order.code], ['暂时不能显示订单的状态', ''])
+  assert.deepEqual([page.data.order.word, page.data.order.code], ["暂时不能显示订单的状态", ""])
   delete order.stay
   await page.onRetry()
   assert.ok(page.data.note)
-  const list = start.open('orders')
+  const list = start.open("orders")
   await pass(0)
-  assert.equal(list.data.message, '出了点问题，请稍后重试')
+  assert.equal(list.data.message, "出了点问题，请稍后重试")
 })
 
 // --- the result page
 
 const openResult = async () => {
-  const page = start.open('result', { order_sn: 'HSO1' })
+  const page = start.open("result", { order_sn: "HSO1" })
   await pass(0)
   return page
 }
 const paying = async (end) => {
   world.cashier = [end]
-  await world.timers.run(start.pay.pay('HSO1'))
+  await world.timers.run(start.pay.pay("HSO1"))
 }
 
-test('paid, and the order cannot be shown: it says so, and a retry shows it', async () => {
-  payment = { ...payment, order_status: 'WAIT_USE', payment_status: 'SUCCESS', poll_after_ms: null }
-  await paying('ok')
+test("paid, and the order cannot be shown: it says so, and a retry shows it", async () => {
+  payment = { ...payment, order_status: "WAIT_USE", payment_status: "SUCCESS", poll_after_ms: null }
+  await paying("ok")
   for (const [failure, note] of [
-    ['offline', '已支付。网络不通，暂时不能显示订单，请检查网络后重试'],
-    [{ status: 503, body: '' }, '已支付。服务繁忙，暂时不能显示订单，请稍后重试'],
-    [{ status: 403, body: { message: 'Forbidden' } }, '已支付。微信登录没有成功，暂时不能显示订单，请稍后重试'],
+    ["offline", "已支付。网络不通，暂时不能显示订单，请检查网络后重试"],
+    [{ status: 503, body: "" }, "已支付。服务繁忙，暂时不能显示订单，请稍后重试"],
+    [{ status: 403, body: { message: "Forbidden" } }, "已支付。微信登录没有成功，暂时不能显示订单，请稍后重试"],
   ]) {
-    world.failing = (route) => (route === 'GET /orders/HSO1' ? failure : undefined)
+    world.failing = (route) => (route === "GET /orders/HSO1" ? failure : undefined)
     const page = await openResult()
-    assert.deepEqual([page.data.outcome, page.data.text, page.data.note, page.data.retry], ['paid', '支付成功', note, true])
+    assert.deepEqual(
+      [page.data.outcome, page.data.text, page.data.note, page.data.retry],
+      ["paid", "支付成功", note, true],
+    )
     world.failing = () => undefined
     await world.timers.run(page.onRetry())
-    assert.deepEqual([page.data.note, page.data.retry, page.data.order.code], ['', false, 'ABCD EFG HJK'])
+    assert.deepEqual([page.data.note, page.data.retry, page.data.order.code], ["", false, "ABCD EFG HJK"])
     page.onUnload()
   }
 })
 
-test('its address proves nothing: opened anew by WeChat, the page asks', async () => {
-  const anew = world.launch().open('result', { order_sn: 'HSO1', outcome: 'paid' })
-  assert.equal(anew.data.outcome, 'waiting')
-  order.status = 'REFUNDED'
-  payment = { ...payment, order_status: 'REFUNDED', poll_after_ms: null }
+test("its address proves nothing: opened anew by WeChat, the page asks", async () => {
+  const anew = world.launch().open("result", { order_sn: "HSO1", outcome: "paid" })
+  assert.equal(anew.data.outcome, "waiting")
+  order.status = "REFUNDED"
+  payment = { ...payment, order_status: "REFUNDED", poll_after_ms: null }
   await pass(0)
-  assert.deepEqual([anew.data.outcome, anew.data.text], ['closed', '订单已退款'])
+  assert.deepEqual([anew.data.outcome, anew.data.text], ["closed", "订单已退款"])
 })
 
-test('a cashier that said cancel although the guest has paid: the page learns it by itself', async () => {
-  order = { ...order, status: 'WAIT_PAY', redeem_code: null }
-  await paying('cancel')
+test("a cashier that said cancel although the guest has paid: the page learns it by itself", async () => {
+  order = { ...order, status: "WAIT_PAY", redeem_code: null }
+  await paying("cancel")
   const page = await openResult()
-  assert.deepEqual([page.data.outcome, page.data.text], ['cancelled', '还没有收到付款，订单为您保留，可以继续支付'])
+  assert.deepEqual([page.data.outcome, page.data.text], ["cancelled", "还没有收到付款，订单为您保留，可以继续支付"])
   order = { ...ORDER }
-  payment = { ...payment, order_status: 'WAIT_USE', payment_status: 'SUCCESS' }
+  payment = { ...payment, order_status: "WAIT_USE", payment_status: "SUCCESS" }
   await pass(10_000)
-  assert.deepEqual([page.data.outcome, page.data.order.code], ['paid', 'ABCD EFG HJK'])
+  assert.deepEqual([page.data.outcome, page.data.order.code], ["paid", "ABCD EFG HJK"])
 })
 
-test('it polls as the server says, stops when the server says so, and offers a retry', async () => {
+test("it polls as the server says, stops when the server says so, and offers a retry", async () => {
   const page = await openResult()
   payment.poll_after_ms = 60_000
   await pass(5000)
-  const before = asked('GET /orders/HSO1/payment').length
+  const before = asked("GET /orders/HSO1/payment").length
   await pass(120_000)
-  assert.equal(asked('GET /orders/HSO1/payment').length - before, 2)
+  assert.equal(asked("GET /orders/HSO1/payment").length - before, 2)
   payment.poll_after_ms = null
   await pass(60_000)
-  const last = asked('GET /orders/HSO1/payment').length
+  const last = asked("GET /orders/HSO1/payment").length
   await pass(3600_000)
-  assert.equal(asked('GET /orders/HSO1/payment').length, last)
-  assert.deepEqual([page.data.outcome, page.data.retry], ['waiting', true])
-  payment = { ...payment, order_status: 'WAIT_USE' }
+  assert.equal(asked("GET /orders/HSO1/payment").length, last)
+  assert.deepEqual([page.data.outcome, page.data.retry], ["waiting", true])
+  payment = { ...payment, order_status: "WAIT_USE" }
   await page.onRetry()
   await pass(0)
-  assert.equal(page.data.outcome, 'paid')
+  assert.equal(page.data.outcome, "paid")
 })
 
-test('held while the shop checks a refund: looked at when the server says, until it is decided', async () => {
+test("held while the shop checks a refund: looked at when the server says, until it is decided", async () => {
   order.on_hold = true
-  payment = { ...payment, order_status: 'WAIT_USE', payment_status: 'SUCCESS', on_hold: true, poll_after_ms: 45_000 }
+  payment = { ...payment, order_status: "WAIT_USE", payment_status: "SUCCESS", on_hold: true, poll_after_ms: 45_000 }
   const page = await openResult()
   await pass(45_000)
-  assert.deepEqual([page.data.outcome, page.data.text, page.data.order.code], ['hold', '已支付，商家正在核实退款', ''])
-  const before = asked('GET /orders/HSO1/payment').length
+  assert.deepEqual([page.data.outcome, page.data.text, page.data.order.code], ["hold", "已支付，商家正在核实退款", ""])
+  const before = asked("GET /orders/HSO1/payment").length
   await pass(90_000)
-  assert.equal(asked('GET /orders/HSO1/payment').length - before, 2)
+  assert.equal(asked("GET /orders/HSO1/payment").length - before, 2)
   order.on_hold = payment.on_hold = false
   await pass(45_000)
-  assert.deepEqual([page.data.outcome, page.data.order.code], ['paid', 'ABCD EFG HJK'])
+  assert.deepEqual([page.data.outcome, page.data.order.code], ["paid", "ABCD EFG HJK"])
 })
 
-test('a poll that answers 404 breaks nothing and ends', async () => {
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 404, body: { type: 'urn:wxpay:not-found' } }]
+test("a poll that answers 404 breaks nothing and ends", async () => {
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 404, body: { type: "urn:wxpay:not-found" } }]
   const page = await openResult()
-  assert.equal(page.data.note, '没有找到这个订单')
+  assert.equal(page.data.note, "没有找到这个订单")
   await pass(3600_000)
-  assert.equal(asked('GET /orders/HSO1/payment').length, 1)
+  assert.equal(asked("GET /orders/HSO1/payment").length, 1)
 })
 
-test('hidden, it does not poll; nor while pay.js does', async () => {
+test("hidden, it does not poll; nor while pay.js does", async () => {
   const page = await openResult()
   page.onHide()
-  const before = asked('GET /orders/HSO1/payment').length
+  const before = asked("GET /orders/HSO1/payment").length
   await pass(600_000)
-  assert.equal(asked('GET /orders/HSO1/payment').length, before)
+  assert.equal(asked("GET /orders/HSO1/payment").length, before)
   page.onShow()
   await pass(0)
-  world.cashier = ['never']
+  world.cashier = ["never"]
   page.onPay()
   await pass(0)
   world.calls.length = 0
   await pass(60_000)
-  assert.ok(asked('GET /orders/HSO1/payment').length <= 5, 'pay.js looks every 15 s; the page may have had one look under way')
+  assert.ok(
+    asked("GET /orders/HSO1/payment").length <= 5,
+    "pay.js looks every 15 s; the page may have had one look under way",
+  )
 })
 
 // --- taps
 
-test('two taps on cancel, pay and buy are one request each, and one new page', async () => {
-  order = { ...order, status: 'WAIT_PAY', redeem_code: null }
-  world.replies['POST /orders/HSO1/cancel'] = [{ status: 200, body: { ...order, closing: true } }]
+test("two taps on cancel, pay and buy are one request each, and one new page", async () => {
+  order = { ...order, status: "WAIT_PAY", redeem_code: null }
+  world.replies["POST /orders/HSO1/cancel"] = [{ status: 200, body: { ...order, closing: true } }]
   const page = await openOrder()
   page.onCancel()
   page.onCancel()
   await pass(1000)
-  assert.equal(asked('POST /orders/HSO1/cancel').length, 1)
-  payment = { ...payment, order_status: 'WAIT_USE', poll_after_ms: null }
+  assert.equal(asked("POST /orders/HSO1/cancel").length, 1)
+  payment = { ...payment, order_status: "WAIT_USE", poll_after_ms: null }
   page.onPay()
   page.onPay()
   await pass(1000)
-  assert.deepEqual(world.went, ['/pages/result/result?order_sn=HSO1'])
-  const book = start.open('book', { homestay_id: 'lake-house' })
+  assert.deepEqual(world.went, ["/pages/result/result?order_sn=HSO1"])
+  const book = start.open("book", { homestay_id: "lake-house" })
   await pass(0)
   book.onBuy()
   book.onBuy()
   await pass(1000)
-  assert.equal(asked('POST /orders').length, 1)
+  assert.equal(asked("POST /orders").length, 1)
   assert.equal(world.went.length, 2)
 })
 
-test('who has left the page is not taken away from where he is', async () => {
-  payment = { ...payment, order_status: 'WAIT_USE', poll_after_ms: null }
-  order = { ...order, status: 'WAIT_PAY' }
-  const book = start.open('book', { homestay_id: 'lake-house' })
+test("who has left the page is not taken away from where he is", async () => {
+  payment = { ...payment, order_status: "WAIT_USE", poll_after_ms: null }
+  order = { ...order, status: "WAIT_PAY" }
+  const book = start.open("book", { homestay_id: "lake-house" })
   const page = await openOrder()
   book.onBuy()
   page.onPay()
   book.onUnload()
   page.onUnload()
   await pass(60_000)
-  assert.equal(world.routes('cashier').length, 1)
+  assert.equal(world.routes("cashier").length, 1)
   assert.deepEqual(world.went, [])
   assert.deepEqual(world.timers.waiting, [])
 })
 
-test('paid, and cancelled at the same time: it says that it is paid, and shows the paid order', async () => {
-  order = { ...order, status: 'WAIT_PAY', redeem_code: null }
+test("paid, and cancelled at the same time: it says that it is paid, and shows the paid order", async () => {
+  order = { ...order, status: "WAIT_PAY", redeem_code: null }
   const page = await openOrder()
-  world.replies['POST /orders/HSO1/cancel'] = [() => {
-    order = { ...ORDER }
-    return { status: 409, body: { type: 'urn:wxpay:order-state', order_status: 'WAIT_USE' } }
-  }]
+  world.replies["POST /orders/HSO1/cancel"] = [
+    () => {
+      order = { ...ORDER }
+      return { status: 409, body: { type: "urn:wxpay:order-state", order_status: "WAIT_USE" } }
+    },
+  ]
   page.onCancel()
   await pass(0)
-  assert.deepEqual([page.data.message, page.data.order.word, page.data.order.code], ['已支付，不能取消', '待入住', 'ABCD EFG HJK'])
+  assert.deepEqual(
+    [page.data.message, page.data.order.word, page.data.order.code],
+    ["已支付，不能取消", "待入住", "ABCD EFG HJK"],
+  )
 })
 
-test('while the server makes us wait the button says so', async () => {
-  order = { ...order, status: 'WAIT_PAY' }
-  world.replies['POST /orders/HSO1/prepay'].unshift({ status: 429, body: { type: 'urn:wxpay:too-soon' }, header: { 'Retry-After': '5' } })
-  payment = { ...payment, order_status: 'WAIT_USE' }
+test("while the server makes us wait the button says so", async () => {
+  order = { ...order, status: "WAIT_PAY" }
+  world.replies["POST /orders/HSO1/prepay"].unshift({
+    status: 429,
+    body: { type: "urn:wxpay:too-soon" },
+    header: { "Retry-After": "5" },
+  })
+  payment = { ...payment, order_status: "WAIT_USE" }
   const page = await openOrder()
   page.onPay()
   await pass(1000)
-  assert.equal(page.data.step, '请稍候…')
+  assert.equal(page.data.step, "请稍候…")
   await pass(6000)
   assert.equal(world.went.length, 1)
 })
 
 // --- the list
 
-test('the list is read anew when it is shown; more of it is added once, and never to a newer one', async () => {
-  const list = start.open('orders')
+test("the list is read anew when it is shown; more of it is added once, and never to a newer one", async () => {
+  const list = start.open("orders")
   await pass(0)
-  order.status = 'USED'
+  order.status = "USED"
   list.onShow()
   await pass(0)
-  assert.equal(list.data.orders[0].word, '已入住')
+  assert.equal(list.data.orders[0].word, "已入住")
   list.onMore()
   list.onMore()
   await pass(0)
   assert.equal(list.data.orders.length, 2)
-  world.replies['GET /orders'].unshift({ ...world.replies['GET /orders'][0](), after: 5000 })
+  world.replies["GET /orders"].unshift({ ...world.replies["GET /orders"][0](), after: 5000 })
   list.onMore()
   list.onShow()
   await pass(10_000)
   assert.equal(list.data.orders.length, 1)
 })
 
-test('a list that cannot be read anew says since when it is true', async () => {
-  const list = start.open('orders')
+test("a list that cannot be read anew says since when it is true", async () => {
+  const list = start.open("orders")
   await pass(0)
-  world.failing = () => 'never'
+  world.failing = () => "never"
   list.onShow()
   await pass(8100)
   assert.match(list.data.message, /^暂时不能更新。以下信息截至北京时间/)
@@ -429,19 +489,22 @@ test('a list that cannot be read anew says since when it is true', async () => {
   world.failing = () => undefined
   list.onRetry()
   await pass(0)
-  assert.equal(list.data.message, '')
+  assert.equal(list.data.message, "")
 })
 
-test('the list says what is held and what is on its way back', async () => {
+test("the list says what is held and what is on its way back", async () => {
   order.on_hold = true
   order.refunding_fen = 100
-  const list = start.open('orders')
+  const list = start.open("orders")
   await pass(0)
-  assert.deepEqual([list.data.orders[0].word, list.data.orders[0].refunding, list.data.orders[0].open], ['已支付，商家正在核实退款', '¥1.00', false])
+  assert.deepEqual(
+    [list.data.orders[0].word, list.data.orders[0].refunding, list.data.orders[0].open],
+    ["已支付，商家正在核实退款", "¥1.00", false],
+  )
 })
 
-test('a home that is not there is said to be not there', async () => {
-  const book = start.open('book', { homestay_id: 'gone' })
+test("a home that is not there is said to be not there", async () => {
+  const book = start.open("book", { homestay_id: "gone" })
   await pass(0)
-  assert.equal(book.data.message, '没有找到这家民宿')
+  assert.equal(book.data.message, "没有找到这家民宿")
 })

@@ -1,24 +1,46 @@
 // pay.js against a wx that fails in every way the real one does, and a server that answers as ours does.
-const assert = require('node:assert/strict')
-const { beforeEach, test } = require('node:test')
-const { createPay, PayError, TEXTS } = require('../../miniprogram/pay.js')
-const { World: Phone, FIELDS, STAY } = require('./world.js')
+const assert = require("node:assert/strict")
+const { beforeEach, test } = require("node:test")
+const { createPay, PayError, TEXTS } = require("../../miniprogram/pay.js")
+const { World: Phone, FIELDS, STAY } = require("./world.js")
 
-const BUSY = { status: 503, body: { type: 'urn:wxpay:wechat-unavailable', status: 503 }, header: { 'Retry-After': '3' } }
-const SLOWER = { status: 429, body: { type: 'urn:wxpay:too-soon', status: 429 }, header: { 'Retry-After': '5' } }
-const UNPAID = { order_sn: 'HSO1', order_status: 'WAIT_PAY', payment_status: 'NOTPAY', redeem_code: null, poll_after_ms: 1000 }
-const PAID = { ...UNPAID, order_status: 'WAIT_USE', payment_status: 'SUCCESS', redeem_code: 'ABCDEFGHJK', poll_after_ms: null }
-const REFUSED_TOKEN = { status: 403, body: { message: 'Forbidden' } }
-const ORDER = { order_sn: 'HSO1', status: 'WAIT_PAY' }
+const BUSY = {
+  status: 503,
+  body: { type: "urn:wxpay:wechat-unavailable", status: 503 },
+  header: { "Retry-After": "3" },
+}
+const SLOWER = { status: 429, body: { type: "urn:wxpay:too-soon", status: 429 }, header: { "Retry-After": "5" } }
+const UNPAID = {
+  order_sn: "HSO1",
+  order_status: "WAIT_PAY",
+  payment_status: "NOTPAY",
+  redeem_code: null,
+  poll_after_ms: 1000,
+}
+const PAID = {
+  ...UNPAID,
+  order_status: "WAIT_USE",
+  payment_status: "SUCCESS",
+  redeem_code: "ABCDEFGHJK",
+  poll_after_ms: null,
+}
+const REFUSED_TOKEN = { status: 403, body: { message: "Forbidden" } }
+const ORDER = { order_sn: "HSO1", status: "WAIT_PAY" }
 
 class World extends Phone {
   constructor() {
     super()
-    this.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: PAID }]
+    this.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: PAID }]
   }
 
   client(more) {
-    return createPay({ baseUrl: 'https://api.example.com', templateIds: ['T1', 'T2', 'T3', 'T4'], wx: this.wx, timers: this.timers, ...more })
+    return createPay({
+      baseUrl: "https://api.example.com",
+      templateIds: ["T1", "T2", "T3", "T4"],
+      wx: this.wx,
+      timers: this.timers,
+      ...more,
+    })
   }
 }
 
@@ -40,452 +62,543 @@ beforeEach(() => {
 
 // --- the straight way
 
-test('one tap: asks for messages first, orders, pays, and believes only the server', async () => {
+test("one tap: asks for messages first, orders, pays, and believes only the server", async () => {
   const steps = []
   const told = await run(pay.buy(STAY, (step) => steps.push(step)))
-  assert.deepEqual([told.outcome, told.redeem_code, told.text], ['paid', 'ABCDEFGHJK', '支付成功'])
-  assert.deepEqual(world.routes(), ['subscribe', 'POST /login', 'POST /orders', 'POST /orders/HSO1/prepay', 'cashier', 'GET /orders/HSO1/payment'])
-  assert.deepEqual(steps, ['order', 'prepay', 'cashier', 'poll'])
-  assert.deepEqual(world.calls[0].tmplIds, ['T1', 'T2', 'T3'])
+  assert.deepEqual([told.outcome, told.redeem_code, told.text], ["paid", "ABCDEFGHJK", "支付成功"])
+  assert.deepEqual(world.routes(), [
+    "subscribe",
+    "POST /login",
+    "POST /orders",
+    "POST /orders/HSO1/prepay",
+    "cashier",
+    "GET /orders/HSO1/payment",
+  ])
+  assert.deepEqual(steps, ["order", "prepay", "cashier", "poll"])
+  assert.deepEqual(world.calls[0].tmplIds, ["T1", "T2", "T3"])
   const { timeStamp, nonceStr, package: prepaid, signType, paySign, out_trade_no } = world.calls[4]
-  assert.deepEqual([timeStamp, nonceStr, prepaid, signType, paySign, out_trade_no], ['1', 'n', 'prepay_id=wx1', 'RSA', 's', undefined])
-  assert.equal(world.calls[2].header.Authorization, 'Bearer token-1')
+  assert.deepEqual(
+    [timeStamp, nonceStr, prepaid, signType, paySign, out_trade_no],
+    ["1", "n", "prepay_id=wx1", "RSA", "s", undefined],
+  )
+  assert.equal(world.calls[2].header.Authorization, "Bearer token-1")
 })
 
-test('messages are asked for in the tap itself, before anything is awaited', () => {
-  pay.pay('HSO1')
-  assert.deepEqual(world.routes(), ['subscribe'])
+test("messages are asked for in the tap itself, before anything is awaited", () => {
+  pay.pay("HSO1")
+  assert.deepEqual(world.routes(), ["subscribe"])
 })
 
-test('polls as the server says, not more often', async () => {
-  world.replies['GET /orders/HSO1/payment'] = [
+test("polls as the server says, not more often", async () => {
+  world.replies["GET /orders/HSO1/payment"] = [
     { status: 200, body: UNPAID },
     { status: 200, body: { ...UNPAID, poll_after_ms: 5000 } },
-    { status: 200, body: { ...UNPAID, payment_status: 'SUCCESS', poll_after_ms: 300 } },
+    { status: 200, body: { ...UNPAID, payment_status: "SUCCESS", poll_after_ms: 300 } },
     { status: 200, body: PAID },
   ]
   const started = world.timers.now()
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
   assert.equal(world.timers.now() - started, 1000 + 5000 + 300)
 })
 
-test('paid on the phone is not paid: without the server it is still waiting, and may be followed on', async () => {
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: UNPAID }]
-  const told = await run(pay.pay('HSO1'))
-  assert.deepEqual([told.outcome, told.text], ['waiting', TEXTS.zh.outcome.waiting])
-  assert.ok(world.routes('payment').length <= 62)
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: PAID }]
-  assert.equal((await run(pay.follow('HSO1'))).outcome, 'paid')
+test("paid on the phone is not paid: without the server it is still waiting, and may be followed on", async () => {
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: UNPAID }]
+  const told = await run(pay.pay("HSO1"))
+  assert.deepEqual([told.outcome, told.text], ["waiting", TEXTS.zh.outcome.waiting])
+  assert.ok(world.routes("payment").length <= 62)
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: PAID }]
+  assert.equal((await run(pay.follow("HSO1"))).outcome, "paid")
 })
 
-test('in English', async () => {
-  assert.equal((await run(world.client({ lang: 'en' }).pay('HSO1'))).text, 'Paid')
+test("in English", async () => {
+  assert.equal((await run(world.client({ lang: "en" }).pay("HSO1"))).text, "Paid")
 })
 
 // --- the cashier
 
-for (const cancel of ['cancel', 'old cancel']) {
+for (const cancel of ["cancel", "old cancel"]) {
   test(`the user closes the cashier (${cancel})`, async () => {
     world.cashier = [cancel]
-    world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: UNPAID }]
-    assert.equal((await run(pay.pay('HSO1'))).outcome, 'cancelled')
-    assert.equal(world.routes('payment').length, 1)
+    world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: UNPAID }]
+    assert.equal((await run(pay.pay("HSO1"))).outcome, "cancelled")
+    assert.equal(world.routes("payment").length, 1)
   })
 }
 
-test('the user closes the cashier of an order that is paid already', async () => {
-  world.cashier = ['cancel']
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+test("the user closes the cashier of an order that is paid already", async () => {
+  world.cashier = ["cancel"]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
 })
 
-test('the user closes the cashier while the server cannot be asked: it is checked, not called unpaid', async () => {
-  world.cashier = ['cancel']
-  world.replies['GET /orders/HSO1/payment'] = ['offline']
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'waiting')
+test("the user closes the cashier while the server cannot be asked: it is checked, not called unpaid", async () => {
+  world.cashier = ["cancel"]
+  world.replies["GET /orders/HSO1/payment"] = ["offline"]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "waiting")
 })
 
-test('a cashier that refuses gets a fresh prepay, once', async () => {
-  world.cashier = ['prepay_id已过期', 'ok']
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: UNPAID }, { status: 200, body: PAID }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
-  assert.deepEqual(world.calls.filter((call) => call.route.endsWith('prepay')).map((call) => call.body), [{}, { fresh: true }])
+test("a cashier that refuses gets a fresh prepay, once", async () => {
+  world.cashier = ["prepay_id已过期", "ok"]
+  world.replies["GET /orders/HSO1/payment"] = [
+    { status: 200, body: UNPAID },
+    { status: 200, body: PAID },
+  ]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
+  assert.deepEqual(
+    world.calls.filter((call) => call.route.endsWith("prepay")).map((call) => call.body),
+    [{}, { fresh: true }],
+  )
 })
 
-test('a cashier that refuses twice is an error with a text, and the phone can try again', async () => {
-  world.cashier = ['no permission']
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: UNPAID }]
-  await refused(pay.pay('HSO1'), 'cashier')
-  assert.equal(world.routes('cashier').length, 2)
-  world.cashier = ['ok']
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: PAID }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+test("a cashier that refuses twice is an error with a text, and the phone can try again", async () => {
+  world.cashier = ["no permission"]
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: UNPAID }]
+  await refused(pay.pay("HSO1"), "cashier")
+  assert.equal(world.routes("cashier").length, 2)
+  world.cashier = ["ok"]
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: PAID }]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
 })
 
-test('a cashier that never says how it ended: the server knows', async () => {
-  world.cashier = ['never']
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: UNPAID }, { status: 200, body: PAID }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+test("a cashier that never says how it ended: the server knows", async () => {
+  world.cashier = ["never"]
+  world.replies["GET /orders/HSO1/payment"] = [
+    { status: 200, body: UNPAID },
+    { status: 200, body: PAID },
+  ]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
 })
 
-test('an order that is paid on another phone, or over: no cashier opens', async () => {
-  world.replies['POST /orders/HSO1/prepay'] = [{ status: 409, body: { type: 'urn:wxpay:order-state', order_status: 'WAIT_USE' } }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
-  for (const [order_status, text] of [['CANCELLED', 'closed'], ['WAIT_PAY', 'unpayable'], ['REFUNDED', 'refunded']]) {
-    world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...UNPAID, order_status } }]
-    const told = await run(pay.pay('HSO1'))
-    assert.deepEqual([told.outcome, told.text], ['closed', TEXTS.zh.outcome[text]])
+test("an order that is paid on another phone, or over: no cashier opens", async () => {
+  world.replies["POST /orders/HSO1/prepay"] = [
+    { status: 409, body: { type: "urn:wxpay:order-state", order_status: "WAIT_USE" } },
+  ]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
+  for (const [order_status, text] of [
+    ["CANCELLED", "closed"],
+    ["WAIT_PAY", "unpayable"],
+    ["REFUNDED", "refunded"],
+  ]) {
+    world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: { ...UNPAID, order_status } }]
+    const told = await run(pay.pay("HSO1"))
+    assert.deepEqual([told.outcome, told.text], ["closed", TEXTS.zh.outcome[text]])
   }
-  assert.deepEqual(world.routes('cashier'), [])
+  assert.deepEqual(world.routes("cashier"), [])
 })
 
-test('a payment that has just arrived is waited for, not called closed', async () => {
-  world.replies['POST /orders/HSO1/prepay'] = [{ status: 409, body: { type: 'urn:wxpay:order-state' } }]
-  const arrived = { status: 200, body: { ...UNPAID, payment_status: 'SUCCESS', poll_after_ms: 300 } }
-  world.replies['GET /orders/HSO1/payment'] = [arrived, arrived, { status: 200, body: PAID }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+test("a payment that has just arrived is waited for, not called closed", async () => {
+  world.replies["POST /orders/HSO1/prepay"] = [{ status: 409, body: { type: "urn:wxpay:order-state" } }]
+  const arrived = { status: 200, body: { ...UNPAID, payment_status: "SUCCESS", poll_after_ms: 300 } }
+  world.replies["GET /orders/HSO1/payment"] = [arrived, arrived, { status: 200, body: PAID }]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
 })
 
-test('the cashier opens when the guest has answered about messages, not over the question', async () => {
+test("the cashier opens when the guest has answered about messages, not over the question", async () => {
   let answer
-  world.wx.requestSubscribeMessage = (options) => (answer = () => options.success({ errMsg: 'requestSubscribeMessage:ok' }))
-  const paid = pay.pay('HSO1')
+  world.wx.requestSubscribeMessage = (options) =>
+    (answer = () => options.success({ errMsg: "requestSubscribeMessage:ok" }))
+  const paid = pay.pay("HSO1")
   for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate)
-  assert.deepEqual(world.routes('prepay').length, 1)
-  assert.deepEqual(world.routes('cashier'), [])
+  assert.deepEqual(world.routes("prepay").length, 1)
+  assert.deepEqual(world.routes("cashier"), [])
   answer()
-  assert.equal((await run(paid)).outcome, 'paid')
+  assert.equal((await run(paid)).outcome, "paid")
 })
 
-for (const subscription of ['fails', 'never']) {
+for (const subscription of ["fails", "never"]) {
   test(`messages that cannot be asked for do not stop a payment (${subscription})`, async () => {
     world.subscription = subscription
-    assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+    assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
   })
 }
 
-test('an old WeChat without subscription messages, and an app without templates', async () => {
-  assert.equal((await run(world.client({ templateIds: [] }).pay('HSO1'))).outcome, 'paid')
+test("an old WeChat without subscription messages, and an app without templates", async () => {
+  assert.equal((await run(world.client({ templateIds: [] }).pay("HSO1"))).outcome, "paid")
   delete world.wx.requestSubscribeMessage
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
-  assert.deepEqual(world.routes('subscribe'), [])
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
+  assert.deepEqual(world.routes("subscribe"), [])
 })
 
 // --- signing in
 
-test('signs in once for many requests at once, and keeps the token over a restart', async () => {
-  await run(Promise.all([pay.homes(), pay.homes(), pay.pay('HSO1')]))
+test("signs in once for many requests at once, and keeps the token over a restart", async () => {
+  await run(Promise.all([pay.homes(), pay.homes(), pay.pay("HSO1")]))
   await run(world.client().homes())
   assert.equal(world.logins, 1)
 })
 
-test('two requests whose token is refused, one of them late, sign in again once', async () => {
-  world.replies['GET /homestays'].unshift(REFUSED_TOKEN)
-  world.replies['GET /orders'] = [{ ...REFUSED_TOKEN, after: 5000 }, { status: 200, body: { orders: [] } }]
+test("two requests whose token is refused, one of them late, sign in again once", async () => {
+  world.replies["GET /homestays"].unshift(REFUSED_TOKEN)
+  world.replies["GET /orders"] = [
+    { ...REFUSED_TOKEN, after: 5000 },
+    { status: 200, body: { orders: [] } },
+  ]
   await run(Promise.all([pay.homes(), pay.orders()]))
   assert.equal(world.logins, 2)
 })
 
-test('a token that is about to expire is not used', async () => {
+test("a token that is about to expire is not used", async () => {
   await run(pay.homes())
   world.timers.time += 7200_000 - 30_000
   await run(pay.homes())
   assert.equal(world.logins, 2)
 })
 
-for (const no of [REFUSED_TOKEN, { status: 401, body: { message: 'Unauthorized' } }, { status: 401, body: { type: 'urn:wxpay:unauthorized' } }]) {
+for (const no of [
+  REFUSED_TOKEN,
+  { status: 401, body: { message: "Unauthorized" } },
+  { status: 401, body: { type: "urn:wxpay:unauthorized" } },
+]) {
   test(`a token refused in the middle of paying (${no.status} ${Object.keys(no.body)}): signed in again, the order is kept`, async () => {
-    world.replies['POST /orders/HSO1/prepay'].unshift(no)
-    world.replies['GET /orders/HSO1/payment'].unshift(no)
+    world.replies["POST /orders/HSO1/prepay"].unshift(no)
+    world.replies["GET /orders/HSO1/payment"].unshift(no)
     const told = await run(pay.buy(STAY))
-    assert.equal(told.outcome, 'paid')
+    assert.equal(told.outcome, "paid")
     assert.deepEqual([world.logins, world.orders.size], [3, 1])
-    assert.equal(world.calls.at(-1).header.Authorization, 'Bearer token-3')
+    assert.equal(world.calls.at(-1).header.Authorization, "Bearer token-3")
   })
 }
 
-test('tokens that are refused for ever end in a text, not in a circle', async () => {
-  world.replies['GET /homestays'] = [REFUSED_TOKEN]
-  await refused(pay.homes(), 'signin')
+test("tokens that are refused for ever end in a text, not in a circle", async () => {
+  world.replies["GET /homestays"] = [REFUSED_TOKEN]
+  await refused(pay.homes(), "signin")
   assert.equal(world.logins, 2)
 })
 
 test("the API's own 403 is not about the token", async () => {
-  world.replies['GET /homestays'] = [{ status: 403, body: { type: 'urn:wxpay:staff-only' } }]
-  await refused(pay.homes(), 'broken')
+  world.replies["GET /homestays"] = [{ status: 403, body: { type: "urn:wxpay:staff-only" } }]
+  await refused(pay.homes(), "broken")
   assert.equal(world.logins, 1)
 })
 
-test('a login whose answer got lost takes a new code', async () => {
-  world.replies['POST /login'].unshift('offline', { status: 401, body: { type: 'urn:wxpay:bad-code' } })
+test("a login whose answer got lost takes a new code", async () => {
+  world.replies["POST /login"].unshift("offline", { status: 401, body: { type: "urn:wxpay:bad-code" } })
   await run(pay.homes())
-  const codes = world.calls.filter((call) => call.route === 'POST /login').map((call) => call.body.code)
+  const codes = world.calls.filter((call) => call.route === "POST /login").map((call) => call.body.code)
   assert.equal(new Set(codes).size, 3)
 })
 
-test('wx.login that fails, or gives no code', async () => {
-  world.wx.login = ({ fail }) => fail({ errMsg: 'login:fail' })
-  await refused(pay.homes(), 'signin')
-  world.wx.login = ({ success }) => success({ errMsg: 'login:ok' })
-  await refused(pay.homes(), 'signin')
+test("wx.login that fails, or gives no code", async () => {
+  world.wx.login = ({ fail }) => fail({ errMsg: "login:fail" })
+  await refused(pay.homes(), "signin")
+  world.wx.login = ({ success }) => success({ errMsg: "login:ok" })
+  await refused(pay.homes(), "signin")
   world.wx.login = () => {}
-  await refused(pay.homes(), 'signin')
+  await refused(pay.homes(), "signin")
 })
 
-test('a login code that WeChat does not know three times', async () => {
-  world.replies['POST /login'] = [{ status: 401, body: { type: 'urn:wxpay:bad-code' } }]
-  await refused(pay.homes(), 'signin')
-  assert.equal(world.routes('login').length, 3)
+test("a login code that WeChat does not know three times", async () => {
+  world.replies["POST /login"] = [{ status: 401, body: { type: "urn:wxpay:bad-code" } }]
+  await refused(pay.homes(), "signin")
+  assert.equal(world.routes("login").length, 3)
 })
 
 // --- never twice
 
-test('two taps are one order and one cashier', async () => {
+test("two taps are one order and one cashier", async () => {
   const [first, second] = await run(Promise.all([pay.buy(STAY), pay.buy(STAY)]))
   assert.equal(first, second)
-  assert.deepEqual([world.orders.size, world.routes('cashier').length], [1, 1])
+  assert.deepEqual([world.orders.size, world.routes("cashier").length], [1, 1])
 })
 
-for (const trouble of ['lost', 'offline', 'never', 'throws', BUSY, { status: 502, body: '<html>bad gateway</html>' }]) {
+for (const trouble of ["lost", "offline", "never", "throws", BUSY, { status: 502, body: "<html>bad gateway</html>" }]) {
   test(`an order whose answer is ${trouble.status || trouble} is asked for again with the same key`, async () => {
-    world.replies['POST /orders'].unshift(trouble)
-    assert.equal((await run(pay.buy(STAY))).outcome, 'paid')
+    world.replies["POST /orders"].unshift(trouble)
+    assert.equal((await run(pay.buy(STAY))).outcome, "paid")
     assert.equal(world.orders.size, 1)
   })
 }
 
-test('an app that is killed after the order, before its answer: the same key after the restart', async () => {
-  const [answer] = world.replies['POST /orders']
-  world.replies['POST /orders'] = [(options) => (answer(options), 'offline')]
-  await refused(pay.buy(STAY), 'offline')
-  world.replies['POST /orders'] = [answer]
+test("an app that is killed after the order, before its answer: the same key after the restart", async () => {
+  const [answer] = world.replies["POST /orders"]
+  const answerLost = (options) => {
+    answer(options)
+    return "offline"
+  }
+  world.replies["POST /orders"] = [answerLost]
+  await refused(pay.buy(STAY), "offline")
+  world.replies["POST /orders"] = [answer]
   const told = await run(world.client().buy(STAY))
-  assert.deepEqual([told.outcome, world.orders.size], ['paid', 1])
+  assert.deepEqual([told.outcome, world.orders.size], ["paid", 1])
 })
 
-test('the same stay again, on purpose, is a new order; so is another stay', async () => {
+test("the same stay again, on purpose, is a new order; so is another stay", async () => {
   await run(pay.createOrder(STAY))
   await run(pay.createOrder(STAY))
   await run(pay.createOrder({ ...STAY, people: 1 }))
   assert.equal(world.orders.size, 3)
 })
 
-test('what went wrong in wx itself is told to who asks', async () => {
-  world.replies['GET /homestays'].unshift('throws', 'throws', 'throws')
-  await assert.rejects(run(pay.homes()), { kind: 'offline', why: 'request is not available' })
+test("what went wrong in wx itself is told to who asks", async () => {
+  world.replies["GET /homestays"].unshift("throws", "throws", "throws")
+  await assert.rejects(run(pay.homes()), { kind: "offline", why: "request is not available" })
 })
 
-test('another stay, after one whose answer never came, has a key of its own', async () => {
-  world.replies['POST /orders'].unshift('offline', 'offline', 'offline')
-  await refused(pay.createOrder(STAY), 'offline')
+test("another stay, after one whose answer never came, has a key of its own", async () => {
+  world.replies["POST /orders"].unshift("offline", "offline", "offline")
+  await refused(pay.createOrder(STAY), "offline")
   await run(pay.createOrder({ ...STAY, people: 1 }))
-  const keys = world.calls.filter((call) => call.route === 'POST /orders').map((call) => call.header['Idempotency-Key'])
+  const keys = world.calls.filter((call) => call.route === "POST /orders").map((call) => call.header["Idempotency-Key"])
   assert.equal(new Set(keys).size, 2)
 })
 
-test('a key that the server has forgotten is not used again', async () => {
-  world.replies['POST /orders'].unshift('offline', 'offline', 'offline')
-  await refused(pay.createOrder(STAY), 'offline')
+test("a key that the server has forgotten is not used again", async () => {
+  world.replies["POST /orders"].unshift("offline", "offline", "offline")
+  await refused(pay.createOrder(STAY), "offline")
   world.timers.time += 7 * 24 * 3600_000
   await run(pay.createOrder(STAY))
-  const keys = world.calls.filter((call) => call.route === 'POST /orders').map((call) => call.header['Idempotency-Key'])
+  const keys = world.calls.filter((call) => call.route === "POST /orders").map((call) => call.header["Idempotency-Key"])
   assert.equal(new Set(keys).size, 2)
   for (const key of keys) assert.match(key, /^[0-9A-Za-z_-]{8,64}$/)
 })
 
-test('a stay that is refused tells the field, and is forgotten', async () => {
-  const problem = { type: 'urn:wxpay:invalid', status: 422, field: 'body.people' }
-  world.replies['POST /orders'] = [{ status: 422, body: problem }]
-  await assert.rejects(run(pay.buy(STAY)), (error) => error.kind === 'invalid' && error.problem.field === 'body.people')
-  assert.equal(world.stored['wxpay.pending'], undefined)
-  assert.equal(world.routes('POST /orders').length, 1)
+test("a stay that is refused tells the field, and is forgotten", async () => {
+  const problem = { type: "urn:wxpay:invalid", status: 422, field: "body.people" }
+  world.replies["POST /orders"] = [{ status: 422, body: problem }]
+  await assert.rejects(run(pay.buy(STAY)), (error) => error.kind === "invalid" && error.problem.field === "body.people")
+  assert.equal(world.stored["wxpay.pending"], undefined)
+  assert.equal(world.routes("POST /orders").length, 1)
 })
 
 // --- a server in trouble
 
-test('503 at prepay: waits as long as it says, then says that no cashier was opened, and no more', async () => {
-  world.replies['POST /orders/HSO1/prepay'] = [BUSY]
+test("503 at prepay: waits as long as it says, then says that no cashier was opened, and no more", async () => {
+  world.replies["POST /orders/HSO1/prepay"] = [BUSY]
   const started = world.timers.now()
-  await assert.rejects(run(pay.pay('HSO1')), { kind: 'busy', call: 'prepay', text: '服务繁忙，这次没有打开微信支付，请稍后重试' })
+  await assert.rejects(run(pay.pay("HSO1")), {
+    kind: "busy",
+    call: "prepay",
+    text: "服务繁忙，这次没有打开微信支付，请稍后重试",
+  })
   assert.ok(world.timers.now() - started >= 6000)
-  assert.equal(world.routes('prepay').length, 3)
+  assert.equal(world.routes("prepay").length, 3)
 })
 
-test('503 and no network while it is checked: it goes on being checked', async () => {
-  world.replies['GET /orders/HSO1/payment'] = [BUSY, 'offline', 'never', { status: 500, body: { type: 'urn:wxpay:internal' } }, { status: 200, body: PAID }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
+test("503 and no network while it is checked: it goes on being checked", async () => {
+  world.replies["GET /orders/HSO1/payment"] = [
+    BUSY,
+    "offline",
+    "never",
+    { status: 500, body: { type: "urn:wxpay:internal" } },
+    { status: 200, body: PAID },
+  ]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
 })
 
-test('WeChat does not accept the payment: a text of its own', async () => {
-  world.replies['POST /orders/HSO1/prepay'] = [{ status: 502, body: { type: 'urn:wxpay:wechat-refused', code: 'PARAM_ERROR' } }]
-  await refused(pay.pay('HSO1'), 'refused')
-  assert.equal(world.routes('prepay').length, 1)
+test("WeChat does not accept the payment: a text of its own", async () => {
+  world.replies["POST /orders/HSO1/prepay"] = [
+    { status: 502, body: { type: "urn:wxpay:wechat-refused", code: "PARAM_ERROR" } },
+  ]
+  await refused(pay.pay("HSO1"), "refused")
+  assert.equal(world.routes("prepay").length, 1)
 })
 
 test("an order that is not there, or is another's", async () => {
-  world.replies['POST /orders/HSO1/prepay'] = [{ status: 404, body: { type: 'urn:wxpay:not-found' } }]
-  await refused(pay.pay('HSO1'), 'missing')
+  world.replies["POST /orders/HSO1/prepay"] = [{ status: 404, body: { type: "urn:wxpay:not-found" } }]
+  await refused(pay.pay("HSO1"), "missing")
 })
 
-test('data as text, headers in any case or none, a page in place of JSON', async () => {
-  world.replies['GET /homestays'] = [{ status: 200, body: '{"homestays": [1]}' }]
+test("data as text, headers in any case or none, a page in place of JSON", async () => {
+  world.replies["GET /homestays"] = [{ status: 200, body: '{"homestays": [1]}' }]
   assert.deepEqual((await run(pay.homes())).homestays, [1])
-  world.replies['GET /homestays'] = [{ status: 200, body: '<html>sign in to this wifi</html>' }]
-  await refused(pay.homes(), 'broken')
-  world.replies['GET /homestays'] = [{ status: 503, body: '', header: { 'retry-AFTER': 'soon' } }]
-  await refused(pay.homes(), 'busy')
+  world.replies["GET /homestays"] = [{ status: 200, body: "<html>sign in to this wifi</html>" }]
+  await refused(pay.homes(), "broken")
+  world.replies["GET /homestays"] = [{ status: 503, body: "", header: { "retry-AFTER": "soon" } }]
+  await refused(pay.homes(), "busy")
 })
 
-test('a storage that is full or broken does not stop a payment', async () => {
-  for (const name of ['getStorageSync', 'setStorageSync', 'removeStorageSync']) {
+test("a storage that is full or broken does not stop a payment", async () => {
+  for (const name of ["getStorageSync", "setStorageSync", "removeStorageSync"]) {
     world.wx[name] = () => {
       throw new Error(`${name}:fail exceed storage limit`)
     }
   }
-  assert.equal((await run(pay.buy(STAY))).outcome, 'paid')
+  assert.equal((await run(pay.buy(STAY))).outcome, "paid")
   assert.deepEqual([world.logins, world.orders.size], [1, 1])
 })
 
 // --- the server asks for patience
 
-test('429 at prepay is waited out by itself, and the guest is told to wait', async () => {
-  world.replies['POST /orders/HSO1/prepay'].unshift(SLOWER)
+test("429 at prepay is waited out by itself, and the guest is told to wait", async () => {
+  world.replies["POST /orders/HSO1/prepay"].unshift(SLOWER)
   const steps = []
-  const told = await run(pay.pay('HSO1', (step, more) => steps.push([step, more && more.ms])))
-  assert.equal(told.outcome, 'paid')
-  const waits = steps.filter(([step]) => step === 'wait')
+  const told = await run(pay.pay("HSO1", (step, more) => steps.push([step, more && more.ms])))
+  assert.equal(told.outcome, "paid")
+  const waits = steps.filter(([step]) => step === "wait")
   assert.equal(waits.length, 1)
   assert.ok(waits[0][1] >= 5000 && waits[0][1] <= 7000)
-  const [first, second] = world.calls.filter((call) => call.route.endsWith('prepay'))
+  const [first, second] = world.calls.filter((call) => call.route.endsWith("prepay"))
   assert.ok(second.at - first.at >= 5000)
 })
 
-for (const [name, header] of [['5 seconds', '5'], ['an hour', '3600'], ['a day as a date', 'Fri, 15 Jan 2100 08:00:00 GMT'], ['nothing', undefined], ['nonsense', 'soon']]) {
+for (const [name, header] of [
+  ["5 seconds", "5"],
+  ["an hour", "3600"],
+  ["a day as a date", "Fri, 15 Jan 2100 08:00:00 GMT"],
+  ["nothing", undefined],
+  ["nonsense", "soon"],
+]) {
   test(`429 at prepay that does not end, Retry-After ${name}: at most ten seconds, then a true text`, async () => {
-    world.replies['POST /orders/HSO1/prepay'] = [{ ...SLOWER, header: { 'retry-after': header } }]
+    world.replies["POST /orders/HSO1/prepay"] = [{ ...SLOWER, header: { "retry-after": header } }]
     const started = world.timers.now()
-    await assert.rejects(run(pay.pay('HSO1')), { kind: 'often', text: '操作太频繁，这次没有打开微信支付，请稍后重试' })
+    await assert.rejects(run(pay.pay("HSO1")), { kind: "often", text: "操作太频繁，这次没有打开微信支付，请稍后重试" })
     assert.ok(world.timers.now() - started <= 10_000)
-    assert.ok(world.routes('prepay').length <= 3)
-    assert.deepEqual(world.routes('cashier'), [])
+    assert.ok(world.routes("prepay").length <= 3)
+    assert.deepEqual(world.routes("cashier"), [])
   })
 }
 
-test('503 with an hour of Retry-After does not hold the guest for an hour, whatever the call', async () => {
-  const hour = { ...BUSY, header: { 'Retry-After': '3600' } }
-  for (const route of ['GET /homestays', 'POST /orders', 'POST /login']) world.replies[route] = [hour]
+test("503 with an hour of Retry-After does not hold the guest for an hour, whatever the call", async () => {
+  const hour = { ...BUSY, header: { "Retry-After": "3600" } }
+  for (const route of ["GET /homestays", "POST /orders", "POST /login"]) world.replies[route] = [hour]
   const started = world.timers.now()
-  await refused(pay.homes(), 'busy')
-  world.replies['POST /login'] = [{ status: 200, body: { token: 't', expires_in: 7200 } }]
-  await refused(pay.homes(), 'busy')
-  await refused(pay.createOrder(STAY), 'busy')
-  world.replies['GET /orders/HSO1/payment'] = [hour]
-  const told = await run(pay.look('HSO1'))
-  assert.deepEqual([told.outcome, told.poll_after_ms], ['waiting', 10_000])
+  await refused(pay.homes(), "busy")
+  world.replies["POST /login"] = [{ status: 200, body: { token: "t", expires_in: 7200 } }]
+  await refused(pay.homes(), "busy")
+  await refused(pay.createOrder(STAY), "busy")
+  world.replies["GET /orders/HSO1/payment"] = [hour]
+  const told = await run(pay.look("HSO1"))
+  assert.deepEqual([told.outcome, told.poll_after_ms], ["waiting", 10_000])
   assert.equal(world.timers.now(), started)
 })
 
-test('too many orders: said at once, not tried again, and the next try has the same key', async () => {
-  const [answer] = world.replies['POST /orders']
-  world.replies['POST /orders'] = [{ status: 429, body: { type: 'urn:wxpay:too-many-orders' }, header: { 'Retry-After': '900' } }]
-  await assert.rejects(run(pay.buy(STAY)), { kind: 'many', call: 'create', text: '短时间内下单太多，订单没有提交，没有扣款，请稍后重试' })
-  assert.equal(world.routes('POST /orders').length, 1)
-  world.replies['POST /orders'] = [answer]
+test("too many orders: said at once, not tried again, and the next try has the same key", async () => {
+  const [answer] = world.replies["POST /orders"]
+  world.replies["POST /orders"] = [
+    { status: 429, body: { type: "urn:wxpay:too-many-orders" }, header: { "Retry-After": "900" } },
+  ]
+  await assert.rejects(run(pay.buy(STAY)), {
+    kind: "many",
+    call: "create",
+    text: "短时间内下单太多，订单没有提交，没有扣款，请稍后重试",
+  })
+  assert.equal(world.routes("POST /orders").length, 1)
+  world.replies["POST /orders"] = [answer]
   await run(pay.buy(STAY))
-  assert.equal(new Set(world.calls.filter((call) => call.route === 'POST /orders').map((call) => call.header['Idempotency-Key'])).size, 1)
+  assert.equal(
+    new Set(world.calls.filter((call) => call.route === "POST /orders").map((call) => call.header["Idempotency-Key"]))
+      .size,
+    1,
+  )
 })
 
-test('an order that may exist from an earlier try is never told as not charged, even when the next try is refused', async () => {
-  const [answer] = world.replies['POST /orders']
-  const many = { status: 429, body: { type: 'urn:wxpay:too-many-orders' } }
-  world.replies['POST /orders'] = [(options) => (answer(options), 'offline'), many]
-  await assert.rejects(run(pay.buy(STAY)), (error) => error.moment === 'unknown' && !/没有扣款/.test(error.text))
-  await assert.rejects(run(world.client().buy(STAY)), (error) => error.moment === 'unknown' && !/没有扣款/.test(error.text))
+test("an order that may exist from an earlier try is never told as not charged, even when the next try is refused", async () => {
+  const [answer] = world.replies["POST /orders"]
+  const many = { status: 429, body: { type: "urn:wxpay:too-many-orders" } }
+  const answerLost = (options) => {
+    answer(options)
+    return "offline"
+  }
+  world.replies["POST /orders"] = [answerLost, many]
+  await assert.rejects(run(pay.buy(STAY)), (error) => error.moment === "unknown" && !/没有扣款/.test(error.text))
+  await assert.rejects(
+    run(world.client().buy(STAY)),
+    (error) => error.moment === "unknown" && !/没有扣款/.test(error.text),
+  )
 })
 
-test('polls follow the pauses of the server as they grow', async () => {
+test("polls follow the pauses of the server as they grow", async () => {
   const pauses = [300, 600, 1200, 2000, 5000, 9000]
-  world.replies['GET /orders/HSO1/payment'] = [...pauses.map((ms) => ({ status: 200, body: { ...UNPAID, poll_after_ms: ms } })), { status: 200, body: PAID }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'paid')
-  const looks = world.calls.filter((call) => call.route.endsWith('/payment')).map((call) => call.at)
-  assert.deepEqual(looks.slice(1).map((at, n) => at - looks[n]), pauses)
+  world.replies["GET /orders/HSO1/payment"] = [
+    ...pauses.map((ms) => ({ status: 200, body: { ...UNPAID, poll_after_ms: ms } })),
+    { status: 200, body: PAID },
+  ]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "paid")
+  const looks = world.calls.filter((call) => call.route.endsWith("/payment")).map((call) => call.at)
+  assert.deepEqual(
+    looks.slice(1).map((at, n) => at - looks[n]),
+    pauses,
+  )
 })
 
-test('poll_after_ms null is the end of polling; nonsense in its place is neither a rush nor for ever', async () => {
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...UNPAID, poll_after_ms: null } }]
-  assert.equal((await run(pay.pay('HSO1'))).outcome, 'waiting')
-  assert.equal(world.routes('payment').length, 1)
-  for (const odd of [0, -5, 'soon', NaN, undefined, 1e12]) {
-    world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...UNPAID, poll_after_ms: odd } }]
-    const told = await run(pay.look('HSO1'))
+test("poll_after_ms null is the end of polling; nonsense in its place is neither a rush nor for ever", async () => {
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: { ...UNPAID, poll_after_ms: null } }]
+  assert.equal((await run(pay.pay("HSO1"))).outcome, "waiting")
+  assert.equal(world.routes("payment").length, 1)
+  for (const odd of [0, -5, "soon", NaN, undefined, 1e12]) {
+    world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: { ...UNPAID, poll_after_ms: odd } }]
+    const told = await run(pay.look("HSO1"))
     assert.ok(told.poll_after_ms >= 200 && told.poll_after_ms <= 3600_000, String(odd))
   }
 })
 
 // --- refunds outside, orders that are over
 
-test('a refund that the shop checks: paid, said so, no code', async () => {
-  for (const order_status of ['WAIT_PAY', 'WAIT_USE', 'USED', 'EXPIRED']) {
-    world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...PAID, order_status, on_hold: true, poll_after_ms: 30_000 } }]
-    const told = await run(pay.pay('HSO1'))
-    assert.deepEqual([told.outcome, told.text, told.redeem_code, told.poll_after_ms], ['hold', '已支付，商家正在核实退款', null, 30_000])
+test("a refund that the shop checks: paid, said so, no code", async () => {
+  for (const order_status of ["WAIT_PAY", "WAIT_USE", "USED", "EXPIRED"]) {
+    world.replies["GET /orders/HSO1/payment"] = [
+      { status: 200, body: { ...PAID, order_status, on_hold: true, poll_after_ms: 30_000 } },
+    ]
+    const told = await run(pay.pay("HSO1"))
+    assert.deepEqual(
+      [told.outcome, told.text, told.redeem_code, told.poll_after_ms],
+      ["hold", "已支付，商家正在核实退款", null, 30_000],
+    )
   }
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...PAID, order_status: 'REFUNDED', on_hold: true } }]
-  assert.equal((await run(pay.look('HSO1'))).text, '订单已退款')
+  world.replies["GET /orders/HSO1/payment"] = [
+    { status: 200, body: { ...PAID, order_status: "REFUNDED", on_hold: true } },
+  ]
+  assert.equal((await run(pay.look("HSO1"))).text, "订单已退款")
 })
 
-test('the code of an order that is used, expired or refunded is not handed on', async () => {
-  for (const order_status of ['USED', 'EXPIRED', 'REFUNDED', 'CANCELLED']) {
-    world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...PAID, order_status } }]
-    assert.equal((await run(pay.look('HSO1'))).redeem_code, null)
+test("the code of an order that is used, expired or refunded is not handed on", async () => {
+  for (const order_status of ["USED", "EXPIRED", "REFUNDED", "CANCELLED"]) {
+    world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: { ...PAID, order_status } }]
+    assert.equal((await run(pay.look("HSO1"))).redeem_code, null)
   }
 })
 
-test('a status that this version does not know is not called closed', async () => {
-  world.replies['GET /orders/HSO1/payment'] = [{ status: 200, body: { ...PAID, order_status: 'CONFIRMED' } }]
-  assert.equal((await run(pay.look('HSO1'))).outcome, 'waiting')
+test("a status that this version does not know is not called closed", async () => {
+  world.replies["GET /orders/HSO1/payment"] = [{ status: 200, body: { ...PAID, order_status: "CONFIRMED" } }]
+  assert.equal((await run(pay.look("HSO1"))).outcome, "waiting")
 })
 
 for (const [name, problem, text] of [
-  ['paid, by its status', { type: 'urn:wxpay:order-state', order_status: 'WAIT_USE' }, '已支付，不能取消'],
-  ['found paid by this very cancel', { type: 'urn:wxpay:order-state', order_status: 'WAIT_PAY' }, '已支付，不能取消'],
-  ['refunded', { type: 'urn:wxpay:order-state', order_status: 'REFUNDED' }, '订单已退款，不能取消'],
-  ['no word of it', { type: 'urn:wxpay:order-state' }, '订单的状态已经改变，不能取消，请刷新'],
+  ["paid, by its status", { type: "urn:wxpay:order-state", order_status: "WAIT_USE" }, "已支付，不能取消"],
+  ["found paid by this very cancel", { type: "urn:wxpay:order-state", order_status: "WAIT_PAY" }, "已支付，不能取消"],
+  ["refunded", { type: "urn:wxpay:order-state", order_status: "REFUNDED" }, "订单已退款，不能取消"],
+  ["no word of it", { type: "urn:wxpay:order-state" }, "订单的状态已经改变，不能取消，请刷新"],
 ]) {
   test(`an order that cannot be cancelled: ${name}`, async () => {
-    world.replies['POST /orders/HSO1/cancel'] = [{ status: 409, body: problem }]
-    await assert.rejects(run(pay.cancel('HSO1')), { kind: 'state', call: 'cancel', text })
-    assert.equal(world.routes('cancel').length, 1)
+    world.replies["POST /orders/HSO1/cancel"] = [{ status: 409, body: problem }]
+    await assert.rejects(run(pay.cancel("HSO1")), { kind: "state", call: "cancel", text })
+    assert.equal(world.routes("cancel").length, 1)
   })
 }
 
-test('an answer of another shape is no answer: no cashier opens over it, no page gets it', async () => {
+test("an answer of another shape is no answer: no cashier opens over it, no page gets it", async () => {
   for (const odd of [{}, [], { ...FIELDS, paySign: null }, { ...FIELDS, package: 1 }]) {
-    world.replies['POST /orders/HSO1/prepay'] = [{ status: 200, body: odd }]
-    await refused(pay.pay('HSO1'), 'broken')
+    world.replies["POST /orders/HSO1/prepay"] = [{ status: 200, body: odd }]
+    await refused(pay.pay("HSO1"), "broken")
   }
-  assert.deepEqual(world.routes('cashier'), [])
-  for (const odd of [{}, [], { order_sn: 'HSO1' }, { orders: null }]) {
-    world.replies['GET /orders/HSO1'] = world.replies['GET /orders'] = world.replies['GET /homestays'] = [{ status: 200, body: odd }]
-    for (const ask of [() => pay.order('HSO1'), () => pay.orders(), () => pay.homes()]) await refused(ask(), 'broken')
+  assert.deepEqual(world.routes("cashier"), [])
+  for (const odd of [{}, [], { order_sn: "HSO1" }, { orders: null }]) {
+    world.replies["GET /orders/HSO1"] =
+      world.replies["GET /orders"] =
+      world.replies["GET /homestays"] =
+        [{ status: 200, body: odd }]
+    for (const ask of [() => pay.order("HSO1"), () => pay.orders(), () => pay.homes()]) await refused(ask(), "broken")
   }
-  world.replies['POST /login'] = [{ status: 200, body: { token: '' } }]
-  await refused(world.client({ timers: { ...world.timers, now: () => world.timers.now() + 1e10 } }).homes(), 'signin')
+  world.replies["POST /login"] = [{ status: 200, body: { token: "" } }]
+  await refused(world.client({ timers: { ...world.timers, now: () => world.timers.now() + 1e10 } }).homes(), "signin")
 })
 
-test('calls that share a failed sign-in each say what is true for them', async () => {
-  world.replies['POST /login'] = ['offline']
-  world.replies['GET /orders/HSO1'] = [{ status: 200, body: ORDER }]
-  const said = await run(Promise.allSettled([pay.homes(), pay.order('HSO1'), pay.buy(STAY), pay.pay('HSO1')]))
-  assert.deepEqual(said.map((one) => one.reason.text), [
-    '网络不通，暂时不能显示民宿，请检查网络后重试',
-    '网络不通，暂时不能显示订单，请检查网络后重试',
-    '网络不通，订单没有提交，没有扣款，请检查网络后重试',
-    '网络不通，这次没有打开微信支付，请检查网络后重试',
-  ])
+test("calls that share a failed sign-in each say what is true for them", async () => {
+  world.replies["POST /login"] = ["offline"]
+  world.replies["GET /orders/HSO1"] = [{ status: 200, body: ORDER }]
+  const said = await run(Promise.allSettled([pay.homes(), pay.order("HSO1"), pay.buy(STAY), pay.pay("HSO1")]))
+  assert.deepEqual(
+    said.map((one) => one.reason.text),
+    [
+      "网络不通，暂时不能显示民宿，请检查网络后重试",
+      "网络不通，暂时不能显示订单，请检查网络后重试",
+      "网络不通，订单没有提交，没有扣款，请检查网络后重试",
+      "网络不通，这次没有打开微信支付，请检查网络后重试",
+    ],
+  )
 })
 
-test('no timer is left behind by calls that have been answered', async () => {
+test("no timer is left behind by calls that have been answered", async () => {
   await run(pay.buy(STAY))
-  for (let n = 0; n < 20; n++) await run(pay.look('HSO1'))
+  for (let n = 0; n < 20; n++) await run(pay.look("HSO1"))
   assert.ok(world.timers.waiting.length <= 1, `${world.timers.waiting.length}`) // the look at a cashier that never says how it ended
 })

@@ -1,13 +1,20 @@
 // What the client's tests stand on: time that only they move, and a phone with a server behind it that fails in every
 // way the real ones do. The mini-program's own files run over it as they are.
-const assert = require('node:assert/strict')
-const fs = require('node:fs')
-const path = require('node:path')
+const assert = require("node:assert/strict")
+const fs = require("node:fs")
+const path = require("node:path")
 
-const HERE = path.join(__dirname, '../../miniprogram')
+const HERE = path.join(__dirname, "../../miniprogram")
 const MOST = 5000 // timers in one world: no test needs so many, a circle without a pause does
-const STAY = { homestay_id: 'lake-house', start_date: '2026-12-01', end_date: '2026-12-03', people: 2, need_food: true }
-const FIELDS = { timeStamp: '1', nonceStr: 'n', package: 'prepay_id=wx1', signType: 'RSA', paySign: 's', out_trade_no: 'HSO1_1' }
+const STAY = { homestay_id: "lake-house", start_date: "2026-12-01", end_date: "2026-12-03", people: 2, need_food: true }
+const FIELDS = {
+  timeStamp: "1",
+  nonceStr: "n",
+  package: "prepay_id=wx1",
+  signType: "RSA",
+  paySign: "s",
+  out_trade_no: "HSO1_1",
+}
 
 // Virtual time: it moves to the next timer when nothing else is left to do.
 class Timers {
@@ -33,7 +40,7 @@ class Timers {
   }
 
   next(until = Infinity) {
-    assert.ok(this.passed++ < MOST, 'it never comes to rest')
+    assert.ok(this.passed++ < MOST, "it never comes to rest")
     this.waiting.sort((a, b) => a.at - b.at)
     if (!this.waiting.length || this.waiting[0].at > until) return false
     const timer = this.waiting.shift()
@@ -49,7 +56,7 @@ class Timers {
     for (;;) {
       await this.settle()
       if (done) return promise
-      assert.ok(this.next(), 'it waits for something that never comes')
+      assert.ok(this.next(), "it waits for something that never comes")
     }
   }
 
@@ -69,18 +76,20 @@ class World {
   calls = []
   stored = {}
   orders = new Map()
-  cashier = ['ok']
-  subscription = 'ok'
+  cashier = ["ok"]
+  subscription = "ok"
   logins = 0
-  language = 'zh_CN'
+  language = "zh_CN"
   failing = () => undefined
   opened = false // whether a cashier has opened, here or anywhere
   went = [] // where the pages went
   replies = {
-    'POST /login': [() => ({ status: 200, body: { token: `token-${++this.logins}`, expires_in: 7200, user_id: 'u1' } })],
-    'POST /orders': [(options) => ({ status: 201, body: this.ordered(options.header['Idempotency-Key']) })],
-    'POST /orders/HSO1/prepay': [{ status: 200, body: FIELDS }],
-    'GET /homestays': [{ status: 200, body: { homestays: [] } }],
+    "POST /login": [
+      () => ({ status: 200, body: { token: `token-${++this.logins}`, expires_in: 7200, user_id: "u1" } }),
+    ],
+    "POST /orders": [(options) => ({ status: 201, body: this.ordered(options.header["Idempotency-Key"]) })],
+    "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
+    "GET /homestays": [{ status: 200, body: { homestays: [] } }],
   }
 
   constructor() {
@@ -96,13 +105,13 @@ class World {
   }
 
   ordered(key) {
-    if (!this.orders.has(key)) this.orders.set(key, { order_sn: `HSO${this.orders.size + 1}`, status: 'WAIT_PAY' })
+    if (!this.orders.has(key)) this.orders.set(key, { order_sn: `HSO${this.orders.size + 1}`, status: "WAIT_PAY" })
     return this.orders.get(key)
   }
 
   wx = {
-    login: ({ success }) => success({ code: `code-${this.calls.length}`, errMsg: 'login:ok' }),
-    getStorageSync: (key) => this.stored[key] || '',
+    login: ({ success }) => success({ code: `code-${this.calls.length}`, errMsg: "login:ok" }),
+    getStorageSync: (key) => this.stored[key] || "",
     setStorageSync: (key, value) => (this.stored[key] = JSON.parse(JSON.stringify(value))),
     removeStorageSync: (key) => delete this.stored[key],
     request: (options) => {
@@ -111,19 +120,19 @@ class World {
       const queue = this.replies[route]
       assert.ok(queue, `no answer to ${route}`)
       let reply = this.failing(route) || (queue.length > 1 ? queue.shift() : queue[0])
-      if (reply === 'lost') {
-        if (typeof queue[0] === 'function') queue[0](options)
-        reply = 'offline'
+      if (reply === "lost") {
+        if (typeof queue[0] === "function") queue[0](options)
+        reply = "offline"
       }
-      if (typeof reply === 'function') reply = reply(options)
-      if (reply === 'never') return
-      if (reply === 'throws') throw new Error('request is not available')
+      if (typeof reply === "function") reply = reply(options)
+      if (reply === "never") return
+      if (reply === "throws") throw new Error("request is not available")
       const told =
-        reply === 'offline'
-          ? { errMsg: 'request:fail net::ERR_INTERNET_DISCONNECTED' }
-          : { errMsg: 'request:ok', statusCode: reply.status, data: reply.body, header: reply.header }
+        reply === "offline"
+          ? { errMsg: "request:fail net::ERR_INTERNET_DISCONNECTED" }
+          : { errMsg: "request:ok", statusCode: reply.status, data: reply.body, header: reply.header }
       const answer = () => {
-        if (reply === 'offline') options.fail(told)
+        if (reply === "offline") options.fail(told)
         else options.success(told)
         options.complete(told)
       }
@@ -131,18 +140,18 @@ class World {
       else this.answer(answer)
     },
     requestPayment: (options) => {
-      this.calls.push({ route: 'cashier', ...options })
+      this.calls.push({ route: "cashier", ...options })
       this.opened = true
       const end = this.cashier.length > 1 ? this.cashier.shift() : this.cashier[0]
-      if (end === 'ok') options.success({ errMsg: 'requestPayment:ok' })
-      else if (end === 'old cancel') options.complete({ errMsg: 'requestPayment:cancel' })
-      else if (end === 'throws') throw new Error('requestPayment is not available')
-      else if (end !== 'never') options.fail({ errMsg: `requestPayment:fail ${end}` })
+      if (end === "ok") options.success({ errMsg: "requestPayment:ok" })
+      else if (end === "old cancel") options.complete({ errMsg: "requestPayment:cancel" })
+      else if (end === "throws") throw new Error("requestPayment is not available")
+      else if (end !== "never") options.fail({ errMsg: `requestPayment:fail ${end}` })
     },
     requestSubscribeMessage: (options) => {
-      this.calls.push({ route: 'subscribe', ...options })
-      if (this.subscription === 'ok') options.success({ errMsg: 'requestSubscribeMessage:ok', T1: 'accept' })
-      else if (this.subscription !== 'never') options.fail({ errMsg: 'requestSubscribeMessage:fail', errCode: 20004 })
+      this.calls.push({ route: "subscribe", ...options })
+      if (this.subscription === "ok") options.success({ errMsg: "requestSubscribeMessage:ok", T1: "accept" })
+      else if (this.subscription !== "never") options.fail({ errMsg: "requestSubscribeMessage:fail", errCode: 20004 })
     },
     getAppBaseInfo: () => ({ language: this.language }),
     setNavigationBarTitle: () => {},
@@ -154,7 +163,7 @@ class World {
     showModal: ({ success }) => success({ confirm: true }),
   }
 
-  routes(part = '') {
+  routes(part = "") {
     return this.calls.map((call) => call.route).filter((route) => route.includes(part))
   }
 
@@ -170,7 +179,7 @@ class World {
       static now = timers.now
     }
     const modules = new Map()
-    const config = { baseUrl: 'https://api.example.com', templateIds: ['T1'] }
+    const config = { baseUrl: "https://api.example.com", templateIds: ["T1"] }
     let defined
     let app
     const load = (file) => {
@@ -178,7 +187,7 @@ class World {
         const module = { exports: {} }
         modules.set(file, module)
         const globals = {
-          require: (name) => (name.endsWith('config.js') ? config : load(path.join(path.dirname(file), name))),
+          require: (name) => (name.endsWith("config.js") ? config : load(path.join(path.dirname(file), name))),
           module,
           exports: module.exports,
           wx: this.wx,
@@ -189,11 +198,11 @@ class World {
           clearTimeout: timers.stop,
           Date: Now,
         }
-        new Function(...Object.keys(globals), fs.readFileSync(file, 'utf8'))(...Object.values(globals))
+        new Function(...Object.keys(globals), fs.readFileSync(file, "utf8"))(...Object.values(globals))
       }
       return modules.get(file).exports
     }
-    load(path.join(HERE, 'app.js'))
+    load(path.join(HERE, "app.js"))
     app.onLaunch()
     const open = (name, query = {}) => {
       if (!modules.has(`page ${name}`)) {

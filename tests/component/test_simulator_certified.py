@@ -19,12 +19,12 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.async_ import AsyncWeChatPay
 from wechatpayv3.async_ import WeChatPayType as AsyncType
 
+from local import javascript
 from simulator.clock import BEIJING
 from simulator.credentials import key_pair
 from simulator.notification import build
 from simulator.world import Fault, Trade, World
 
-NODE = Path("tests/node")
 NOTIFY = "https://shop.example.com/wxpay/notify"
 
 
@@ -46,20 +46,14 @@ def bill_day(trade: Trade) -> str:
 
 
 @pytest.fixture(scope="session")
-def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def node_modules() -> None:
     if not shutil.which("npm"):
         pytest.skip("Node.js is not installed: wechatpay-axios-plugin cannot certify the simulator here")
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json", "certify.mjs"):
-        shutil.copy(NODE / name, folder)
-    done = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+    javascript.install()
 
 
-def test_wechatpay_axios_plugin_passes_unmodified(world: World, wechat_url: str, node_modules: Path) -> None:
+@pytest.mark.usefixtures("node_modules")
+def test_wechatpay_axios_plugin_passes_unmodified(world: World, wechat_url: str) -> None:
     trade, credentials = paid_trade(world), world.credentials
     other_private, other_public = key_pair()
     notice = build(world, trade)
@@ -81,9 +75,8 @@ def test_wechatpay_axios_plugin_passes_unmodified(world: World, wechat_url: str,
         "otherPrivateKey": other_private,
         "otherPublicKey": other_public,
     }
-    done = subprocess.run(
-        ["node", "certify.mjs"], cwd=node_modules, input=json.dumps(given), capture_output=True, text=True, check=False
-    )
+    certify = ["node", str(javascript.FOLDER / "certify.mjs")]
+    done = subprocess.run(certify, input=json.dumps(given), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["prepay"]["data"]["prepay_id"].startswith("wx"), told["prepay"]

@@ -12,23 +12,48 @@ const BASE = "miniprogram"
 
 const T = {
   zh: {
-    phone: "手机", back: "返回", pay: "微信支付", close: "关闭", password: "请输入支付密码", hint: `试用密码 ${PASSWORD}`,
-    wrong: "支付密码错误，请重试", paying: "正在支付…", erase: "删除", digits: "密码，六位数字", entered: (n) => `已输入 ${n} 位`,
-    ask: "允许发送以下消息？", messages: ["订单确认通知", "入住验证码", "退款通知"], allow: "允许", refuse: "拒绝",
-    service: "服务通知", now: "现在", user: "用户", tabs: "标签栏", broken: "小程序出错了",
+    phone: "手机",
+    back: "返回",
+    pay: "微信支付",
+    close: "关闭",
+    password: "请输入支付密码",
+    hint: `试用密码 ${PASSWORD}`,
+    wrong: "支付密码错误，请重试",
+    erase: "删除",
+    digits: "密码，六位数字",
+    entered: (n) => `已输入 ${n} 位`,
+    ask: "允许发送以下消息？",
+    messages: ["订单确认通知", "入住验证码", "退款通知"],
+    allow: "允许",
+    refuse: "拒绝",
+    service: "服务通知",
+    tabs: "标签栏",
   },
   en: {
-    phone: "Phone", back: "Back", pay: "WeChat Pay", close: "Close", password: "Enter the payment password", hint: `For trying: ${PASSWORD}`,
-    wrong: "Wrong password, try again", paying: "Paying…", erase: "Delete", digits: "Password, six digits", entered: (n) => `${n} digits entered`,
-    ask: "Allow these messages?", messages: ["Order confirmed", "Check-in code", "Refund"], allow: "Allow", refuse: "Refuse",
-    service: "Service notification", now: "now", user: "User", tabs: "Tab bar", broken: "The mini-program broke",
+    phone: "Phone",
+    back: "Back",
+    pay: "WeChat Pay",
+    close: "Close",
+    password: "Enter the payment password",
+    hint: `For trying: ${PASSWORD}`,
+    wrong: "Wrong password, try again",
+    erase: "Delete",
+    digits: "Password, six digits",
+    entered: (n) => `${n} digits entered`,
+    ask: "Allow these messages?",
+    messages: ["Order confirmed", "Check-in code", "Refund"],
+    allow: "Allow",
+    refuse: "Refuse",
+    service: "Service notification",
+    tabs: "Tab bar",
   },
 }[lang]
 
 class Phone {
   constructor(element) {
     this.bar = h("header", { className: "bar" })
-    this.backButton = h("button", { className: "back", ariaLabel: T.back, textContent: "‹", onclick: () => this.router.back() })
+    const onBack = () => this.router.back()
+    this.backButton = h("button", { className: "back", ariaLabel: T.back, textContent: "‹", onclick: onBack })
     this.titleText = h("h2", { className: "bar-title" })
     this.bar.append(this.backButton, this.titleText)
     this.screen = h("div", { className: "screen", role: "main" })
@@ -36,7 +61,8 @@ class Phone {
     this.body = h("div", { className: "body" }, this.bar, this.screen, this.tabs)
     this.layers = h("div", { className: "layers" })
     this.notices = h("div", { className: "notices", role: "status" })
-    element.append(h("section", { className: "handset", aria: { label: T.phone } }, this.body, this.layers, this.notices))
+    const handset = { className: "handset", aria: { label: T.phone } }
+    element.append(h("section", handset, this.body, this.layers, this.notices))
   }
 
   title(text) {
@@ -48,7 +74,8 @@ class Phone {
   }
 
   showTabs(list, open) {
-    this.tabs.replaceChildren(...list.map(({ text, pagePath }) => h("button", { textContent: text, onclick: () => open(`/${pagePath}`) })))
+    const tab = ({ text, pagePath }) => h("button", { textContent: text, onclick: () => open(`/${pagePath}`) })
+    this.tabs.replaceChildren(...list.map(tab))
   }
 
   // --- dialogs; the page behind cannot be reached while one is open
@@ -78,13 +105,16 @@ class Phone {
         close()
         resolve(answer)
       }
-      const sheet = h("div", { className: "sheet" },
+      const no = h("button", { textContent: cancelText, onclick: () => end(false) })
+      const yes = h("button", { className: "primary", textContent: confirmText, onclick: () => end(true) })
+      const sheet = h(
+        "div",
+        { className: "sheet" },
         h("h3", { textContent: title }),
-        content ? h("p", { textContent: content }) : null,
+        content && h("p", { textContent: content }),
         inner,
-        h("div", { className: "sheet-buttons" },
-          h("button", { textContent: cancelText, onclick: () => end(false) }),
-          h("button", { className: "primary", textContent: confirmText, onclick: () => end(true) })))
+        h("div", { className: "sheet-buttons" }, no, yes),
+      )
       const close = this.layer(sheet, title, () => end(false))
     })
   }
@@ -106,10 +136,10 @@ class Phone {
       const said = h("p", { className: "said", role: "status", textContent: T.hint })
       const show = () => {
         dots.setAttribute("aria-label", T.entered(typed.length))
-        ;[...dots.children].forEach((dot, index) => dot.classList.toggle("typed", index < typed.length))
+        for (const [index, dot] of [...dots.children].entries()) dot.classList.toggle("typed", index < typed.length)
       }
-      const type = (digit) => {
-        if (typed.length < 6) typed += digit
+      const type = (text) => {
+        if (typed.length < 6) typed += text
         said.textContent = T.hint
         if (typed.length === 6) {
           if (typed === PASSWORD) return end(true)
@@ -122,17 +152,24 @@ class Phone {
         typed = typed.slice(0, -1)
         show()
       }
-      const key = (text, onclick, label) => h("button", { textContent: text, onclick, ...(label ? { ariaLabel: label } : {}) })
-      const pad = h("div", { className: "pad", role: "group", aria: { label: T.digits } },
-        ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((digit) => key(String(digit), () => type(String(digit)))),
-        h("span"), key("0", () => type("0")), key("⌫", erase, T.erase))
-      const sheet = h("div", { className: "sheet cashier" },
-        h("button", { className: "close", ariaLabel: T.close, textContent: "×", onclick: () => end(false) }),
+      const key = (text, onclick) => h("button", { textContent: text, onclick })
+      const digit = (number) => key(String(number), () => type(String(number)))
+      const eraser = Object.assign(key("⌫", erase), { ariaLabel: T.erase })
+      const digits = { className: "pad", role: "group", aria: { label: T.digits } }
+      const pad = h("div", digits, [1, 2, 3, 4, 5, 6, 7, 8, 9].map(digit), h("span"), digit(0), eraser)
+      const cross = { className: "close", ariaLabel: T.close, textContent: "×", onclick: () => end(false) }
+      const sheet = h(
+        "div",
+        { className: "sheet cashier" },
+        h("button", cross),
         h("h3", { textContent: T.pay }),
         h("p", { textContent: description }),
         h("p", { className: "amount", textContent: yuan(total) }),
         h("p", { className: "soft", textContent: T.password }),
-        dots, said, pad)
+        dots,
+        said,
+        pad,
+      )
       sheet.onkeydown = (told) => {
         if (/^\d$/.test(told.key)) type(told.key)
         else if (told.key === "Backspace") erase()
@@ -145,7 +182,11 @@ class Phone {
   // A service notification slides in; a press opens its page.
   notify({ template, values }, open) {
     const title = h("strong", { textContent: `${T.service} · ${T.messages[template]}` })
-    const note = h("button", { className: "notice", onclick: () => (note.remove(), open()) }, title, h("span", { textContent: values.join(" · ") }))
+    const onclick = () => {
+      note.remove()
+      open()
+    }
+    const note = h("button", { className: "notice", onclick }, title, h("span", { textContent: values.join(" · ") }))
     this.notices.append(note)
     setTimeout(() => note.remove(), NOTIFICATION_S * 1000)
   }
@@ -157,11 +198,12 @@ class Package {
   modules = new Map()
 
   async load(paths) {
-    await Promise.all(paths.map(async (path) => {
+    const fetched = async (path) => {
       const reply = await fetch(BASE + path)
       if (!reply.ok) throw new Error(`${path}: HTTP ${reply.status}`)
       this.files.set(path, await reply.text())
-    }))
+    }
+    await Promise.all(paths.map(fetched))
   }
 
   // CommonJS, as mini-programs have it. `globals` are wx, App, Page and getApp.
@@ -172,7 +214,8 @@ class Package {
       const from = (name) => this.require(new URL(name, `https://x${path}`).pathname, globals)
       const names = Object.keys(globals)
       const source = `${this.files.get(path)}\n//# sourceURL=${BASE}${path}`
-      new Function("require", "module", "exports", ...names, source)(from, module, module.exports, ...names.map((name) => globals[name]))
+      const run = new Function("require", "module", "exports", ...names, source)
+      run(from, module, module.exports, ...names.map((name) => globals[name]))
     }
     return this.modules.get(path).exports
   }
@@ -184,7 +227,8 @@ class Package {
   style(...paths) {
     const sheet = new CSSStyleSheet()
     const css = paths.map((path) => this.files.get(path)).join("\n")
-    sheet.replaceSync(css.replace(/(\d*\.?\d+)rpx/g, "calc($1 * 100cqw / 750)").replace(/(^|[\s},])page(?=\s*[{,])/g, "$1:host"))
+    const sized = css.replace(/(\d*\.?\d+)rpx/g, "calc($1 * 100cqw / 750)")
+    sheet.replaceSync(sized.replace(/(^|[\s},])page(?=\s*[{,])/g, "$1:host"))
     return sheet
   }
 }
@@ -196,8 +240,10 @@ BUILT_IN.replaceSync(`
   button { font: inherit; border: 0; cursor: pointer; } button:disabled { cursor: default; }
   input { font: inherit; border: 0; background: none; color: inherit; min-width: 0; }
   [role=button] { cursor: pointer; }
-  [role=switch] { appearance: none; width: 3em; height: 1.7em; margin: 0; border-radius: 1em; background: #cfd2cf; cursor: pointer; transition: background .15s; }
-  [role=switch]::after { content: ""; display: block; width: 1.4em; height: 1.4em; margin: .15em; border-radius: 50%; background: #fff; transition: translate .15s; }
+  [role=switch] { appearance: none; width: 3em; height: 1.7em; margin: 0; cursor: pointer; }
+  [role=switch] { border-radius: 1em; background: #cfd2cf; transition: background .15s; }
+  [role=switch]::after { content: ""; display: block; width: 1.4em; height: 1.4em; margin: .15em; }
+  [role=switch]::after { border-radius: 50%; background: #fff; transition: translate .15s; }
   [role=switch]:checked { background: #067a43; } [role=switch]:checked::after { translate: 1.3em; }
   img[src$=".svg"] { object-fit: cover; }
   :focus-visible { outline: 3px solid #1a5fb4; outline-offset: 2px; }
@@ -279,7 +325,9 @@ class Router {
     phone.screen.scrollTop = 0
     phone.backButton.hidden = this.stack.length < 2 && this.isTab(screen.path)
     phone.tabs.hidden = !this.isTab(screen.path)
-    this.settings.tabBar.list.forEach(({ pagePath }, index) => phone.tabs.children[index].setAttribute("aria-current", `/${pagePath}` === screen.path))
+    for (const [index, { pagePath }] of this.settings.tabBar.list.entries()) {
+      phone.tabs.children[index].setAttribute("aria-current", `/${pagePath}` === screen.path)
+    }
     screen.page.onShow?.()
   }
 
@@ -293,7 +341,8 @@ class Router {
 }
 
 export async function mountPhone(element) {
-  const user = new URLSearchParams(location.search).get("user") ?? (localStorage.user ||= `guest-${crypto.randomUUID().slice(0, 6)}`)
+  const named = new URLSearchParams(location.search).get("user")
+  const user = named ?? (localStorage.user ||= `guest-${crypto.randomUUID().slice(0, 6)}`)
   const phone = new Phone(element)
   const pack = new Package()
   const settings = await (await fetch(`${BASE}/app.json`)).json()
@@ -310,7 +359,12 @@ export async function mountPhone(element) {
   }
   const wx = createWx({ user, lang, phone, router, heard })
   let app
-  const globals = { wx, App: (definition) => (app = definition), getApp: () => app, Page: (definition) => (globals.defined = definition) }
+  const globals = {
+    wx,
+    App: (definition) => (app = definition),
+    getApp: () => app,
+    Page: (definition) => (globals.defined = definition),
+  }
   pack.require("/app.js", globals)
   app.onLaunch?.()
   for (const path of settings.pages) {
@@ -333,7 +387,9 @@ async function listen(user, phone, router) {
     try {
       if (!document.hidden) {
         const { messages } = await wechat("messages", { user, after: seen ?? -1 })
-        if (seen !== null) for (const message of messages) phone.notify(message, () => message.page && router.open(`/${message.page}`))
+        if (seen !== null) {
+          for (const message of messages) phone.notify(message, () => message.page && router.open(`/${message.page}`))
+        }
         seen = messages.at(-1)?.id ?? seen ?? 0
       }
     } catch {

@@ -27,7 +27,8 @@ export function createWx({ user, lang, phone, router, heard }) {
 
     async request(options) {
       const { url, method = "GET", header, data, timeout = 60000 } = options
-      let reply, body
+      let reply
+      let body
       try {
         reply = await fetch(url, { method, headers: header, body: data, signal: AbortSignal.timeout(timeout) })
         body = await reply.text()
@@ -52,7 +53,12 @@ export function createWx({ user, lang, phone, router, heard }) {
           : await wechat("refuse", { user, template_ids: options.tmplIds })
         end(options, "requestSubscribeMessage", told, true)
       } catch (error) {
-        end(options, "requestSubscribeMessage", { errMsg: `requestSubscribeMessage:fail ${error.message}`, errCode: 10002 }, false)
+        end(
+          options,
+          "requestSubscribeMessage",
+          { errMsg: `requestSubscribeMessage:fail ${error.message}`, errCode: 10002 },
+          false,
+        )
       }
     },
 

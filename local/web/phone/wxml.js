@@ -2,7 +2,15 @@
 // input, date picker, switch, block, template, import, wx:if, wx:for, {{ }}, bind...). Redrawing keeps what has the focus.
 
 const WX = "https://wx"
-const TAGS = { view: "div", text: "span", image: "img", button: "button", input: "input", switch: "input", picker: "div" }
+const TAGS = {
+  view: "div",
+  text: "span",
+  image: "img",
+  button: "button",
+  input: "input",
+  switch: "input",
+  picker: "div",
+}
 
 // A template file -> its parsed root. `source` must be well-formed XML.
 export function parse(source, name) {
@@ -80,7 +88,9 @@ function element(node, scope, context) {
   made.append(...children(node, scope, context))
   const on = (event, name, detail = () => ({})) => {
     const method = node.getAttribute(name)
-    if (method) made[`on${event}`] = (told) => context.call(method, { detail: detail(told), currentTarget: { dataset } })
+    if (method) {
+      made[`on${event}`] = (told) => context.call(method, { detail: detail(told), currentTarget: { dataset } })
+    }
   }
   on("click", "bindtap")
   SHAPES[node.localName]?.(made, value, on)
@@ -122,7 +132,12 @@ const SHAPES = {
     const input = document.createElement("input")
     input.type = "date"
     input.required = true
-    for (const [from, to] of [["value", "value"], ["start", "min"], ["end", "max"], ["aria-label", "aria-label"]]) {
+    for (const [from, to] of [
+      ["value", "value"],
+      ["start", "min"],
+      ["end", "max"],
+      ["aria-label", "aria-label"],
+    ]) {
       if (value(from)) input.setAttribute(to, value(from))
     }
     made.replaceChildren(input)
@@ -146,7 +161,9 @@ function spelled(raw, scope) {
 const compiled = new Map()
 
 function evaluate(expression, scope) {
-  if (!compiled.has(expression)) compiled.set(expression, new Function("scope", `with (scope) { return (${expression}) }`))
+  if (!compiled.has(expression)) {
+    compiled.set(expression, new Function("scope", `with (scope) { return (${expression}) }`))
+  }
   try {
     return compiled.get(expression)(new Proxy(scope, { has: (_, name) => typeof name === "string" }))
   } catch (error) {

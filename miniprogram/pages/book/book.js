@@ -1,8 +1,8 @@
-const { yuan, day, nightsOf } = require('../../show.js')
+const { yuan, day, nightsOf } = require("../../show.js")
 const app = getApp()
 
 Page({
-  data: { t: app.t, home: null, people: 2, need_food: false, remark: '', step: '', message: '' },
+  data: { t: app.t, home: null, people: 2, need_food: false, remark: "", step: "", message: "" },
   async onLoad({ homestay_id }) {
     wx.setNavigationBarTitle({ title: app.t.title.book })
     const today = day(Date.now())
@@ -10,7 +10,12 @@ Page({
     try {
       const home = (await app.pay.homes()).homestays.find((one) => one.homestay_id === homestay_id)
       if (!home) return this.setData({ message: app.t.noHome })
-      this.show({ home, people: Math.min(2, home.capacity), food: yuan(home.food_price_fen), price: yuan(home.price_fen) })
+      this.show({
+        home,
+        people: Math.min(2, home.capacity),
+        food: yuan(home.food_price_fen),
+        price: yuan(home.price_fen),
+      })
     } catch (error) {
       this.setData({ message: error.text || app.t.broken })
     }
@@ -26,11 +31,11 @@ Page({
       ...changes,
       nights,
       room: yuan(room),
-      meals: meals ? yuan(meals) : '',
+      meals: meals ? yuan(meals) : "",
       total: yuan(room + meals),
       fewer: people > 1,
       more: people < home.capacity,
-      message: '',
+      message: "",
     })
   },
   onStart(event) {
@@ -64,10 +69,10 @@ Page({
     const stay = { homestay_id: home.homestay_id, start_date: start, end_date: end, people, need_food, remark }
     let order_sn
     const onStep = (step, told) => {
-      if (step === 'order') order_sn = told.order_sn
-      this.setData({ step: app.t.steps[step] || '' })
+      if (step === "order") order_sn = told.order_sn
+      this.setData({ step: app.t.steps[step] || "" })
     }
-    this.setData({ step: app.t.steps.order, message: '' })
+    this.setData({ step: app.t.steps.order, message: "" })
     try {
       await app.pay.buy(stay, onStep)
     } catch (error) {
@@ -75,7 +80,7 @@ Page({
     } finally {
       // The result page says how it ended. Who has gone back meanwhile finds the order among his orders.
       if (order_sn && !this.gone) wx.redirectTo({ url: `/pages/result/result?order_sn=${order_sn}` })
-      this.setData({ step: '' })
+      this.setData({ step: "" })
     }
   },
 })

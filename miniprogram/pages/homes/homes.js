@@ -1,8 +1,8 @@
-const { yuan } = require('../../show.js')
+const { yuan } = require("../../show.js")
 const app = getApp()
 
 Page({
-  data: { t: app.t, homes: null, message: '' },
+  data: { t: app.t, homes: null, message: "" },
   onLoad() {
     wx.setNavigationBarTitle({ title: app.t.title.homes })
     return this.load()
@@ -11,13 +11,13 @@ Page({
     return this.load().then(() => wx.stopPullDownRefresh())
   },
   async load() {
-    this.setData({ message: '' })
+    this.setData({ message: "" })
     try {
       const { homestays } = await app.pay.homes()
       const homes = homestays.map((home) => ({
         ...home,
         price: yuan(home.price_fen),
-        market: home.market_price_fen > home.price_fen ? yuan(home.market_price_fen) : '',
+        market: home.market_price_fen > home.price_fen ? yuan(home.market_price_fen) : "",
       }))
       this.setData({ homes })
     } catch (error) {

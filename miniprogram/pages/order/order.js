@@ -1,9 +1,9 @@
-const show = require('../../show.js')
-const { createFollower } = require('../../follow.js')
+const show = require("../../show.js")
+const { createFollower } = require("../../follow.js")
 const app = getApp()
 
 Page({
-  data: { t: app.t, order: null, message: '', note: '', busy: '', step: '' },
+  data: { t: app.t, order: null, message: "", note: "", busy: "", step: "" },
   onLoad({ order_sn }) {
     wx.setNavigationBarTitle({ title: app.t.title.order })
     this.order_sn = order_sn
@@ -27,7 +27,7 @@ Page({
     return this.onRetry().then(() => wx.stopPullDownRefresh())
   },
   onRetry() {
-    this.setData({ message: '' })
+    this.setData({ message: "" })
     return this.follower.refresh()
   },
 
@@ -35,8 +35,8 @@ Page({
   show(told, pace) {
     const before = this.data.order
     const order = show.order(told, app.t)
-    this.setData({ order, note: '', message: before && before.word !== order.word ? '' : this.data.message })
-    if (this.data.busy === 'pay') return null // pay.js looks while it pays
+    this.setData({ order, note: "", message: before && before.word !== order.word ? "" : this.data.message })
+    if (this.data.busy === "pay") return null // pay.js looks while it pays
     return show.next(order, pace, told.poll_after_ms)
   },
   lost(error, since) {
@@ -46,15 +46,15 @@ Page({
 
   async onPay() {
     if (this.data.busy) return
-    this.setData({ busy: 'pay', message: '' })
+    this.setData({ busy: "pay", message: "" })
     try {
-      await app.pay.pay(this.order_sn, (step) => this.setData({ step: app.t.steps[step] || '' }))
+      await app.pay.pay(this.order_sn, (step) => this.setData({ step: app.t.steps[step] || "" }))
       if (!this.gone) wx.redirectTo({ url: `/pages/result/result?order_sn=${this.order_sn}` })
     } catch (error) {
-      this.setData({ busy: '', step: '' })
+      this.setData({ busy: "", step: "" })
       await this.refused(error)
     } finally {
-      this.setData({ busy: '', step: '' })
+      this.setData({ busy: "", step: "" })
     }
   },
   onCancel() {
@@ -68,14 +68,14 @@ Page({
   },
   async cancel() {
     if (this.data.busy) return
-    this.setData({ busy: 'cancel', message: '' })
+    this.setData({ busy: "cancel", message: "" })
     try {
       await app.pay.cancel(this.order_sn)
       if (!this.gone) await this.follower.refresh()
     } catch (error) {
       await this.refused(error)
     } finally {
-      this.setData({ busy: '' })
+      this.setData({ busy: "" })
     }
   },
 
