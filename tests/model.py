@@ -181,7 +181,7 @@ class Wechat:
 
 
 def trade(n: int, state: str) -> TradeReport:
-    """WeChat's word on trade n of the example order."""
+    """WeChat's report on trade n of the example order."""
     known = TradeReport(out_trade_no=f"{ORDER_SN}_{n}", trade_state=state, appid=APPID, mchid=MCHID)
     if not known.paid:
         return known
@@ -190,7 +190,7 @@ def trade(n: int, state: str) -> TradeReport:
 
 
 def word(out_refund_no: str, n: int, amount: int, status: str) -> RefundReport:
-    """WeChat's word on a refund of trade n."""
+    """WeChat's report on a refund of trade n."""
     return RefundReport(
         out_trade_no=f"{ORDER_SN}_{n}",
         out_refund_no=out_refund_no,

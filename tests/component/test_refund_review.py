@@ -126,7 +126,7 @@ def test_a_hold_that_is_closed_as_kept_after_the_stay_leaves_an_expired_order(sh
 
 
 def test_a_refund_of_another_transaction_does_not_end_a_hold(shop: Shop) -> None:
-    """Of the same number, by WeChat's word; it is a case of its own, and the question stays."""
+    """Of the same number, as WeChat reports; it is a case of its own, and the question stays."""
     token, order_sn = shop.paid_order()
     number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
     shop.poll(token, order_sn)

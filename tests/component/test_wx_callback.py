@@ -1,4 +1,4 @@
-"""wx_callback: what is not WeChat's word changes nothing; what is ends as a payment, a duplicate or a case (R3, R4)."""
+"""wx_callback: what WeChat did not sign changes nothing; what is ends as a payment, a duplicate or a case (R3, R4)."""
 
 import base64
 import json
