@@ -7,10 +7,7 @@ It says who calls, never what he may see: that an order is someone else's is eac
 
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
-from payments.edge.observability import instrumented, logger
-from payments.edge.secret import token_keys
+from payments.edge.observability import logger
 from payments.edge.tokens import (
     BadToken,
     Identity,
@@ -18,10 +15,10 @@ from payments.edge.tokens import (
     session_of,
     verify,
 )
+from payments.parts import LambdaFunction, Parts
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+def handle(event: dict[str, Any], parts: Parts) -> dict[str, Any]:
     """Takes an HTTP API authorizer request (2.0), gives a simple response; a refusal becomes the gateway's 403."""
     headers = {
         name.lower(): value for name, value in (event.get("headers") or {}).items()
@@ -30,7 +27,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     try:
         if scheme.lower() != "bearer":
             raise BadToken("not a bearer token")
-        identity = _whose(token.strip())
+        identity = _whose(parts, token.strip())
     except BadToken as refused:
         logger.info("token.refused", why=str(refused))
         return {"isAuthorized": False}
@@ -45,12 +42,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     }
 
 
-def _whose(token: str) -> Identity:
+def _whose(parts: Parts, token: str) -> Identity:
     """Raises BadToken, and Misconfigured without keys: the gateway answers 500 and does not keep that."""
-    keys = token_keys()
+    keys = parts.token_keys.value()
     try:
         return verify(token, keys)
     except UnknownKey:
-        if (perhaps_new := token_keys(again=True)) == keys:
+        if (perhaps_new := parts.token_keys.value(again=True)) == keys:
             raise
     return verify(token, perhaps_new)
+
+
+handler = LambdaFunction(handle, "token_keys")

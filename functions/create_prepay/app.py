@@ -5,13 +5,11 @@ later deployment or a second phone sends the same parameters, and no phone ever 
 table calls closed. When WeChat's answer is unknown the payment stays as it is: the next call repeats that trade (R1).
 """
 
-import secrets
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Body as BodyParameter
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from payments.domain.collection import Collection
@@ -29,14 +27,13 @@ from payments.domain.payment import (
     decide_prepay,
     new_payment,
 )
-from payments.domain.times import utc_now
 from payments.edge.http import Api, Body, OrderSn, Problem, not_found, seconds, wechat_down
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import count, logger
+from payments.parts import LambdaFunction, Parts
 from payments.recording import record_answer
-from payments.settings import optional, setting, store
 from payments.wechat.codes import Meaning
 from payments.wechat.errors import OutcomeUnknown, Refused, WechatError
-from payments.wechat.pay import WechatPay, wechat_pay
+from payments.wechat.pay import WechatPay
 
 ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""
@@ -44,7 +41,7 @@ ROUNDS = 4
 WAITS = {Meaning.LATER, Meaning.NOT_ENOUGH}
 """Refusals after which the same trade is prepaid again later."""
 
-app = Api()
+app: Api[Parts] = Api()
 
 
 class Prepay(Body):
@@ -69,10 +66,10 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
     """Opens the order's trade at WeChat, or signs the open one again. 409: the order cannot be paid, with its state; or
     it has had all the trades that an order may have. 429: WeChat was called for it a moment ago; ask again after
     Retry-After."""
-    user_id, attempt = app.caller()["user_id"], secrets.token_urlsafe(4)
+    user_id, attempt = app.caller()["user_id"], app.parts.attempt(4)
     for _ in range(ROUNDS):
-        now = utc_now()
-        collection = store().collection(order_sn, consistent=True)
+        now = app.parts.clock()
+        collection = app.parts.store.collection(order_sn, consistent=True)
         if collection is None or collection.order.user_id != user_id:
             raise not_found()
         payment: Payment | None
@@ -88,15 +85,15 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
             case CreatePayment(n):
                 payment = _created(collection, n, attempt, now)
             case CallAgain(payment):
-                payment = payment if store().payments.claim_prepay(payment, attempt, now, CALL_PAUSE) else None
+                payment = payment if app.parts.store.payments.claim_prepay(payment, attempt, now, CALL_PAUSE) else None
         if payment is None:
             continue  # another call was quicker
         new_id = _prepay_id(payment, now)
-        if new_id and store().payments.store_prepay_id(payment, new_id, now + PREPAY_ID_LIFE):
+        if new_id and app.parts.store.payments.store_prepay_id(payment, new_id, now + PREPAY_ID_LIFE):
             logger.info("prepay.created", out_trade_no=payment.out_trade_no, total_fen=payment.total_fen)
             count("PrepayCreated")
             return _signed(payment, new_id, now)
-    raise _down(order_sn, utc_now())
+    raise _down(order_sn, app.parts.clock())
 
 
 def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
@@ -105,17 +102,17 @@ def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Pay
     payment = new_payment(
         collection.order,
         n,
-        appid=setting("APPID"),
-        mchid=setting("MCHID"),
+        appid=app.parts.settings["APPID"],
+        mchid=app.parts.settings["MCHID"],
         notify_url=_notify_url(),
         now=now,
         attempt=attempt,
     )
-    if not store().payments.put(payment):
+    if not app.parts.store.payments.put(payment):
         return None
-    order = store().orders.get(payment.order_sn)
+    order = app.parts.store.orders.get(payment.order_sn)
     if order is None or not order.open_to_pay:
-        store().payments.close(payment, unused=True)
+        app.parts.store.payments.close(payment, unused=True)
         raise _conflict(collection, "the order is being cancelled")
     return payment
 
@@ -123,7 +120,7 @@ def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Pay
 def _prepay_id(payment: Payment, now: datetime) -> str | None:
     """WeChat's prepay_id for the payment, which was claimed at `now`; None when the trade turned out to be at its end:
     decide again."""
-    client = wechat_pay()
+    client = app.parts.wechat_pay
     try:
         return client.prepay(payment)
     except OutcomeUnknown as unknown:
@@ -138,7 +135,7 @@ def _prepay_id(payment: Payment, now: datetime) -> str | None:
         if refused.meaning is Meaning.ASK and _brought_to_its_end(client, payment, now):
             return None
         # The first call was refused for good: without a prepay_id there is no trade, and the next prepay starts clean.
-        store().payments.close(payment, unused=True)
+        app.parts.store.payments.close(payment, unused=True)
         raise Problem(
             502, "wechat-refused", "WeChat does not accept this payment.", _charged(payment.order_sn), code=refused.code
         ) from None
@@ -150,9 +147,9 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
         trade = client.query(payment)
         if trade is None:
             return False
-        if not record_answer(store(), payment, trade, now) and not trade.over:
+        if not record_answer(app.parts.store, payment, trade, now) and not trade.over:
             client.close(payment)  # it exists with other parameters than the stored ones: it must not stay payable
-            store().payments.close(payment, unused=False)
+            app.parts.store.payments.close(payment, unused=False)
     except WechatError as error:
         logger.warning("prepay.unknown", out_trade_no=payment.out_trade_no, why=str(error))
         raise _down(payment.order_sn, now) from None
@@ -160,7 +157,7 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
 
 
 def _signed(payment: Payment, prepay_id: str, now: datetime) -> PrepayOut:
-    request = wechat_pay().payment_request(payment, prepay_id, now, secrets.token_hex(16))
+    request = app.parts.wechat_pay.payment_request(payment, prepay_id, now, app.parts.random.randbytes(16).hex())
     return PrepayOut.model_validate({**asdict(request), "out_trade_no": payment.out_trade_no})
 
 
@@ -179,19 +176,19 @@ def _too_soon(until: datetime) -> Problem:
     detail = (
         f"WeChat is called for one payment at most every {seconds(CALL_PAUSE)} seconds. The same one is used again."
     )
-    wait = seconds(until - utc_now())
+    wait = seconds(until - app.parts.clock())
     return Problem(429, "prepay-too-soon", "This payment was asked for a moment ago.", detail, retry_after_s=wait)
 
 
 def _down(order_sn: str, called_at: datetime) -> Problem:
     """503, until WeChat may be called again for a trade that it was called for at `called_at`."""
     detail = f"{_charged(order_sn)} Try again in a few seconds; the same order is used."
-    return wechat_down(detail, seconds(called_at + CALL_PAUSE - utc_now()))
+    return wechat_down(detail, seconds(called_at + CALL_PAUSE - app.parts.clock()))
 
 
 def _charged(order_sn: str) -> str:
     """What is true of the guest's money: without a stored prepay_id no phone has ever opened a cashier for it."""
-    collection = store().collection(order_sn, consistent=True)
+    collection = app.parts.store.collection(order_sn, consistent=True)
     if collection is not None and not any(payment.prepay_id for payment in collection.payments):
         return "Nothing was charged."
     return f"An earlier try may have been paid: GET /orders/{order_sn}/payment tells."
@@ -199,10 +196,13 @@ def _charged(order_sn: str) -> str:
 
 def _notify_url() -> str:
     """Where WeChat reports: below the public address of this deployment, or else of this very request."""
-    base = optional("PUBLIC_BASE_URL") or f"https://{app.current_event.request_context.domain_name}"
+    base = app.parts.settings.optional("PUBLIC_BASE_URL") or f"https://{app.current_event.request_context.domain_name}"
     return f"{base}/wxpay/notify"
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def handle(event: dict[str, Any], parts: Parts) -> Any:
+    """Takes an HTTP API request (2.0)."""
+    return app.answer(event, parts)
+
+
+handler = LambdaFunction(handle, "store", "wechat_pay")

@@ -7,36 +7,34 @@ refund is REFUSED, and a person gets a case (R1). Parts of one trade are asked f
 back is left alone (R7).
 """
 
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.domain.refund import Refund, RefundReport, RefundStatus, may_be_asked_for, second_no
-from payments.domain.times import utc_now
 from payments.edge.events import Event
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import count, logger
 from payments.edge.queues import consume
+from payments.parts import LambdaFunction, Parts
 from payments.recording import record_refund_report
-from payments.settings import store
 from payments.wechat.codes import Meaning
 from payments.wechat.errors import OutcomeUnknown, Refused
-from payments.wechat.pay import WechatPay, wechat_pay
+from payments.wechat.pay import WechatPay
 
 WAITS = {Meaning.LATER, Meaning.NOT_ENOUGH, Meaning.US}
 """Refusals that are no final no: the refund is asked for again, once somebody has mended what it waits for."""
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def handle(event: dict[str, Any], parts: Parts) -> PartialItemFailureResponse:
     """Takes a batch of queue messages; those that failed come again, and at last to the dead-letter queue."""
-    return consume(event, context, _handle)
+    return consume(event, partial(_handle, parts))
 
 
-def _handle(event: Event) -> None:
+def _handle(parts: Parts, event: Event) -> None:
     if event.type != "refund.requested":
         return
-    collection, now = store().collection(event.order_sn, consistent=True), utc_now()
+    collection, now = parts.store.collection(event.order_sn, consistent=True), parts.clock()
     refund = collection.refund(event.state.out_refund_no) if collection else None
     if collection is None or refund is None:
         raise LookupError(f"{event.id} is of no refund")
@@ -44,19 +42,19 @@ def _handle(event: Event) -> None:
         return
     earliest = may_be_asked_for(refund, collection.refunds, now)
     if earliest is not None:
-        store().refunds.postpone(refund, earliest)
+        parts.store.refunds.postpone(refund, earliest)
         return
     try:
-        report = _asked(wechat_pay(), refund)
+        report = _asked(parts.wechat_pay, refund)
     except Refused as refused:
         logger.warning("refund.waits", out_refund_no=refund.out_refund_no, code=refused.code, status=refused.status)
         count("RefundNotEnough" if refused.meaning is Meaning.NOT_ENOUGH else "RefundWaits")
         return  # its due_at is the promise that it comes again
     if report is not None:
-        record_refund_report(store(), report, utc_now())
+        record_refund_report(parts.store, report, parts.clock())
     elif refund.first_no_at is None:
-        store().refunds.note_first_no(refund, utc_now())
-    elif second_no(refund, utc_now()) and store().refunds.refuse(refund):
+        parts.store.refunds.note_first_no(refund, parts.clock())
+    elif second_no(refund, parts.clock()) and parts.store.refunds.refuse(refund):
         logger.error("refund.refused", out_refund_no=refund.out_refund_no)
         count("RefundRefused")
 
@@ -83,3 +81,6 @@ def _asked(client: WechatPay, refund: Refund) -> RefundReport | None:
         if report is None:
             logger.error("refund.final_no", out_refund_no=refund.out_refund_no, code=refused.code)
         return report
+
+
+handler = LambdaFunction(handle, "store", "wechat_pay")

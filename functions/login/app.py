@@ -7,24 +7,20 @@ import base64
 import hashlib
 from typing import Annotated, Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import Field
 
-from payments.domain.times import utc_now
 from payments.edge.http import Api, Body, Problem, wechat_down
-from payments.edge.observability import count, instrumented, logger
-from payments.edge.secret import token_keys
+from payments.edge.observability import count, logger
 from payments.edge.tokens import LIFE, Identity, Role, issue
-from payments.settings import store
+from payments.parts import LambdaFunction, Parts
 from payments.store.users import User
 from payments.wechat.codes import Meaning
 from payments.wechat.errors import Refused, WechatError
-from payments.wechat.mini_program import mini_program
 
 MAX_OPENID = 40
 """WeChat's are 28 characters; the table's items are sized for this."""
 
-app = Api()
+app: Api[Parts] = Api()
 
 
 class Login(Body):
@@ -40,7 +36,7 @@ class SignedIn(Body):
 @app.post("/login")
 def login(body: Login) -> SignedIn:
     """Signs in with the code of wx.login. 401: the code is unknown, used or too old."""
-    client = mini_program()
+    client = app.parts.mini_program
     try:
         wechat_user = client.code2session(body.code)
     except WechatError as error:
@@ -51,14 +47,14 @@ def login(body: Login) -> SignedIn:
         raise wechat_down("Sign in again in a few seconds.") from None
     if len(wechat_user.openid) > MAX_OPENID:
         raise Problem(502, "wechat-refused", "WeChat answered an openid that is too long.")
-    now = utc_now()
+    now = app.parts.clock()
     user_id = user_id_of(client.appid, wechat_user.openid)
-    if store().users.get(user_id) is None:
+    if app.parts.store.users.get(user_id) is None:
         user = User(user_id=user_id, openid=wechat_user.openid, unionid=wechat_user.unionid, created_at=now)
-        store().users.put(user)
+        app.parts.store.users.put(user)
     logger.info("user.signed_in", user_id=user_id)
     count("SignedIn")
-    token = issue(Identity(user_id, Role.USER), token_keys(), now)
+    token = issue(Identity(user_id, Role.USER), app.parts.token_keys.value(), now)
     return SignedIn(token=token, expires_in=int(LIFE.total_seconds()), user_id=user_id)
 
 
@@ -68,6 +64,9 @@ def user_id_of(appid: str, openid: str) -> str:
     return "u" + base64.b32encode(digest)[:26].decode().lower()
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def handle(event: dict[str, Any], parts: Parts) -> Any:
+    """Takes an HTTP API request (2.0)."""
+    return app.answer(event, parts)
+
+
+handler = LambdaFunction(handle, "store", "mini_program", "token_keys")

@@ -7,7 +7,6 @@ all, and the cases that belong to no order.
 import base64
 import hashlib
 import re
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import (
@@ -17,7 +16,6 @@ from typing import (
 )
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import AfterValidator, BaseModel, Field
 
 from payments.domain.case import (
@@ -58,16 +56,14 @@ from payments.domain.refund import (
 from payments.domain.shipping import look_after_redemption
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
-from payments.domain.times import utc_now
 from payments.edge.http import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found, seconds, try_again
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import count, logger
 from payments.edge.tokens import EVERY_BUSINESS, Role
+from payments.parts import LambdaFunction, Parts
 from payments.recording import Recorded, record_refund_report
-from payments.settings import shipping_record, store
 from payments.store.cases import CasePlace
 from payments.store.items import Standing, Written
 from payments.wechat.errors import WechatError
-from payments.wechat.pay import wechat_pay
 
 GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
 """Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
@@ -84,7 +80,7 @@ TRIES = 4
 NOT_OF_ITS_TRADE = {"refund_mismatch", "unknown_refund", "unreadable"}
 """Cases of what cannot be recorded: a refund that answers one need not be either."""
 
-app = Api()
+app: Api[Parts] = Api()
 
 REFUND_NO = re.compile("[0-9A-Za-z_|*@-]{1,64}")
 RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
@@ -235,7 +231,7 @@ def _sees(staff: Mapping[str, str], order: Order | None) -> bool:
 
 
 def _collection(order_sn: str, staff: Mapping[str, str]) -> Collection:
-    collection = store().collection(order_sn, consistent=True)
+    collection = app.parts.store.collection(order_sn, consistent=True)
     if collection is None or not _sees(staff, collection.order):
         raise not_found()
     return collection
@@ -287,14 +283,14 @@ def redeem(body: Redemption) -> StaffOrder:
     if not orders:
         raise not_found()
     order = orders[0]
-    attempt = secrets.token_urlsafe(9)
-    look = look_after_redemption(order, shipping_record(), utc_now())
-    match store().orders.redeem(order.order_sn, staff["user_id"], attempt, look):
+    attempt = app.parts.attempt()
+    look = look_after_redemption(order, app.parts.settings.shipping_record, app.parts.clock())
+    match app.parts.store.orders.redeem(order.order_sn, staff["user_id"], attempt, look):
         case Standing(standing):
             raise _not_redeemed(standing or order)
     logger.info("order.redeemed", order_sn=order.order_sn, staff=staff["user_id"])
     count("OrderRedeemed")
-    return _order_out(store().orders.get(order.order_sn) or order)
+    return _order_out(app.parts.store.orders.get(order.order_sn) or order)
 
 
 def _code(text: str) -> str:
@@ -306,17 +302,17 @@ def _code(text: str) -> str:
 
 def _found(code: str, staff: Mapping[str, str]) -> list[Order]:
     """The orders of the caller's business with this code; one more wrong guess if there are none."""
-    now = utc_now()
+    now = app.parts.clock()
     guesser = "#".join(staff.get(part, "") for part in ("business_id", "user_id", "session"))
-    match store().guesses.take(guesser, now, GUESS_PAUSE, GUESSES):
+    match app.parts.store.guesses.take(guesser, now, GUESS_PAUSE, GUESSES):
         case Standing(free_at):
             count("RedeemThrottled")
             wait = seconds(free_at - now)
             told = f"Try again in {wait} s."
             raise Problem(429, "too-many-guesses", "Too many wrong codes.", told, retry_after_s=wait)
-    orders = [order for order in store().orders.by_code(code) if _sees(staff, order)]
+    orders = [order for order in app.parts.store.orders.by_code(code) if _sees(staff, order)]
     if orders:
-        store().guesses.forgive(guesser, now, GUESS_PAUSE)
+        app.parts.store.guesses.forgive(guesser, now, GUESS_PAUSE)
     return orders
 
 
@@ -354,7 +350,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
 
     400: there is none. 409: not paid, or more than may still be refunded.
     """
-    staff, now = _staff(), utc_now()
+    staff, now = _staff(), app.parts.clock()
     if not idempotency_key:
         raise Problem(
             400, "idempotency-key-required", "Send an Idempotency-Key.", "One per refund, 8 to 64 characters."
@@ -384,7 +380,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
                 )
             return _refund_out(earlier)
         _check_refundable(collection, wanted)
-        if store().refunds.request(order, wanted):
+        if app.parts.store.refunds.request(order, wanted):
             logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
             count("RefundRequested")
             return _refund_out(wanted)
@@ -422,10 +418,10 @@ def _check_refundable(collection: Collection, wanted: Refund) -> None:
 @app.post("/merchant/orders/<order_sn>/refunds/<out_refund_no>/try", status_code=202)
 def try_now(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
     """WeChat is asked again within a minute, about a refund that waits, is on its way or stuck. 409: it has ended."""
-    refund, now = _refund(order_sn, out_refund_no), utc_now()
+    refund, now = _refund(order_sn, out_refund_no), app.parts.clock()
     if refund.status not in ON_ITS_WAY | {RefundStatus.ABNORMAL}:
         raise _refund_state(refund, "It has come to its end.")
-    store().refunds.look_at(refund, now)
+    app.parts.store.refunds.look_at(refund, now)
     return _refund_out(_refund(order_sn, out_refund_no))
 
 
@@ -436,12 +432,12 @@ def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
 
     409: WeChat has it already, it has come to its end, or it is of money that pays no order: that has to go back.
     """
-    refund, now = _refund(order_sn, out_refund_no), utc_now()
+    refund, now = _refund(order_sn, out_refund_no), app.parts.clock()
     if refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}:
         raise _refund_state(refund, "This money pays no order: it has to go back.")
     if refund.status is not RefundStatus.REQUESTED:
         raise _refund_state(refund, "WeChat has it, or it has come to its end.")
-    if refund.withdrawing_at is None and store().refunds.mark_withdrawing(refund, now):
+    if refund.withdrawing_at is None and app.parts.store.refunds.mark_withdrawing(refund, now):
         logger.info("refund.withdrawing", out_refund_no=out_refund_no)
         count("RefundWithdrawing")
     return _refund_out(_refund(order_sn, out_refund_no))
@@ -468,7 +464,7 @@ def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
     staff, place = _staff(), _place(after)
     shown: list[Case] = []
     for _ in range(STRETCHES):
-        stretch, place = store().cases.open_page(place, max(limit, CASES))
+        stretch, place = app.parts.store.cases.open_page(place, max(limit, CASES))
         shown += _seen(stretch, staff)
         if place is None or len(shown) >= limit:
             break
@@ -485,7 +481,7 @@ def _seen(cases: Sequence[Case], staff: Mapping[str, str]) -> list[Case]:
     if staff["business_id"] == EVERY_BUSINESS:
         return list(cases)
     numbers = {case: parse_out_trade_no(case.out_trade_no) for case in cases}
-    businesses = store().orders.businesses({found[0] for found in numbers.values() if found})
+    businesses = app.parts.store.orders.businesses({found[0] for found in numbers.values() if found})
     return [case for case, found in numbers.items() if found and businesses.get(found[0]) == staff["business_id"]]
 
 
@@ -513,7 +509,7 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
     """
     staff, case = _staff(), _case(case_id)
     resolution, reference = Resolution(body.resolution), cleaned(body.reference, all_planes=True)
-    attempt, now = secrets.token_urlsafe(9), utc_now()
+    attempt, now = app.parts.attempt(), app.parts.clock()
     if not case.open:
         raise Problem(409, "case-closed", "This case is closed.")
     _check_resolution(case, resolution, reference, staff)
@@ -542,11 +538,13 @@ def _closed(
     if collection is None or not (
         elsewhere or (case.kind in REFUND_CASES | {STALLED} and resolution is Resolution.SETTLED_BY_HAND)
     ):
-        return store().cases.close(case, resolution, reference, by, attempt, now)
+        return app.parts.store.cases.close(case, resolution, reference, by, attempt, now)
     if not elsewhere:
         _check_sum_by_hand(case, collection)
     released = elsewhere and not holds(collection.cases, collection.order, but=case)
-    return store().cases.close_with_order(collection, case, resolution, reference, by, attempt, now, released=released)
+    return app.parts.store.cases.close_with_order(
+        collection, case, resolution, reference, by, attempt, now, released=released
+    )
 
 
 def _check_resolution(case: Case, resolution: Resolution, reference: str, staff: Mapping[str, str]) -> None:
@@ -561,7 +559,7 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
         case Resolution.REFUNDED:
             _check_refund(case, reference)
         case Resolution.BOOKED:
-            order = store().orders.get(reference) if ORDER_SN.fullmatch(reference) else None
+            order = app.parts.store.orders.get(reference) if ORDER_SN.fullmatch(reference) else None
             if order is None or not _sees(staff, order):
                 raise invalid("body.reference", "there is no such order: name the order_sn that it is booked on")
         case Resolution.SETTLED_BY_HAND:
@@ -601,7 +599,7 @@ def _check_refund(case: Case, reference: str) -> None:
         if case.kind == "second_transaction":
             of_another = of_another or report.transaction_id != case.transaction_id
         elif collection is not None and not of_another:
-            recorded = record_refund_report(store(), report, utc_now()) is not Recorded.CASE
+            recorded = record_refund_report(app.parts.store, report, app.parts.clock()) is not Recorded.CASE
             of_another = not recorded and case.kind not in NOT_OF_ITS_TRADE
         found: Refund | RefundReport = report
     else:
@@ -619,7 +617,7 @@ def _asked(out_refund_no: str) -> RefundReport:
     if not REFUND_NO.fullmatch(out_refund_no):
         raise invalid("body.reference", "not an out_refund_no: it stands with the refund in WeChat's merchant console")
     try:
-        report = wechat_pay().query_refund(out_refund_no)
+        report = app.parts.wechat_pay.query_refund(out_refund_no)
     except WechatError as error:
         logger.warning("query.failed", out_refund_no=out_refund_no, why=str(error))
         raise Problem(
@@ -643,7 +641,7 @@ def refund_again(case_id: CaseId) -> StaffRefund:
     """
     staff, case = _staff(), _case(case_id)
     for _ in range(TRIES):
-        collection, now = _collection_of(case), utc_now()
+        collection, now = _collection_of(case), app.parts.clock()
         numbers = parse_out_trade_no(case.out_trade_no)
         payment = collection.payment(numbers[1]) if collection and numbers else None
         if collection is None or payment is None or not _pays_nothing(collection.order, payment):
@@ -672,7 +670,7 @@ def refund_again(case_id: CaseId) -> StaffRefund:
             others=own,
             by_hand=handed,
         )
-        if store().refunds.add(collection, again, now):
+        if app.parts.store.refunds.add(collection, again, now):
             logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
             return _refund_out(again)
     raise try_again(title="The order keeps changing.")
@@ -687,7 +685,7 @@ def _pays_nothing(order: Order, payment: Payment) -> bool:
 def _collection_of(case: Case) -> Collection | None:
     """The order that a case lies beside, with all that belongs to it."""
     numbers = parse_out_trade_no(case.out_trade_no)
-    return store().collection(numbers[0], consistent=True) if numbers else None
+    return app.parts.store.collection(numbers[0], consistent=True) if numbers else None
 
 
 def _case(case_id: str) -> Case:
@@ -697,7 +695,7 @@ def _case(case_id: str) -> Case:
         out_trade_no, kind, name = _decoded(case_id).split("\n")
     except ValueError:
         raise not_found() from None
-    case = store().cases.get(out_trade_no, kind, name)
+    case = app.parts.store.cases.get(out_trade_no, kind, name)
     if case is None or not _sees(staff, _order_of(case)):
         raise not_found()
     return case
@@ -705,7 +703,7 @@ def _case(case_id: str) -> Case:
 
 def _order_of(case: Case) -> Order | None:
     numbers = parse_out_trade_no(case.out_trade_no)
-    return store().orders.get(numbers[0]) if numbers else None
+    return app.parts.store.orders.get(numbers[0]) if numbers else None
 
 
 # --- answers
@@ -760,6 +758,9 @@ def _decoded(text: str) -> str:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def handle(event: dict[str, Any], parts: Parts) -> Any:
+    """Takes an HTTP API request (2.0)."""
+    return app.answer(event, parts)
+
+
+handler = LambdaFunction(handle, "store", "wechat_pay")

@@ -9,25 +9,24 @@ it waits, the event comes again, and an alarm rings. The event carries neither c
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
-from uuid import uuid4
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, claim_next, refund_notice
 from payments.domain.message import VALUES, BadMapping, Fields, fill, page_of, parse_fields
 from payments.domain.order import Order
 from payments.domain.refund import Refund, RefundOrigin
-from payments.domain.times import millis, utc_now
+from payments.domain.times import millis
 from payments.edge.events import Event
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import count, logger
 from payments.edge.queues import consume
-from payments.settings import Misconfigured, optional, setting, store
+from payments.parts import LambdaFunction, Parts
+from payments.settings import Misconfigured
 from payments.store.items import Standing
 from payments.wechat.codes import Meaning
 from payments.wechat.errors import Blocked, NotReached, OutcomeUnknown, Refused
-from payments.wechat.mini_program import mini_program
 
 FINAL = {Meaning.GUEST: Delivery.REFUSED, Meaning.OPENID: Delivery.FAILED}
 """What ends a message; all else that WeChat refuses is about us: it waits, comes again, and rings."""
@@ -44,66 +43,65 @@ class NotSentYet(Exception):
     """A message is known not to be sent: the event must come again."""
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+def handle(event: dict[str, Any], parts: Parts) -> PartialItemFailureResponse:
     """Takes a batch of queue messages; those that failed come again, and at last to the dead-letter queue."""
-    return consume(event, context, _handle)
+    return consume(event, partial(_handle, parts))
 
 
-def _handle(event: Event) -> None:
+def _handle(parts: Parts, event: Event) -> None:
     if event.type == "order.paid":
-        _order_paid(event)
+        _order_paid(parts, event)
     elif event.type == "refund.succeeded":
-        _refunded(event)
+        _refunded(parts, event)
 
 
-def _order_paid(event: Event) -> None:
-    order = _order(event)
+def _order_paid(parts: Parts, event: Event) -> None:
+    order = _order(parts, event)
     if not order.usable or order.redeem_code is None:  # used, on its way back, or on hold: then the event comes again
         logger.info("notice.skipped", order_sn=order.order_sn, status=order.status, on_hold=bool(order.on_hold))
         return
     values = order_paid_values(order)
-    _notify(order, ORDER_PAID, {"order_confirmed": values, "check_in_code": values})
+    _notify(parts, order, ORDER_PAID, {"order_confirmed": values, "check_in_code": values})
 
 
-def _refunded(event: Event) -> None:
-    refund = store().refunds.get(event.order_sn, event.state.out_refund_no or "")
+def _refunded(parts: Parts, event: Event) -> None:
+    refund = parts.store.refunds.get(event.order_sn, event.state.out_refund_no or "")
     if refund is None:
         raise LookupError(f"{event.id} is of no refund")
     if refund.origin is not RefundOrigin.CONSOLE:  # whoever refunds in WeChat's console knows whom to tell what
-        order = _order(event)
-        _notify(order, refund_notice(refund.out_refund_no), {"refund": refund_values(order, refund)})
+        order = _order(parts, event)
+        _notify(parts, order, refund_notice(refund.out_refund_no), {"refund": refund_values(order, refund)})
 
 
-def _order(event: Event) -> Order:
-    order = store().orders.get(event.order_sn)
+def _order(parts: Parts, event: Event) -> Order:
+    order = parts.store.orders.get(event.order_sn)
     if order is None:
         raise LookupError(f"{event.id} is of no order")
     return order
 
 
-def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, Any]]) -> None:
+def _notify(parts: Parts, order: Order, event: str, messages: Mapping[str, Mapping[str, Any]]) -> None:
     """Sends what is not final yet, one message after the other; each step stands in the table before the next.
 
     One that WeChat does not take because of us does not keep the next one. Raises NotSentYet while any is waiting.
     """
-    attempt = uuid4().hex[:12]
-    stored = GuestMessages(order_sn=order.order_sn, event=event, version=0, attempt=attempt, at=utc_now())
+    attempt = parts.attempt()
+    stored = GuestMessages(order_sn=order.order_sn, event=event, version=0, attempt=attempt, at=parts.clock())
     known, left = stored, list(messages)
     while True:
-        now = utc_now()
+        now = parts.clock()
         claimed, template = claim_next(known, left, attempt=attempt, now=now)
         if claimed != stored.messages:
             notice = replace(stored, version=stored.version + 1, attempt=attempt, at=now, messages=claimed)
-            match store().guest_messages.save(notice):
+            match parts.store.guest_messages.save(notice):
                 case Standing(GuestMessages() as standing):
                     stored = known = standing
                     continue
             stored = known = notice
         if template is None:
             break
-        outcome, go_on = _send(order, template, messages[template])
-        known = replace(stored, messages={**stored.messages, template: replace(outcome, at=millis(utc_now()))})
+        outcome, go_on = _send(parts, order, template, messages[template])
+        known = replace(stored, messages={**stored.messages, template: replace(outcome, at=millis(parts.clock()))})
         logger.info(
             "message." + outcome.state, order_sn=order.order_sn, event=event, template=template, why=outcome.why
         )
@@ -114,12 +112,12 @@ def _notify(order: Order, event: str, messages: Mapping[str, Mapping[str, Any]])
         raise NotSentYet(f"{order.order_sn}: not sent: {'; '.join(waiting)}")
 
 
-def _send(order: Order, template: str, values: Mapping[str, Any]) -> tuple[Message, bool]:
+def _send(parts: Parts, order: Order, template: str, values: Mapping[str, Any]) -> tuple[Message, bool]:
     """One message to the guest: what is known of it afterwards, and whether another may be tried now."""
     try:
-        template_id, state = setting(f"{template.upper()}_TEMPLATE_ID"), setting("MINIPROGRAM_STATE")
-        data, page = fill(template, _fields()[template], values), _page(order.order_sn)
-        linked = mini_program().send_message(order.openid, template_id, data, state, page, utc_now())
+        template_id, state = parts.settings[f"{template.upper()}_TEMPLATE_ID"], parts.settings["MINIPROGRAM_STATE"]
+        data, page = fill(template, _fields(parts)[template], values), _page(parts, order.order_sn)
+        linked = parts.mini_program.send_message(order.openid, template_id, data, state, page, parts.clock())
     except (Misconfigured, Blocked) as error:
         return _blocked(template, str(error)), False
     except NotReached as error:
@@ -140,7 +138,7 @@ def _blocked(template: str, why: str) -> Message:
     return Message(state=Delivery.WAITING, why=_short(why))
 
 
-def _fields() -> dict[str, Fields]:
+def _fields(parts: Parts) -> dict[str, Fields]:
     """The mapping of every template, of all together: a deployment that is wrong in one hears of it at once.
 
     Raises Misconfigured.
@@ -149,16 +147,16 @@ def _fields() -> dict[str, Fields]:
     for template in VALUES:
         variable = f"{template.upper()}_FIELDS"
         try:
-            mappings[template] = parse_fields(template, setting(variable))
+            mappings[template] = parse_fields(template, parts.settings[variable])
         except BadMapping as error:
             raise Misconfigured(f"{variable}: {error}; see docs/deploy-aws.md, Messages") from None
     return mappings
 
 
-def _page(order_sn: str) -> str:
+def _page(parts: Parts, order_sn: str) -> str:
     """Raises Misconfigured."""
     try:
-        return page_of(optional("MESSAGE_PAGE"), order_sn)
+        return page_of(parts.settings.optional("MESSAGE_PAGE"), order_sn)
     except BadMapping as error:
         raise Misconfigured(f"MESSAGE_PAGE: {error}; see docs/deploy-aws.md, Messages") from None
 
@@ -196,3 +194,6 @@ def refund_values(order: Order, refund: Refund) -> dict[str, Any]:
         "refunded_at": refund.accepted_at or refund.created_at,
         "status": BACK,
     }
+
+
+handler = LambdaFunction(handle, "store", "mini_program")

@@ -8,13 +8,11 @@ another phone, ends in the same single order.
 """
 
 import hashlib
-import secrets
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any
 
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel, Field
 
 from payments.cancellation import Paid, close_order
@@ -33,7 +31,7 @@ from payments.domain.payment import (
     PaymentStatus,
     quiet,
 )
-from payments.domain.times import beijing_day, utc_now
+from payments.domain.times import beijing_day
 from payments.edge.http import (
     Api,
     Body,
@@ -47,18 +45,17 @@ from payments.edge.http import (
     seconds,
     try_again,
 )
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import count, logger
+from payments.parts import LambdaFunction, Parts
 from payments.products.homestay.offer import MAX_REMARK, StayRefused, book
-from payments.settings import store
 from payments.store.orders import Reservation
-from payments.wechat.pay import wechat_pay
 
 PAGE = 20
 
 DRAWS = 4
 """Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
 
-app = Api()
+app: Api[Parts] = Api()
 
 
 class HomestayOut(BaseModel):
@@ -132,7 +129,7 @@ class OrderList(BaseModel):
 @app.get("/homestays")
 def list_homestays() -> HomestayList:
     """The homes on sale."""
-    homes = store().catalogue.on_sale()
+    homes = app.parts.store.catalogue.on_sale()
     return HomestayList(homestays=[HomestayOut.model_validate(home, from_attributes=True) for home in homes])
 
 
@@ -140,7 +137,7 @@ def list_homestays() -> HomestayList:
 def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> OrderOut:
     """Orders a stay, priced from the catalogue. With an Idempotency-Key a repeat gives the same order. 429: 20 orders
     in 30 minutes are enough for one user; a repeat of one of them is answered all the same."""
-    user_id, now = app.caller()["user_id"], utc_now()
+    user_id, now = app.caller()["user_id"], app.parts.clock()
     digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
     reserved, earlier = _earlier(user_id, idempotency_key, digest)
     if earlier is not None:
@@ -149,13 +146,17 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
     draft = _draft(body, user_id, now)
     for draw in range(DRAWS):
         # A key whose order is not there keeps its number, if nobody else has it.
-        number = reserved.order_sn if reserved and not draw else new_order_sn(now, f"{secrets.randbelow(10**8):08d}")
+        number = (
+            reserved.order_sn
+            if reserved and not draw
+            else new_order_sn(now, f"{app.parts.random.randrange(10**8):08d}")
+        )
         order = replace(draft, order_sn=number)
         if idempotency_key is None:
-            result = store().orders.put(order)
+            result = app.parts.store.orders.put(order)
         else:
             instead_of = reserved.order_sn if reserved else None
-            result = store().orders.put_for_key(order, idempotency_key, digest, instead_of)
+            result = app.parts.store.orders.put_for_key(order, idempotency_key, digest, instead_of)
         if result:
             logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
             count("OrderCreated")
@@ -169,20 +170,20 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
 
 def _earlier(user_id: str, key: str | None, digest: str) -> tuple[Reservation | None, Order | None]:
     """What the caller's Idempotency-Key stands for, and the order, if it is there and his. 422: of another request."""
-    reserved = store().orders.reservation(user_id, key) if key else None
+    reserved = app.parts.store.orders.reservation(user_id, key) if key else None
     if reserved is None:
         return None, None
     if reserved.body_hash != digest:
         raise Problem(
             422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
         )
-    order = store().orders.get(reserved.order_sn)
+    order = app.parts.store.orders.get(reserved.order_sn)
     return reserved, order if order is not None and order.user_id == user_id else None
 
 
 def _check_pace(user_id: str, now: datetime) -> None:
     """429 for who has placed NEW_ORDERS orders in NEW_ORDERS_WINDOW."""
-    wait = wait_for_next_order(store().orders.placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
+    wait = wait_for_next_order(app.parts.store.orders.placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
     if wait is not None:
         count("OrderThrottled")
         minutes = seconds(NEW_ORDERS_WINDOW) // 60
@@ -192,7 +193,7 @@ def _check_pace(user_id: str, now: datetime) -> None:
 
 def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
     """The order that is asked for, still without its number."""
-    user, home = store().users.get(user_id), store().catalogue.get(body.homestay_id)
+    user, home = app.parts.store.users.get(user_id), app.parts.store.catalogue.get(body.homestay_id)
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
     if home is None:
@@ -215,7 +216,7 @@ def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
         business_id=home.business_id,
         user_id=user_id,
         openid=user.openid,
-        attempt=secrets.token_urlsafe(9),
+        attempt=app.parts.attempt(),
         now=now,
     )
 
@@ -223,14 +224,14 @@ def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
 @app.get("/orders")
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
-    orders, more = store().orders.of_user(app.caller()["user_id"], PAGE, before)
+    orders, more = app.parts.store.orders.of_user(app.caller()["user_id"], PAGE, before)
     return OrderList(orders=[_out(order) for order in orders], next=more)
 
 
 @app.get("/orders/<order_sn>")
 def get_order(order_sn: OrderSn) -> OrderOut:
     """One order of the caller's."""
-    order = store().orders.get(order_sn)
+    order = app.parts.store.orders.get(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
     return _out(order)
@@ -242,13 +243,13 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
 
     409: it is paid, or was. Cancelled already is as good.
     """
-    order = store().orders.get(order_sn)
+    order = app.parts.store.orders.get(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
-    now = utc_now()
+    now = app.parts.clock()
     try:
         if order.status is OrderStatus.WAIT_PAY and (not order.closing or _asks_again(order, now)):
-            order = close_order(store(), wechat_pay(), order_sn, now, marked=order.closing)
+            order = close_order(app.parts.store, app.parts.wechat_pay, order_sn, now, marked=order.closing)
     except Paid:
         raise _it_is_paid(order) from None
     if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
@@ -266,14 +267,16 @@ def _asks_again(order: Order, now: datetime) -> bool:
 
     Raises Paid: one of its trades is paid, as the table knows by now.
     """
-    collection = store().collection(order.order_sn, consistent=True)
+    collection = app.parts.store.collection(order.order_sn, consistent=True)
     payments = collection.payments if collection else ()
     if any(payment.status is PaymentStatus.SUCCESS for payment in payments):
         raise Paid(f"{order.order_sn} is paid")
     if not quiet(order.closing_since, now):
         return False
     trades = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
-    return all(quiet(trade.asked_at, now) and store().payments.claim_query(trade, now, CALL_PAUSE) for trade in trades)
+    return all(
+        quiet(trade.asked_at, now) and app.parts.store.payments.claim_query(trade, now, CALL_PAUSE) for trade in trades
+    )
 
 
 def _out(order: Order) -> OrderOut:
@@ -308,6 +311,9 @@ def _out(order: Order) -> OrderOut:
     )
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def handle(event: dict[str, Any], parts: Parts) -> Any:
+    """Takes an HTTP API request (2.0)."""
+    return app.answer(event, parts)
+
+
+handler = LambdaFunction(handle, "store", "wechat_pay")

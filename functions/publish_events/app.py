@@ -10,33 +10,25 @@ dead letters at once, with what identifies it, and sets off an alarm (R12).
 
 import json
 from collections.abc import Mapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
-
-from aws_lambda_powertools.utilities.typing import LambdaContext
+from typing import Any
 
 from payments.edge.events import Event, derive
-from payments.edge.observability import instrumented, unreadable
-from payments.edge.topic import publish
-from payments.settings import aws, setting
+from payments.edge.observability import unreadable
+from payments.parts import LambdaFunction, Parts
 from payments.store.dynamodb import UnreadableItem
 from payments.store.images import read_change
 
-if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
 
-
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001
+def handle(event: dict[str, Any], parts: Parts) -> None:
     """Takes a batch of stream records with old and new images. Raises what publishing or setting aside raises."""
     for record in event["Records"]:
         try:
             change = _change(record)
         except UnreadableItem as error:
-            _set_aside(record, error)
+            _set_aside(parts, record, error)
         else:
             if change is not None:
-                publish(change)
+                parts.publish(change)
 
 
 def _change(record: Mapping[str, Any]) -> Event | None:
@@ -53,7 +45,7 @@ def _change(record: Mapping[str, Any]) -> Event | None:
         raise UnreadableItem(change.new, "record", f"cannot be read: {type(error).__name__}") from error
 
 
-def _set_aside(record: Mapping[str, Any], error: UnreadableItem) -> None:
+def _set_aside(parts: Parts, record: Mapping[str, Any], error: UnreadableItem) -> None:
     """A dead letter with what identifies the record: nothing of what the item holds."""
     unreadable(error)
     letter = {
@@ -65,10 +57,7 @@ def _set_aside(record: Mapping[str, Any], error: UnreadableItem) -> None:
         "error": f"{error.attribute} {error.why}",
         "record": str(record.get("eventID", "")) if isinstance(record, Mapping) else "",
     }
-    _sqs().send_message(QueueUrl=setting("STREAM_DLQ_URL"), MessageBody=json.dumps(letter))
+    parts.set_aside(json.dumps(letter))
 
 
-@cache
-def _sqs() -> "SQSClient":
-    client: SQSClient = aws("sqs")
-    return client
+handler = LambdaFunction(handle, "publish", "set_aside")

@@ -8,19 +8,17 @@ be asked, the table's state is the answer: the client polls on, and the callback
 from datetime import datetime, timedelta
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
 from payments.domain.collection import Collection
 from payments.domain.order import OrderStatus
 from payments.domain.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
-from payments.domain.times import of_millis, utc_now
+from payments.domain.times import of_millis
 from payments.edge.http import Api, OrderSn, not_found
-from payments.edge.observability import instrumented, logger
+from payments.edge.observability import logger
+from payments.parts import LambdaFunction, Parts
 from payments.recording import record_answer
-from payments.settings import store
 from payments.wechat.errors import WechatError
-from payments.wechat.pay import wechat_pay
 
 PACE = ((300, 300), (900, 600), (2100, 1200))
 """(age, pause) in milliseconds: while a state is younger than the age, the next poll comes after the pause. A client
@@ -30,7 +28,7 @@ SLOW_MS = 2000
 SELDOM_AFTER = timedelta(minutes=5)
 SELDOM_MS = 5000
 
-app = Api()
+app: Api[Parts] = Api()
 
 
 class PaymentOut(BaseModel):
@@ -50,13 +48,13 @@ class PaymentOut(BaseModel):
 @app.get("/orders/<order_sn>/payment")
 def poll(order_sn: OrderSn) -> PaymentOut:
     """Where an order's payment stands."""
-    user_id, now = app.caller()["user_id"], utc_now()
-    collection = store().collection(order_sn, consistent=False)
+    user_id, now = app.caller()["user_id"], app.parts.clock()
+    collection = app.parts.store.collection(order_sn, consistent=False)
     if collection is None or collection.order.user_id != user_id:
         raise not_found()
     asking = _to_ask(collection, now)
-    if asking is not None and store().payments.claim_query(asking, now, CALL_PAUSE) and _learned(asking, now):
-        collection = store().collection(order_sn, consistent=True) or collection
+    if asking is not None and app.parts.store.payments.claim_query(asking, now, CALL_PAUSE) and _learned(asking, now):
+        collection = app.parts.store.collection(order_sn, consistent=True) or collection
     return _answer(collection, now)
 
 
@@ -72,13 +70,13 @@ def _to_ask(collection: Collection, now: datetime) -> Payment | None:
 def _learned(payment: Payment, now: datetime) -> bool:
     """Asks WeChat and stores what it says; True when something changed."""
     try:
-        trade = wechat_pay().query(payment)
+        trade = app.parts.wechat_pay.query(payment)
     except WechatError as error:
         logger.warning("query.failed", out_trade_no=payment.out_trade_no, why=str(error))
         return False
     if trade is None:
         return False  # WeChat does not know it: a prepay may be on its way, only R8 may call that closed
-    return record_answer(store(), payment, trade, now)
+    return record_answer(app.parts.store, payment, trade, now)
 
 
 def _answer(collection: Collection, now: datetime) -> PaymentOut:
@@ -112,6 +110,9 @@ def poll_after_ms(waited: timedelta) -> int:
     return next((pause for age, pause in PACE if waited < timedelta(milliseconds=age)), SLOW_MS)
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def handle(event: dict[str, Any], parts: Parts) -> Any:
+    """Takes an HTTP API request (2.0)."""
+    return app.answer(event, parts)
+
+
+handler = LambdaFunction(handle, "store", "wechat_pay")

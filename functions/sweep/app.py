@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
-
+from payments.calls import seconds_left
 from payments.cancellation import (
     Paid,
     close_order,
@@ -38,48 +37,43 @@ from payments.domain.janitor import (
 )
 from payments.domain.payment import Payment
 from payments.domain.refund import second_no
-from payments.domain.times import utc_now
 from payments.edge.events import again
 from payments.edge.observability import (
     came_from,
     count,
     described,
     gauge,
-    instrumented,
     logger,
     unreadable,
 )
-from payments.edge.topic import publish
+from payments.parts import LambdaFunction, Parts
 from payments.recording import record_answer, record_refund_report
-from payments.settings import shipping_record, store
 from payments.store.dynamodb import UnreadableItem
 from payments.wechat.errors import WechatError
-from payments.wechat.pay import wechat_pay
 
 SHARDS = "0123456789"
 AT_ONCE = 25
 """Items per shard and run; those that are left are the longest overdue of the next run."""
 
 LEASE = timedelta(minutes=2)
-LAST_MS = 15_000
+LAST_S = 15
 """With less time left than one order may take at worst, the next one is left to the next run."""
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001
+def handle(_event: dict[str, Any], parts: Parts) -> dict[str, int]:
     """Takes a schedule's event; gives how many orders were looked at, failed, and left to the next run."""
-    now = utc_now()
-    due = sorted(chain(*(store().looks.due(shard, now, AT_ONCE) for shard in SHARDS)), key=lambda one: one.due_at)
+    now = parts.clock()
+    due = sorted(chain(*(parts.store.looks.due(shard, now, AT_ONCE) for shard in SHARDS)), key=lambda one: one.due_at)
     orders: dict[str, list[Due]] = {}
     for one in due:
         orders.setdefault(one.order_sn, []).append(one)
     counts = {"orders": 0, "failed": 0, "left": 0}
     for order_sn, items in orders.items():
-        if context.get_remaining_time_in_millis() < LAST_MS:
+        if seconds_left() < LAST_S:
             counts["left"] = len(orders) - counts["orders"] - counts["failed"]
             break
         try:
-            _bring_to_rest(order_sn, items, utc_now())
+            _bring_to_rest(parts, order_sn, items, parts.clock())
             counts["orders"] += 1
         except Exception as error:  # noqa: BLE001  # one order must not keep the others waiting
             if isinstance(error, UnreadableItem):
@@ -88,31 +82,31 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
             count("SweepFailed")
             counts["failed"] += 1
             for one in items:
-                store().looks.move(one, now + LEASE)
-    gauge("OpenCases", store().cases.count_open())
+                parts.store.looks.move(one, now + LEASE)
+    gauge("OpenCases", parts.store.cases.count_open())
     logger.info("sweep.done", counts=counts)
     return counts
 
 
-def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
+def _bring_to_rest(parts: Parts, order_sn: str, items: list[Due], now: datetime) -> None:
     """Does what is left to do for one order, then promises the next look, or none."""
-    collection = store().collection(order_sn, consistent=True)
+    collection = parts.store.collection(order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"no order {order_sn}")
-    due, tried, record, unanswered = {one.item for one in items}, set[Step](), shipping_record(), False
+    due, tried, record, unanswered = {one.item for one in items}, set[Step](), parts.settings.shipping_record, False
     while (step := next_step(collection, now, due, tried, record)) is not None:
         if not tried:
-            items = [replace(one, due_at=now + LEASE) for one in items if store().looks.move(one, now + LEASE)]
+            items = [replace(one, due_at=now + LEASE) for one in items if parts.store.looks.move(one, now + LEASE)]
             if not items:
                 return  # another janitor has them, or they are due anew
         tried.add(step)
-        unanswered = not _do(step, collection, now) or unanswered
-        collection = store().collection(order_sn, consistent=True) or collection
+        unanswered = not _do(parts, step, collection, now) or unanswered
+        collection = parts.store.collection(order_sn, consistent=True) or collection
     for one in items:
-        store().looks.move(one, next_look(collection, one.item, now, record, unanswered=unanswered))
+        parts.store.looks.move(one, next_look(collection, one.item, now, record, unanswered=unanswered))
 
 
-def _do(step: Step, collection: Collection, now: datetime) -> bool:
+def _do(parts: Parts, step: Step, collection: Collection, now: datetime) -> bool:
     """One step; False where WeChat could not be asked: nothing changes then, and the next look asks again."""
     order_sn = collection.order.order_sn
     logger.info("sweep.step", order_sn=order_sn, step=type(step).__name__)
@@ -123,26 +117,26 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
                 item = collection.item(ref)
                 event = again(item, now) if item is not None else None
                 if event is not None:
-                    publish(event)
+                    parts.publish(event)
             case Ask(n):
                 payment = _payment(collection, n)
-                trade = wechat_pay().query(payment)
+                trade = parts.wechat_pay.query(payment)
                 if trade is not None:
-                    record_answer(store(), payment, trade, now)
+                    record_answer(parts.store, payment, trade, now)
             case Close(n):
-                close_trade(store(), wechat_pay(), _payment(collection, n), now)
+                close_trade(parts.store, parts.wechat_pay, _payment(collection, n), now)
             case End():
-                close_order(store(), wechat_pay(), order_sn, now, marked=collection.order.closing)
+                close_order(parts.store, parts.wechat_pay, order_sn, now, marked=collection.order.closing)
             case Expire():
-                store().orders.expire(order_sn)
+                parts.store.orders.expire(order_sn)
             case AskRefund(out_refund_no):
-                report = wechat_pay().query_refund(out_refund_no)
+                report = parts.wechat_pay.query_refund(out_refund_no)
                 if report is not None:
-                    record_refund_report(store(), report, now)
+                    record_refund_report(parts.store, report, now)
             case Withdraw(out_refund_no):
-                _withdraw(collection, out_refund_no, now)
+                _withdraw(parts, collection, out_refund_no, now)
             case OpenCase(case):
-                store().cases.open(case)
+                parts.store.cases.open(case)
                 count("CaseOpened")
     except Paid:
         logger.info("sweep.paid", order_sn=order_sn)  # its event is on the way to the order
@@ -152,17 +146,20 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
     return True
 
 
-def _withdraw(collection: Collection, out_refund_no: str, now: datetime) -> None:
+def _withdraw(parts: Parts, collection: Collection, out_refund_no: str, now: datetime) -> None:
     """WeChat does not know a refund that staff take back: noted the first time, WITHDRAWN the second (R7)."""
-    refund, report = collection.refund(out_refund_no), wechat_pay().query_refund(out_refund_no)
+    refund, report = collection.refund(out_refund_no), parts.wechat_pay.query_refund(out_refund_no)
     if report is not None:
-        record_refund_report(store(), report, now)
+        record_refund_report(parts.store, report, now)
     elif refund is not None and refund.first_no_at is None:
-        store().refunds.note_first_no(refund, now)
-    elif refund is not None and second_no(refund, now) and store().refunds.withdraw(refund, now):
+        parts.store.refunds.note_first_no(refund, now)
+    elif refund is not None and second_no(refund, now) and parts.store.refunds.withdraw(refund, now):
         logger.info("refund.withdrawn", out_refund_no=out_refund_no)
         count("RefundWithdrawn")
 
 
 def _payment(collection: Collection, n: int) -> Payment:
     return next(payment for payment in collection.payments if payment.n == n)
+
+
+handler = LambdaFunction(handle, "store", "wechat_pay", "publish")

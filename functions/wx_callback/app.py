@@ -19,7 +19,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -32,18 +31,16 @@ from payments.domain.payment import (
     parse_out_trade_no,
 )
 from payments.domain.refund import RefundReport
-from payments.domain.times import utc_now
 from payments.edge.observability import (
     count,
-    instrumented,
     logger,
     unreadable,
 )
 from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_notice
+from payments.parts import LambdaFunction, Parts
 from payments.recording import record_payment, record_refund_report
-from payments.settings import store
 from payments.store.dynamodb import UnreadableItem
-from payments.wechat.keys import VerificationSecret, verification_secret
+from payments.wechat.keys import VerificationSecret
 from payments.wechat.signature import Unsigned, Unverified, verify
 
 ALGORITHM = "AEAD_AES_256_GCM"
@@ -61,14 +58,13 @@ class Unopened(Rejected):
     """WeChat signed it, just now, and none of our keys opens it: someone has to see to the keys at once (R13)."""
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001
+def handle(event: dict[str, Any], parts: Parts) -> dict[str, Any]:
     """Takes an HTTP API request (2.0)."""
     try:
-        secret = verification_secret()
+        secret = parts.verification.value()
         body = _raw_body(event)
-        _verify(event, body, secret)
-        notice, resource = _opened(body, secret)
+        _verify(parts, event, body, secret)
+        notice, resource = _opened(parts, body, secret)
     except Rejected as rejected:
         if isinstance(rejected, Unopened):
             logger.error("callback.not_opened", why=str(rejected))
@@ -76,30 +72,30 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         logger.warning("callback.rejected", why=str(rejected))
         count("CallbackRejected")
         return _failed(rejected.status, str(rejected))
-    _store(notice, resource)
+    _store(parts, notice, resource)
     return {"statusCode": 204}
 
 
-def _hint(body: bytes, secret: VerificationSecret) -> None:
+def _hint(parts: Parts, body: bytes, secret: VerificationSecret) -> None:
     """An unverified notice that opens with our key: never a fact, but worth a question (R13)."""
     try:
         resource = _decrypted(_object(body).get("resource"), secret)
     except Rejected:
         return
     numbers = parse_out_trade_no(str(resource.get("out_trade_no", "")))
-    if numbers and store().orders.hint(numbers[0], utc_now()):
+    if numbers and parts.store.orders.hint(numbers[0], parts.clock()):
         logger.warning("callback.hint", order_sn=numbers[0])
         count("CallbackHint")
 
 
-def _opened(body: bytes, secret: VerificationSecret) -> tuple[dict[str, Any], dict[str, Any]]:
+def _opened(parts: Parts, body: bytes, secret: VerificationSecret) -> tuple[dict[str, Any], dict[str, Any]]:
     """A verified notice and what is sealed in it. Raises Unopened."""
     try:
         notice = _object(body)
         try:
             return notice, _decrypted(notice.get("resource"), secret)
         except Rejected:
-            perhaps_new = verification_secret(again=True)  # a key may have come since
+            perhaps_new = parts.verification.value(again=True)  # a key may have come since
             if perhaps_new is secret:
                 raise
             return notice, _decrypted(notice.get("resource"), perhaps_new)
@@ -107,23 +103,23 @@ def _opened(body: bytes, secret: VerificationSecret) -> tuple[dict[str, Any], di
         raise Unopened(rejected.status, str(rejected)) from None
 
 
-def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
+def _store(parts: Parts, notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
     """A verified notice ends as a booked payment or refund, a duplicate or a case; if the table fails, WeChat comes
     again."""
-    now = utc_now()
+    now = parts.clock()
     try:
         if str(notice.get("event_type", "")).startswith("REFUND."):
-            record_refund_report(store(), RefundReport.from_wechat(resource), now)
+            record_refund_report(parts.store, RefundReport.from_wechat(resource), now)
             return
         trade = TradeReport.from_wechat(resource)
         if not trade.paid:
             raise Malformed(f"trade_state {trade.trade_state}")
-        record_payment(store(), trade, now)
+        record_payment(parts.store, trade, now)
     except (Malformed, UnreadableItem) as error:  # neither gets better by coming again, and WeChat comes for a day only
         if isinstance(error, UnreadableItem):
             unreadable(error)
         case = unreadable_case(notice, resource, str(error), now)
-        store().cases.open(case)
+        parts.store.cases.open(case)
         logger.error("callback.unreadable", out_trade_no=case.out_trade_no, why=str(error))
         count("CaseOpened")
 
@@ -159,14 +155,14 @@ def _sum(amount: object, first: str) -> int:
     return next((value for value in named if isinstance(value, int) and is_fen(value)), 0)
 
 
-def _verify(event: Mapping[str, Any], body: bytes, secret: VerificationSecret) -> None:
+def _verify(parts: Parts, event: Mapping[str, Any], body: bytes, secret: VerificationSecret) -> None:
     """Raises Rejected unless WeChat signed these bytes, now."""
     try:
-        verify(event.get("headers") or {}, body, secret.public_keys, utc_now())
+        verify(event.get("headers") or {}, body, secret.public_keys, parts.clock())
     except Unsigned as error:
         raise Rejected(400, str(error)) from None
     except Unverified as error:
-        _hint(body, secret)
+        _hint(parts, body, secret)
         raise Rejected(401, str(error)) from None
 
 
@@ -212,3 +208,6 @@ def _failed(status: int, why: str) -> dict[str, Any]:
         "headers": {"content-type": "application/json"},
         "body": json.dumps({"code": "FAIL", "message": why}),
     }
+
+
+handler = LambdaFunction(handle, "store", "verification")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -33,7 +34,15 @@ SECRET_CALLS = Config(
 LEAST_S = 0.5
 """Less than this is no time to ask WeChat anything."""
 
-_ends_at: ContextVar[float] = ContextVar("ends_at", default=float("inf"))
+
+@dataclass(frozen=True, slots=True)
+class _Invocation:
+    request_id: str
+    ends_at: float  # of time.monotonic()
+
+
+_OUTSIDE = _Invocation("", float("inf"))
+_running: ContextVar[_Invocation] = ContextVar("running", default=_OUTSIDE)
 
 
 class OutOfTime(Exception):
@@ -43,16 +52,22 @@ class OutOfTime(Exception):
 @contextmanager
 def invocation(context: LambdaContext) -> Iterator[None]:
     """All calls of the block end within the time that Lambda gives this invocation."""
-    token = _ends_at.set(time.monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_S)
+    ends_at = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - ANSWER_S
+    token = _running.set(_Invocation(context.aws_request_id, ends_at))
     try:
         yield
     finally:
-        _ends_at.reset(token)
+        _running.reset(token)
+
+
+def request_id() -> str:
+    """Lambda's name for this invocation; empty outside of one."""
+    return _running.get().request_id
 
 
 def seconds_left() -> float:
     """Until the function must answer; without end outside an invocation."""
-    return _ends_at.get() - time.monotonic()
+    return _running.get().ends_at - time.monotonic()
 
 
 def wechat_limits(connect_s: float, read_s: float) -> tuple[float, float]:

@@ -1,22 +1,18 @@
-"""What a function is told by its environment, and the clients that it talks to AWS with. Kept for the process."""
+"""What a function is told: the variables of its environment (template.yaml), and how a secret's fields are read.
 
-import os
+There are four secrets, so that each function holds what it needs and no more: the merchant's private key, what verifies
+WeChat's signatures, the mini-program's AppSecret (`payments.wechat.keys`), and the keys of our own tokens
+(`payments.edge.tokens`). No complaint about one holds a value.
+"""
+
+import json
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, TypeVar, cast
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
 
-import boto3
-
-from payments.calls import (
-    AWS_CALLS,
-    SECRET_CALLS,
-    bounded,
-)
 from payments.domain.shipping import ShippingRecord
-from payments.domain.times import utc_now
-from payments.edge.observability import unreadable
-from payments.store.store import Store
 
+T = TypeVar("T")
 V = TypeVar("V")
 
 
@@ -28,43 +24,36 @@ class Unavailable(Misconfigured):
     """A secret cannot be read now and no older copy is there: the same call may do in a moment."""
 
 
-def setting(name: str) -> str:
-    """A variable of the function (template.yaml). Raises Misconfigured when it is missing or empty."""
-    value = os.environ.get(name, "")
-    if not value:
-        raise Misconfigured(f"{name} is not set: see the parameters of template.yaml")
-    return value
+class Settings:
+    """The variables of a function's environment."""
 
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
 
-def optional(name: str) -> str:
-    """A variable that may be empty."""
-    return os.environ.get(name, "")
+    def __getitem__(self, name: str) -> str:
+        """A variable that must be there. Raises Misconfigured when it is missing or empty."""
+        value = self._variables.get(name, "")
+        if not value:
+            raise Misconfigured(f"{name} is not set: see the parameters of template.yaml")
+        return value
 
+    def optional(self, name: str) -> str:
+        """A variable that may be empty or missing: empty then."""
+        return self._variables.get(name, "")
 
-def shipping_record() -> ShippingRecord:
-    """When shipping is recorded; off where nothing is said. Raises Misconfigured."""
-    name = "SHIPPING_RECORD"
-    try:
-        return ShippingRecord(optional(name) or ShippingRecord.OFF)
-    except ValueError:
-        raise Misconfigured(f"{name} is none of {', '.join(ShippingRecord)}: see docs/deploy-aws.md") from None
-
-
-@cache
-def store() -> Store:
-    """The table, as the function of this process writes to it."""
-    return Store(aws("dynamodb"), setting("TABLE_NAME"), utc_now, optional("POWERTOOLS_SERVICE_NAME"), unreadable)
-
-
-def aws(service: str) -> Any:
-    """A client of an AWS service. All of a process come from boto3's one session: a second one takes longer to make
-    than most calls do."""
-    config = SECRET_CALLS if service == "secretsmanager" else AWS_CALLS
-    return bounded(boto3.client(service, config=config))  # type: ignore[call-overload]
+    @property
+    def shipping_record(self) -> ShippingRecord:
+        """When shipping is recorded; off where nothing is said. Raises Misconfigured."""
+        name = "SHIPPING_RECORD"
+        try:
+            return ShippingRecord(self.optional(name) or ShippingRecord.OFF)
+        except ValueError:
+            raise Misconfigured(f"{name} is none of {', '.join(ShippingRecord)}: see docs/deploy-aws.md") from None
 
 
 # --- the fields of a secret
 
+SEE = "see docs/deploy-aws.md, Secrets"
 INVISIBLE = dict.fromkeys(map(ord, "\ufeff\u200b\u200c\u200d\u2060"))
 """What editors and consoles put into a text unseen: the mark of UTF-8, spaces of no width."""
 
@@ -157,3 +146,26 @@ class Fields:
                 bad.append(f"{entry} {why}")
         (self.left_out if good else self.wrong).extend(bad or ([] if good else [f"{name} is empty"]))
         return good
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKind(Generic[T]):
+    """One of the four secrets: the variable that holds its ARN, and what makes its value of its fields."""
+
+    variable: str
+    read: Callable[[Fields], T]
+
+    def parse(self, content: str) -> tuple[T, list[str]]:
+        """The value of a secret's text, and what had to be left out. Raises Misconfigured with all that is wrong."""
+        try:
+            values = json.loads(content.lstrip("\ufeff"))
+        except (ValueError, RecursionError):
+            values = None
+        if not isinstance(values, dict):
+            raise Misconfigured(f"the secret of {self.variable} is not a JSON object; {SEE}")
+        fields = Fields(values)
+        value = self.read(fields)
+        if fields.wrong:
+            raise Misconfigured(f"the secret of {self.variable}: {'; '.join(fields.wrong)}; {SEE}")
+        strays = [f"{name} does not belong here: take it out" for name in fields.others()]
+        return value, fields.left_out + strays

@@ -14,7 +14,7 @@ from datetime import (
     timedelta,
 )
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError, ServiceError
@@ -33,7 +33,7 @@ from pydantic import (
     field_validator,
 )
 
-from payments.calls import OutOfTime
+from payments.calls import OutOfTime, request_id
 from payments.edge.observability import (
     came_from,
     described,
@@ -52,6 +52,8 @@ from payments.store.dynamodb import (
     Conflict,
     UnreadableItem,
 )
+
+P = TypeVar("P")
 
 JSON = re.compile(r"\s*application/json\s*(;|$)", re.IGNORECASE)
 UNSUPPORTED = "application/octet-stream"
@@ -184,8 +186,10 @@ class _Request(APIGatewayProxyEventV2):
         return value
 
 
-class Api(APIGatewayHttpResolver):
-    """A resolver that validates requests and answers every error as a problem."""
+class Api(APIGatewayHttpResolver, Generic[P]):
+    """A resolver that validates requests and answers every error as a problem. `parts`: what its routes work with."""
+
+    parts: P
 
     def __init__(self) -> None:
         super().__init__(enable_validation=True, debug=False)  # whatever POWERTOOLS_DEV says: it answers tracebacks
@@ -199,13 +203,15 @@ class Api(APIGatewayHttpResolver):
         self.exception_handler(Busy)(self._busy)
         self.exception_handler(Exception)(self._broken)
 
-    def resolve(self, event: Mapping[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """Answers one request. Bodies are JSON: forms, which Powertools would read too, are unsupported."""
+    def answer(self, event: Mapping[str, Any], parts: P) -> dict[str, Any]:
+        """Answers one request with these parts. Bodies are JSON: forms, which Powertools would read too, are
+        unsupported."""
+        self.parts = parts
         headers = {
             name: value if name.lower() != "content-type" or JSON.match(value) else UNSUPPORTED
             for name, value in (event.get("headers") or {}).items()
         }
-        return super().resolve({**event, "headers": headers}, context)
+        return self.resolve({**event, "headers": headers}, LambdaContext())  # nothing here reads it
 
     def _to_proxy_event(self, event: dict[str, Any]) -> _Request:
         return _Request(event)
@@ -225,7 +231,7 @@ class Api(APIGatewayHttpResolver):
             "title": problem.title,
             "status": problem.status,
             **({"detail": problem.detail} if problem.detail else {}),
-            "request_id": self.lambda_context.aws_request_id,
+            "request_id": request_id(),
             **problem.extra,
         }
         return Response(

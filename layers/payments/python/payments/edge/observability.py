@@ -5,12 +5,11 @@ a body. So what libraries say is not logged at all, for their lines hold address
 bodies; and of an exception that is not ours only its type is told, and where it came from.
 """
 
-import functools
 import logging
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
@@ -55,6 +54,7 @@ for _library in LIBRARIES:
 _silence = _Silence()
 _silence.keep()
 
+P = TypeVar("P")
 Handler = Callable[[dict[str, Any], LambdaContext], Any]
 
 
@@ -78,15 +78,15 @@ def unreadable(error: UnreadableItem) -> None:
         metric.add_dimension("service", "any")
 
 
-def instrumented(handler: Handler) -> Handler:
-    """A Lambda entry point whose log lines carry the request's id, and whose metrics are written at its end."""
+def instrumented(handle: Callable[[dict[str, Any], P], Any], parts: Callable[[], P]) -> Handler:
+    """The Lambda handler of `handle`: its log lines carry the request's id, its calls end within the invocation's time,
+    its metrics are written at its end. `parts` gives what `handle` works with."""
 
-    @functools.wraps(handler)
     def run(event: dict[str, Any], context: LambdaContext) -> Any:
         _silence.keep()
         try:
             with invocation(context):
-                return handler(event, context)
+                return handle(event, parts())
         finally:
             if _metrics.metric_set:  # Powertools warns of an empty set, which is the usual case here
                 _metrics.flush_metrics()

@@ -7,7 +7,6 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from payments.edge.events import Event, parse
 from payments.edge.observability import (
@@ -19,9 +18,7 @@ from payments.edge.observability import (
 from payments.store.dynamodb import UnreadableItem
 
 
-def consume(
-    batch: dict[str, Any], context: LambdaContext, handle: Callable[[Event], None]
-) -> PartialItemFailureResponse:
+def consume(batch: dict[str, Any], handle: Callable[[Event], None]) -> PartialItemFailureResponse:
     """Hands each event to `handle`; a message that cannot be handled comes again, at last to the dead-letter queue."""
 
     def one(record: SQSRecord) -> None:
@@ -35,4 +32,4 @@ def consume(
             raise
 
     processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    return process_partial_response(batch, one, processor, context)
+    return process_partial_response(batch, one, processor)

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 
 from payments.domain.times import utc_now
+from payments.settings import SecretKind, Unusable, text
 
 LIFE = timedelta(hours=2)
 ISSUER = "wxpay-serverless"
@@ -27,6 +28,21 @@ MAX_NAME = 128
 
 EVERY_BUSINESS = "*"
 """The business_id of those who see all of them."""
+
+
+LEAST_TOKEN_KEY = 32
+"""Bytes: a shorter key of HS256 can be guessed."""
+
+
+def _token_key(value: object) -> str:
+    key = text(value)
+    if (size := len(key.encode(errors="replace"))) < LEAST_TOKEN_KEY:
+        raise Unusable(f"has {size} bytes; a key has at least {LEAST_TOKEN_KEY}: secrets.token_urlsafe(48) makes one")
+    return key
+
+
+TOKEN = SecretKind("TOKEN_SECRET_ARN", lambda fields: fields.several("token_keys", _token_key))
+"""The keys of our own tokens: the first one signs, all verify."""
 
 
 class Role(StrEnum):

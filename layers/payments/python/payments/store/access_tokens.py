@@ -1,24 +1,14 @@
 """The mini-program's access token, which all functions share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 
+from payments.domain.access_token import AccessToken
 from payments.store import keys
 from payments.store.dynamodb import plain, typed
 from payments.store.items import NEW, Items, Put
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessToken:
-    """The access token of one mini-program."""
-
-    appid: str
-    access_token: str
-    expires_at: datetime
 
 
 class AccessTokens:

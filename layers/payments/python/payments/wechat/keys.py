@@ -1,4 +1,4 @@
-"""The merchant's keys and WeChat's, in whatever form they were pasted: the one piece that reads them, once per process.
+"""The merchant's keys, WeChat's and the mini-program's AppSecret, in whatever form they were pasted.
 
 PEM with any line ends (also written as \\n), with or without its first and last line, PKCS#8 or PKCS#1; what is of
 another kind says so by the field's name.
@@ -15,8 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
 
-from payments.edge.secret import Secret
-from payments.settings import Fields, Unusable, text
+from payments.settings import Fields, SecretKind, Unusable, text
 
 LEAST_BITS = 2048
 APIV3_KEY = 32
@@ -46,16 +45,6 @@ class VerificationSecret:
     public_keys: Mapping[str, RSAPublicKey]
 
 
-def merchant_secret() -> MerchantSecret:
-    """Raises Misconfigured."""
-    return MERCHANT.value()
-
-
-def verification_secret(*, again: bool = False) -> VerificationSecret:
-    """`again`: as in Secret.value. Raises Misconfigured."""
-    return VERIFICATION.value(again=again)
-
-
 def _merchant(fields: Fields) -> MerchantSecret:
     return MerchantSecret(fields.one("private_key", private_key), fields.one("cert_serial_no", serial_no))
 
@@ -64,8 +53,16 @@ def _verification(fields: Fields) -> VerificationSecret:
     return VerificationSecret(fields.several("apiv3_keys", apiv3_key), fields.by_name("public_keys", public_key))
 
 
-MERCHANT = Secret("MERCHANT_SECRET_ARN", _merchant)
-VERIFICATION = Secret("VERIFICATION_SECRET_ARN", _verification)
+def _app_secret(value: object) -> str:
+    secret = text(value)
+    if len(secret) != 32 or not (secret.isascii() and secret.isalnum()):
+        raise Unusable(f"has {len(secret)} characters; an AppSecret has 32 letters and digits")
+    return secret
+
+
+MERCHANT = SecretKind("MERCHANT_SECRET_ARN", _merchant)
+VERIFICATION = SecretKind("VERIFICATION_SECRET_ARN", _verification)
+APP = SecretKind("APP_SECRET_ARN", lambda fields: fields.one("app_secret", _app_secret))
 
 
 def apiv3_key(value: object) -> bytes:

@@ -5,22 +5,22 @@ exception of the HTTP library leaves this file: their texts hold the URL.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 
 from payments.calls import OutOfTime, wechat_limits
-from payments.edge.secret import app_secret
-from payments.settings import setting, store
-from payments.store.access_tokens import AccessToken, AccessTokens
+from payments.domain.access_token import AccessToken
 from payments.wechat.codes import Meaning, meaning
 from payments.wechat.errors import Blocked, NotReached, OutcomeUnknown, Refused
 from payments.wechat.session import wechat_session
+
+if TYPE_CHECKING:
+    from payments.store.access_tokens import AccessTokens
 
 TIMEOUT_S = (2.0, 4.0)
 """To connect, and for the whole reply; less where the function's own time is short."""
@@ -39,8 +39,14 @@ class MiniProgram:
     """The server API of one mini-program, on one kept-alive connection."""
 
     def __init__(
-        self, appid: str, secret: str, base_url: str, tokens: AccessTokens, session: requests.Session | None = None
+        self,
+        appid: str,
+        secret: Callable[[], str],
+        base_url: str,
+        tokens: "AccessTokens",
+        session: requests.Session | None = None,
     ) -> None:
+        """`secret` gives the AppSecret as it is now; `tokens` keeps the access token that all functions share."""
         self.appid = appid
         self._secret = secret
         self._base_url = base_url
@@ -52,7 +58,7 @@ class MiniProgram:
         """Who the phone's login code stands for; a code works once. Raises WechatError."""
         query = {
             "appid": self.appid,
-            "secret": self._secret,
+            "secret": self._secret(),
             "js_code": code,
             "grant_type": "authorization_code",
         }
@@ -135,7 +141,7 @@ class MiniProgram:
 
     def _renewed(self, failed: AccessToken | None, now: datetime) -> AccessToken:
         """A new token in the place of one that no longer serves; another process may have been quicker."""
-        body = {"grant_type": "client_credential", "appid": self.appid, "secret": self._secret}
+        body = {"grant_type": "client_credential", "appid": self.appid, "secret": self._secret()}
         try:
             reply = self._call("POST", "/cgi-bin/stable_token", {}, body)
         except OutcomeUnknown:
@@ -185,13 +191,3 @@ class MiniProgram:
         if meaning(errcode) is Meaning.LATER:
             raise NotReached(f"errcode {errcode}")
         raise Refused(errcode)
-
-
-def mini_program() -> MiniProgram:
-    """The process's client; built again only when the app's secret has changed. Raises Misconfigured."""
-    return _built(setting("APPID"), app_secret(), setting("MINI_PROGRAM_BASE_URL"))
-
-
-@lru_cache(maxsize=1)
-def _built(appid: str, secret: str, base_url: str) -> MiniProgram:
-    return MiniProgram(appid, secret, base_url, store().access_tokens)

@@ -6,10 +6,9 @@ again with the same number and the same parameters, never with a new number (R1)
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
@@ -23,10 +22,9 @@ from payments.calls import OutOfTime, wechat_limits
 from payments.domain.payment import CURRENCY, Malformed, Payment, TradeReport
 from payments.domain.refund import Refund, RefundReport
 from payments.domain.times import BEIJING, utc_now
-from payments.settings import setting
 from payments.wechat.codes import FINAL_IN_SPITE_OF_500
 from payments.wechat.errors import OutcomeUnknown, Refused
-from payments.wechat.keys import MerchantSecret, VerificationSecret, merchant_secret, verification_secret
+from payments.wechat.keys import MerchantSecret, VerificationSecret
 from payments.wechat.session import wechat_session
 from payments.wechat.signature import Unverified, verify
 
@@ -135,18 +133,33 @@ class _Library(WeChatPay):  # type: ignore[misc]
 
 
 class WechatPay:
-    """The calls of a trade's life. Each raises OutcomeUnknown or Refused."""
+    """The calls of a trade's life, on one kept-alive connection. Each raises OutcomeUnknown or Refused, and
+    Misconfigured when a secret cannot be had."""
 
     def __init__(
         self,
-        merchant: MerchantSecret,
-        verification: VerificationSecret,
+        merchant: Callable[[], MerchantSecret],
+        verification: Callable[[], VerificationSecret],
         mchid: str,
         base_url: str,
         session: requests.Session | None = None,
     ) -> None:
-        transport = _Transport(merchant, verification, mchid, base_url, session or wechat_session())
-        self._library = _Library(transport, mchid)
+        """`merchant` and `verification` give what the two secrets hold now: a rotated key is used from then on."""
+        self._merchant = merchant
+        self._verification = verification
+        self._mchid = mchid
+        self._base_url = base_url
+        self._session = session or wechat_session()
+        self._built: tuple[MerchantSecret, VerificationSecret, _Library] | None = None
+
+    @property
+    def _library(self) -> _Library:
+        """Built again only when one of the two secrets has changed."""
+        merchant, verification, built = self._merchant(), self._verification(), self._built
+        if built is None or built[:2] != (merchant, verification):
+            transport = _Transport(merchant, verification, self._mchid, self._base_url, self._session)
+            self._built = built = merchant, verification, _Library(transport, self._mchid)
+        return built[2]
 
     def prepay(self, payment: Payment) -> str:
         """The trade's prepay_id. The body is built from the payment alone: a repeat is the same to the byte (R2)."""
@@ -231,13 +244,3 @@ def _accepted(status: int, text: str) -> dict[str, Any]:
     if (400 <= status < 500 and code) or code in FINAL_IN_SPITE_OF_500:
         raise Refused(code, status)
     raise OutcomeUnknown(f"WeChat Pay answered {status}")
-
-
-def wechat_pay() -> WechatPay:
-    """The process's client; built again only when one of its two secrets has changed. Raises Misconfigured."""
-    return _built(merchant_secret(), verification_secret(), setting("MCHID"), setting("WECHAT_PAY_BASE_URL"))
-
-
-@lru_cache(maxsize=1)
-def _built(merchant: MerchantSecret, verification: VerificationSecret, mchid: str, base_url: str) -> WechatPay:
-    return WechatPay(merchant, verification, mchid, base_url)
