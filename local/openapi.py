@@ -1,31 +1,37 @@
 """The API's description (OpenAPI 3.1), from the handlers themselves: their routes, models and docstrings.
 
-A docstring's `404: unknown.` is the description of that answer; what all routes have in common is added here.
+A docstring's `404: unknown.` is the description of that answer; what all routes have in common is added here. What is
+different from product to product comes from the registry: the body of an order, and what an answer says of it.
 """
 
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Route as Handler
 from aws_lambda_powertools.event_handler.openapi import swagger_ui
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from local.home import PROJECT
-from payments.edge.http import Api
+from payments.edge.http import Api, strict
+from payments.products import PRODUCTS
+from payments.products.product import Product
 
 FILE = PROJECT / "docs/openapi.json"
 
 TAGS = {"login": "guest", "orders": "guest", "create_prepay": "guest", "status_poll": "guest", "merchant": "staff"}
 """The functions with routes, and for whom they are."""
 
+REF = "#/components/schemas/{model}"
 ANSWER = re.compile(r"\b(\d{3}): ")
 OPEN = {"/login"}
 """Routes without a token; WeChat's own is described by hand."""
@@ -96,8 +102,9 @@ WECHAT_REFUSAL = {
 }
 
 
-def document() -> dict[str, Any]:
-    """The whole description. Raises ValueError where two functions give one name to different schemas."""
+def document(products: Mapping[str, Product[Any]] = PRODUCTS) -> dict[str, Any]:
+    """The whole description, for those who sell these products. Raises ValueError where one name is given to different
+    schemas."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for function, tag in TAGS.items():
@@ -108,6 +115,7 @@ def document() -> dict[str, Any]:
                 raise ValueError(f"{function}: another function has a schema {name} too, and it is different")
         for route, path, operation in _operations(app, raw):
             paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, operation, function, tag)
+    _describe_products(products, schemas)
     paths["/wxpay/notify"] = WECHAT_NOTICE
     schemas |= {"Problem": PROBLEM, "GatewayRefusal": GATEWAY, "WechatRefusal": WECHAT_REFUSAL}
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
@@ -149,6 +157,38 @@ def routes() -> list[BaseRoute]:
 
     assets = StaticFiles(directory=Path(swagger_ui.__file__).parent)
     return [Route("/docs/openapi.json", description), Mount("/docs/swagger-ui", assets)]
+
+
+def _describe_products(products: Mapping[str, Product[Any]], schemas: dict[str, Any]) -> None:
+    """Puts the products' own schemas in the place of what the functions leave open: which one it is, `service_type`
+    tells."""
+    models = {name: product.models() for name, product in products.items()}
+    bodies: list[type[BaseModel]] = [strict(one.order) for one in models.values()]
+    answers = [answer for one in models.values() for answer in (one.guest, one.staff, one.offer) if answer]
+    refs, defs = models_json_schema(
+        [*((body, "validation") for body in bodies), *((answer, "serialization") for answer in answers)],
+        ref_template=REF,
+    )
+    for name, schema in defs["$defs"].items():
+        if schemas.setdefault(name, schema) != schema:
+            raise ValueError(f"a product has a schema {name} too, and it is different")
+    schemas["NewOrder"] = _one_of({name: refs[strict(one.order), "validation"] for name, one in models.items()})
+    offers = [refs[one.offer, "serialization"] for one in models.values() if one.offer]
+    schemas["Catalogue"]["properties"]["offers"]["items"] = {"anyOf": offers}
+    for base, part in (("OrderOut", "guest"), ("StaffOrder", "staff"), ("StaffOrderDetails", "staff")):
+        order, variants = schemas[base], {}
+        for name, one in models.items():
+            own = {"service_type": {"const": name}, "purchase": refs[getattr(one, part), "serialization"]}
+            title = f"{name.title().replace('_', '')}{base}"
+            schemas[title] = {**order, "title": title, "properties": {**order["properties"], **own}}
+            variants[name] = {"$ref": REF.format(model=title)}
+        schemas[base] = _one_of(variants)
+
+
+def _one_of(variants: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    mapping = {name: ref["$ref"] for name, ref in variants.items()}
+    discriminator = {"propertyName": "service_type", "mapping": mapping}
+    return {"oneOf": list(variants.values()), "discriminator": discriminator}
 
 
 def _operations(app: Api, raw: dict[str, Any]) -> Iterator[tuple[Handler, str, dict[str, Any]]]:

@@ -136,7 +136,7 @@ def trace(
     order_sn = order_sn.strip()
     numbers = parse_out_trade_no(order_sn)
     if not numbers and not ORDER_SN.fullmatch(order_sn):
-        fail(f"{order_sn[:64]!r} is not an order number: HSO and 22 digits, as ./dev pay prints it")
+        fail(f"{order_sn[:64]!r} is not an order number: three letters and 22 digits, as ./dev pay prints it")
     on = chosen(stack, profile, region)
     items = partition(on.client("dynamodb"), on.table_name, numbers[0] if numbers else order_sn)
     if not items:

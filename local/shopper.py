@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import httpx
 
 from payments.domain.times import beijing_day, utc_now
+from payments.products import PRODUCTS
 
 PATIENCE_S = 30
 MESSAGES = 2
@@ -58,14 +60,14 @@ class Shopper:
         self._api.close()
         self._wechat.close()
 
-    def buy(self, homestay_id: str = "lake-house") -> Purchase:
-        """One order, from login to both messages. Raises ShopFailed."""
+    def buy(self, service_type: str = "homestay", offer: str = "") -> Purchase:
+        """One order, from login to both messages; `offer`: its id, else the product's first. Raises ShopFailed."""
         purchase, started = Purchase(), time.monotonic()
         try:
             self.login()
             self._lap(purchase, "login", started)
             step = time.monotonic()
-            purchase.order_sn = self.order(homestay_id)["order_sn"]
+            purchase.order_sn = self.order(service_type, offer)["order_sn"]
             self._lap(purchase, "order", step)
             step = time.monotonic()
             fields = self.prepay(purchase.order_sn)
@@ -85,8 +87,8 @@ class Shopper:
         self.token = _ok("login", self._api.post("/login", json={"code": code}))["token"]
         self._api.headers["Authorization"] = f"Bearer {self.token}"
 
-    def order(self, homestay_id: str) -> dict[str, Any]:
-        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=stay(homestay_id)), 201)
+    def order(self, service_type: str = "homestay", offer: str = "") -> dict[str, Any]:
+        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=order_body(service_type, offer)), 201)
         return told
 
     def prepay(self, order_sn: str) -> dict[str, str]:
@@ -135,16 +137,30 @@ class Shopper:
         purchase.timings_ms[step] = round((time.monotonic() - since) * 1000, 1)
 
 
-def stay(homestay_id: str) -> dict[str, Any]:
-    """The body of an order: two nights, a week from now in Beijing."""
+def order_body(service_type: str = "homestay", offer: str = "") -> dict[str, Any]:
+    """The body of an order of this product; `offer`: the id of what is bought, else the product's own. Raises
+    ShopFailed."""
+    if service_type not in BODIES:
+        raise ShopFailed(f"order: nobody here orders {service_type!r}; there are {', '.join(BODIES)}")
+    body = {"service_type": service_type, **BODIES[service_type]()}
+    catalogue = PRODUCTS[service_type].catalogue
+    return body | ({catalogue.named_by: offer} if catalogue is not None and offer else {})
+
+
+def _stay() -> dict[str, Any]:
+    """Two nights, a week from now in Beijing."""
     start = beijing_day(utc_now()) + timedelta(days=7)
     return {
-        "homestay_id": homestay_id,
+        "homestay_id": "lake-house",
         "start_date": start.isoformat(),
         "end_date": (start + timedelta(days=2)).isoformat(),
         "people": 2,
         "need_food": True,
     }
+
+
+BODIES: dict[str, Callable[[], dict[str, Any]]] = {"homestay": _stay}
+"""What the laptop's guest orders of each product."""
 
 
 def _ok(step: str, reply: httpx.Response, status: int = 200) -> Any:

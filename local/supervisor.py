@@ -110,7 +110,7 @@ class Supervisor:
         self._step("template.yaml deployed")
         await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
         table = Table(deploy.client("dynamodb", aws_url), outputs["TableName"])
-        await asyncio.to_thread(catalogue.seed, table, catalogue.HOMES)
+        await asyncio.to_thread(catalogue.seed, table)
         state = deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
         self._live = Live(stack.local(state), wechat_url)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]

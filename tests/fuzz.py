@@ -151,6 +151,10 @@ class Maker:
         if "anyOf" in schema:
             schema = next(one for one in schema["anyOf"] if one.get("type") != "null")
             return self._of(route, name, schema)
+        if "oneOf" in schema:
+            return self._of(route, name, self.random.choice(schema["oneOf"]))
+        if "const" in schema:
+            return schema["const"]
         if "allOf" in schema:
             return self._of(route, name, schema["allOf"][0])
         if "enum" in schema:

@@ -32,8 +32,10 @@ from payments.domain.payment import (
 from payments.domain.times import utc_now
 from payments.edge.http import Api, Body, OrderSn, Problem, not_found, seconds, wechat_down
 from payments.edge.observability import count, instrumented, logger
+from payments.products import PRODUCTS
 from payments.recording import record_answer
 from payments.settings import optional, setting, table
+from payments.store.purchase import bought
 from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
 
 ROUNDS = 4
@@ -97,9 +99,11 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
 def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
     """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between. None when
     another call has put it: its parameters are the trade's, and it calls WeChat."""
+    product, purchase = bought(collection.order, PRODUCTS)
     payment = new_payment(
         collection.order,
         n,
+        description=product.bill(purchase),
         appid=setting("APPID"),
         mchid=setting("MCHID"),
         notify_url=_notify_url(),

@@ -59,11 +59,24 @@ from payments.domain.shipping import look_after_redemption
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
 from payments.domain.times import utc_now
-from payments.edge.http import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found, seconds, try_again
+from payments.edge.http import (
+    Api,
+    Body,
+    IdempotencyKey,
+    OrderSn,
+    Problem,
+    invalid,
+    not_found,
+    seconds,
+    shown,
+    try_again,
+)
 from payments.edge.observability import count, instrumented, logger
 from payments.edge.tokens import EVERY_BUSINESS, Role
+from payments.products import PRODUCTS
 from payments.recording import Recorded, record_refund_report
 from payments.settings import shipping_record, table
+from payments.store.purchase import bought
 from payments.store.table import CasePlace
 from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
@@ -92,21 +105,13 @@ After = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 PLACE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z)(?:\n((?:ORDER|TRADE)#[^\n]+)\n(CASE#[^\n]+))?")
 
 
-class StaffStay(BaseModel):
-    title: str
-    start_date: str
-    end_date: str
-    nights: int
-    people: int
-    need_food: bool
-    remark: str
-
-
 class StaffOrder(BaseModel):
-    """An order as staff see it: no code, no openid. Sums in fen. `on_hold`: WeChat says that it was refunded, and no
+    """An order as staff see it: no code, no openid; `purchase` is what was bought, in the fields of its `service_type`.
+    Sums in fen. `on_hold`: WeChat says that it was refunded, and no
     refund is known here: its case waits, and it is neither redeemed nor refunded."""
 
     order_sn: str
+    service_type: str
     status: str
     status_code: int
     total_fen: int
@@ -119,7 +124,7 @@ class StaffOrder(BaseModel):
     paid_at: datetime | None
     used_at: datetime | None
     used_by: str | None
-    stay: StaffStay
+    purchase: dict[str, Any]
 
 
 class StaffPayment(BaseModel):
@@ -285,8 +290,8 @@ def redeem(body: Redemption) -> StaffOrder:
         raise Problem(409, "code-twice", "Two orders have this code.", "Send the order_sn with it.", orders=numbers)
     if not orders:
         raise not_found()
-    order = orders[0]
-    attempt = secrets.token_urlsafe(9)
+    order, attempt = orders[0], secrets.token_urlsafe(4)
+    bought(order, PRODUCTS)  # what cannot be shown is not redeemed
     look = look_after_redemption(order, shipping_record(), utc_now())
     standing = table().redeem(order.order_sn, staff["user_id"], attempt, look)
     if standing is not None:
@@ -335,7 +340,7 @@ def _not_redeemed(order: Order) -> Problem:
             detail = f"{order.entered_at(OrderStatus.USED)}, by {order.used_by}."
             return Problem(409, "code-used", "This code has been redeemed.", detail, **told)
         case OrderStatus.EXPIRED:
-            return Problem(409, "code-expired", "The stay is over; the code has expired.", **told)
+            return Problem(409, "code-expired", "Its time is over; the code has expired.", **told)
         case OrderStatus.REFUNDED:
             return Problem(409, "code-refunded", "The order is refunded.", **told)
     if order.on_hold:
@@ -714,8 +719,9 @@ def _order_of(case: Case) -> Order | None:
 
 
 def _order_out(order: Order) -> StaffOrder:
-    stay = order.stay
+    product, purchase = bought(order, PRODUCTS)
     return StaffOrder(
+        service_type=order.service_type,
         order_sn=order.order_sn,
         status=order.status,
         status_code=STATUS_CODE[order.status],
@@ -729,15 +735,7 @@ def _order_out(order: Order) -> StaffOrder:
         paid_at=order.paid_at,
         used_at=order.entered_at(OrderStatus.USED),
         used_by=order.used_by,
-        stay=StaffStay(
-            title=stay.title,
-            start_date=stay.start_date.isoformat(),
-            end_date=stay.end_date.isoformat(),
-            nights=stay.nights,
-            people=stay.people,
-            need_food=stay.need_food,
-            remark=stay.remark,
-        ),
+        purchase=shown(product.models().staff, purchase),
     )
 
 

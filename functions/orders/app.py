@@ -8,16 +8,19 @@ another phone, ends in the same single order.
 """
 
 import hashlib
+import json
 import secrets
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict
 
 from payments.cancellation import Paid, close_order
+from payments.domain.offer import PurchaseRefused
 from payments.domain.order import (
     NEW_ORDERS,
     NEW_ORDERS_WINDOW,
@@ -33,23 +36,27 @@ from payments.domain.payment import (
     PaymentStatus,
     quiet,
 )
-from payments.domain.times import beijing_day, utc_now
+from payments.domain.times import utc_now
 from payments.edge.http import (
     Api,
     Body,
-    Day,
     IdempotencyKey,
     Instant,
     OrderSn,
     Problem,
     invalid,
     not_found,
+    read_body,
     seconds,
+    shown,
     try_again,
 )
-from payments.edge.observability import count, instrumented, logger
-from payments.products.homestay.offer import MAX_REMARK, StayRefused, book
+from payments.edge.observability import count, instrumented, logger, unreadable
+from payments.products import PRODUCTS
+from payments.products.product import Product
 from payments.settings import table
+from payments.store.dynamodb import UnreadableItem
+from payments.store.purchase import bought, kept
 from payments.store.table import Reservation
 from payments.wechat.pay import wechat_pay
 
@@ -61,51 +68,29 @@ DRAWS = 4
 app = Api()
 
 
-class HomestayOut(BaseModel):
-    """A home that can be booked. Sums in fen: the home per night, food per person and night."""
+class Catalogue(BaseModel):
+    """The offers of one product that are on sale, by id."""
 
-    homestay_id: str
-    title: str
-    subtitle: str
-    price_fen: int
-    market_price_fen: int
-    food_price_fen: int
-    capacity: int
-
-
-class HomestayList(BaseModel):
-    homestays: list[HomestayOut]
+    offers: list[dict[str, Any]]
 
 
 class NewOrder(Body):
-    homestay_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
-    start_date: Day
-    end_date: Day
-    people: Annotated[int, Field(ge=1, le=100)]
-    need_food: bool
-    remark: Annotated[str, Field(max_length=MAX_REMARK)] = ""
+    """What is ordered: the other fields are those of the product that `service_type` names."""
 
+    model_config = ConfigDict(extra="allow")
 
-class StayOut(BaseModel):
-    homestay_id: str
-    title: str
-    start_date: str
-    end_date: str
-    nights: int
-    people: int
-    need_food: bool
-    remark: str
-    homestay_total_fen: int
-    food_total_fen: int
+    service_type: str
 
 
 class OrderOut(BaseModel):
-    """An order as its owner sees it; redeem_code only while it can be used. `closing`: it is being cancelled;
+    """An order as its owner sees it: `purchase` is what was bought, in the fields of its `service_type`; redeem_code
+    only while it can be used. `closing`: it is being cancelled;
     `refunding_fen`: what is on its way back; `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`:
     what WeChat could not give back, so that the shop has to; `on_hold`: WeChat says that it was refunded, and the shop
     checks that."""
 
     order_sn: str
+    service_type: str
     status: str
     status_code: int
     total_fen: int
@@ -119,7 +104,7 @@ class OrderOut(BaseModel):
     by_hand_fen: int = 0
     stuck_fen: int = 0
     on_hold: bool = False
-    stay: StayOut
+    purchase: dict[str, Any]
 
 
 class OrderList(BaseModel):
@@ -129,28 +114,34 @@ class OrderList(BaseModel):
     next: datetime | None = None
 
 
-@app.get("/homestays")
-def list_homestays() -> HomestayList:
-    """The homes on sale."""
-    homes = table().homestays_on_sale()
-    return HomestayList(homestays=[HomestayOut.model_validate(home, from_attributes=True) for home in homes])
+@app.get("/catalogue/<service_type>")
+def list_offers(service_type: Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]) -> Catalogue:
+    """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
+    product = PRODUCTS.get(service_type)
+    catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
+    if catalogue is None or model is None:
+        raise not_found()
+    offers = table().offers_on_sale(catalogue)
+    return Catalogue(offers=[shown(model, offer) for offer in offers])
 
 
 @app.post("/orders", status_code=201)
 def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> OrderOut:
-    """Orders a stay, priced from the catalogue. With an Idempotency-Key a repeat gives the same order. 429: 20 orders
-    in 30 minutes are enough for one user; a repeat of one of them is answered all the same."""
+    """Orders what the product of `service_type` sells, priced by the server. With an Idempotency-Key a repeat gives the
+    same order. 429: 20 orders in 30 minutes are enough for one user; a repeat of one of them is answered all the
+    same."""
     user_id, now = app.caller()["user_id"], utc_now()
-    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    product, asked = _asked(body)
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     reserved, earlier = _earlier(user_id, idempotency_key, digest)
     if earlier is not None:
         return _out(earlier)
     _check_pace(user_id, now)
-    draft = _draft(body, user_id, now)
+    draft = _draft(product, asked, user_id, now)
     for draw in range(DRAWS):
         # A key whose order is not there keeps its number, if nobody else has it.
-        number = reserved.order_sn if reserved and not draw else new_order_sn(now, f"{secrets.randbelow(10**8):08d}")
-        order = replace(draft, order_sn=number)
+        drawn = new_order_sn(product.letters, now, f"{secrets.randbelow(10**8):08d}")
+        order = replace(draft, order_sn=reserved.order_sn if reserved and not draw else drawn)
         if idempotency_key is None:
             placed = table().put_order(order) is None
         else:
@@ -189,32 +180,36 @@ def _check_pace(user_id: str, now: datetime) -> None:
         raise Problem(429, "too-many-orders", "Too many new orders.", told, retry_after_s=seconds(wait))
 
 
-def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
+def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:
+    """The product that is asked for, and the fields of its request. 422: it is none, or a field is not valid."""
+    product = PRODUCTS.get(body.service_type)
+    if product is None:
+        raise invalid("body.service_type", f"one of {', '.join(PRODUCTS)}")
+    return product, read_body(product.models().order, body.model_dump())
+
+
+def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: datetime) -> Order:
     """The order that is asked for, still without its number."""
-    user, home = table().user(user_id), table().homestay(body.homestay_id)
+    user, catalogue, offer = table().user(user_id), product.catalogue, None
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
-    if home is None:
-        raise invalid("body.homestay_id", "there is no such homestay")
+    if catalogue is not None:
+        offer = table().offer(catalogue, asked[catalogue.named_by])
+        if offer is None:
+            raise invalid(f"body.{catalogue.named_by}", f"there is no such {product.service_type}")
     try:
-        stay = book(
-            home,
-            start_date=date.fromisoformat(body.start_date),
-            end_date=date.fromisoformat(body.end_date),
-            people=body.people,
-            need_food=body.need_food,
-            remark=body.remark,
-            today=beijing_day(now),
-        )
-    except StayRefused as refused:
+        priced = product.price(asked, offer, now)
+    except PurchaseRefused as refused:
         raise invalid(f"body.{refused.field}", refused.why) from None
     return place(
-        stay,
+        priced,
+        kept(priced.purchase),
         order_sn="",
-        business_id=home.business_id,
+        service_type=product.service_type,
+        redeemed=product.redeemed,
         user_id=user_id,
         openid=user.openid,
-        attempt=secrets.token_urlsafe(9),
+        attempt=secrets.token_urlsafe(4),
         now=now,
     )
 
@@ -223,7 +218,7 @@ def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
     orders, more = table().orders_of(app.caller()["user_id"], PAGE, before)
-    return OrderList(orders=[_out(order) for order in orders], next=more)
+    return OrderList(orders=[*_readable(orders)], next=more)
 
 
 @app.get("/orders/<order_sn>")
@@ -275,9 +270,19 @@ def _asks_again(order: Order, now: datetime) -> bool:
     return all(quiet(trade.asked_at, now) and table().claim_query(trade, now, CALL_PAUSE) for trade in trades)
 
 
+def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
+    """The orders whose purchase can be read: one that cannot hides no other."""
+    for order in orders:
+        try:
+            yield _out(order)
+        except UnreadableItem as error:
+            unreadable(error)
+
+
 def _out(order: Order) -> OrderOut:
-    stay = order.stay
+    product, purchase = bought(order, PRODUCTS)
     return OrderOut(
+        service_type=order.service_type,
         order_sn=order.order_sn,
         status=order.status,
         status_code=STATUS_CODE[order.status],
@@ -292,18 +297,7 @@ def _out(order: Order) -> OrderOut:
         by_hand_fen=order.by_hand_fen or 0,
         stuck_fen=order.stuck_fen or 0,
         on_hold=bool(order.on_hold),
-        stay=StayOut(
-            homestay_id=stay.homestay_id,
-            title=stay.title,
-            start_date=stay.start_date.isoformat(),
-            end_date=stay.end_date.isoformat(),
-            nights=stay.nights,
-            people=stay.people,
-            need_food=stay.need_food,
-            remark=stay.remark,
-            homestay_total_fen=stay.homestay_total_fen,
-            food_total_fen=stay.food_total_fen,
-        ),
+        purchase=shown(product.models().guest, purchase),
     )
 
 

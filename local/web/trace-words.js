@@ -79,7 +79,7 @@ const WORDS = {
   "order.WAIT_USE": ["Order paid, code made", "订单已支付，生成核销码"],
   "order.USED": ["Code redeemed", "核销完成"],
   "order.CANCELLED": ["Order cancelled", "订单已取消"],
-  "order.EXPIRED": ["The stay is over, nobody came", "入住期已过，订单过期"],
+  "order.EXPIRED": ["Its time is over, nobody came", "使用期已过，订单过期"],
   "order.REFUNDED": ["All of it is back", "已全额退款"],
   "order.back": ["Part of it is back", "部分退款到账"],
   "payment.created": ["Payment written, before WeChat is called", "先写支付单，再请求微信"],

@@ -38,6 +38,7 @@ from payments.domain.collection import Collection
 from payments.domain.times import beijing_day, utc_now
 from payments.edge import secret, topic
 from payments.edge.tokens import Identity, Role, issue
+from payments.products.homestay.offer import HOMESTAY
 from payments.store.dynamodb import unwire
 from payments.store.table import Table
 from payments.wechat import keys, mini_program
@@ -59,7 +60,7 @@ SILENT = ("WAIT_PAY", "UPLOADING", "UPLOADED", "NOTPAY")
 NOTIFY_BASE = "https://pay.example.com"
 ROUTES = {
     "POST /login": login,
-    "GET /homestays": orders,
+    "GET /catalogue/{service_type}": orders,
     "POST /orders": orders,
     "GET /orders": orders,
     "GET /orders/{order_sn}": orders,
@@ -220,7 +221,7 @@ def shop(
         },
     }.items():
         monkeypatch.setenv(name, value)
-    table.put_homestay(HOME)
+    table.put_offer(HOMESTAY.catalogue, HOME)
     return Shop(table, world, wechat_url, monkeypatch)
 
 
@@ -273,7 +274,8 @@ class Shop:
         """One request through the authorizer, as the gateway makes it."""
         method, path = route.split(" ")
         text = body if isinstance(body, str) or body is None else json.dumps(body)
-        event = http_event(method, path.replace("{order_sn}", order_sn), text)
+        path = path.replace("{order_sn}", order_sn).replace("{service_type}", changes.pop("service_type", "homestay"))
+        event = http_event(method, path, text)
         event["routeKey"] = route
         event["headers"] |= changes.pop("headers", {})
         for name, placeholder in (("case", "{case_id}"), ("refund", "{out_refund_no}")):
@@ -560,6 +562,7 @@ def all_events() -> str:
 def new_order(**changes: Any) -> dict[str, Any]:
     today = beijing_day(utc_now())
     order = {
+        "service_type": "homestay",
         "homestay_id": HOME.homestay_id,
         "start_date": (today + timedelta(days=7)).isoformat(),
         "end_date": (today + timedelta(days=9)).isoformat(),

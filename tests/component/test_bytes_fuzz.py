@@ -180,6 +180,7 @@ def fuzz(shop: Shop, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
         "order_sn": town.order_sn,
         "code": town.code,
         "case_id": lambda: random.choice(town.cases),
+        "service_type": lambda: "homestay",
         "homestay_id": lambda: HOME.homestay_id,
         "start_date": lambda: (today + timedelta(days=random.randint(0, 9))).isoformat(),
         "end_date": lambda: (today + timedelta(days=random.randint(10, 20))).isoformat(),

@@ -270,9 +270,9 @@ def test_what_is_about_us_ends_no_message_and_rings(
 def test_a_field_that_wechat_wants_otherwise_is_about_us(
     shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def without_title(template: str, fields: Fields, values: Any) -> dict[str, str]:
-        data = fill(template, fields, values)
-        return data | {"thing1": ""} if template == "order_confirmed" else data
+    def without_title(kinds: Any, fields: Fields, values: Any) -> dict[str, str]:
+        data = fill(kinds, fields, values)
+        return data | {"thing1": ""} if ("title", "thing1") in fields else data
 
     with monkeypatch.context() as wrong:
         wrong.setattr("functions.notify_user.app.fill", without_title)

@@ -102,7 +102,7 @@ def test_two_guests_who_draw_the_same_number_get_two_orders(
     first = order(shop, one, keys[0], remark="of the first guest")
     second = order(shop, two, keys[1], remark="of the second guest")
     assert (first.status, second.status) == (201, 201)
-    assert second.json["stay"]["remark"] == "of the second guest"
+    assert second.json["purchase"]["remark"] == "of the second guest"
     assert (first.json["order_sn"][-8:], second.json["order_sn"][-8:]) == ("00000007", "00000008")
     if keys[1]:
         again = order(shop, two, keys[1], remark="of the second guest")
@@ -118,7 +118,7 @@ def test_one_guest_who_draws_the_same_number_twice_gets_two_orders(
     draws(monkeypatch, 7, 7, 8)
     first, second = order(shop, token, keys[0], people=1), order(shop, token, keys[1], people=2)
     assert first.json["order_sn"] != second.json["order_sn"]
-    assert (first.json["stay"]["people"], second.json["stay"]["people"]) == (1, 2)
+    assert (first.json["purchase"]["people"], second.json["purchase"]["people"]) == (1, 2)
 
 
 def test_a_number_that_is_always_taken_is_503_and_no_ones_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -480,9 +480,15 @@ def test_no_error_of_another_kind_says_anything_about_money(shop: Shop, monkeypa
     order_sn = shop.order(token)
     shop.fault("code2session", "500", times=1)
     replies = [shop.call("POST /login", {"code": shop.world.login_code("guest-2")})]
-    for name in ("order", "collection", "orders_of", "homestays_on_sale"):
+    for name in ("order", "collection", "orders_of", "offers_on_sale"):
         monkeypatch.setattr(Table, name, lambda *_, **__: 1 / 0)
-    routes = ("GET /orders/{order_sn}", CANCEL, PREPAY, "GET /orders/{order_sn}/payment", "GET /homestays")
+    routes = (
+        "GET /orders/{order_sn}",
+        CANCEL,
+        PREPAY,
+        "GET /orders/{order_sn}/payment",
+        "GET /catalogue/{service_type}",
+    )
     replies += [shop.call(route, {} if "POST" in route else None, token=token, order_sn=order_sn) for route in routes]
     assert [reply.status for reply in replies] == [503, 500, 500, 500, 500, 500]
     for reply in replies:

@@ -8,7 +8,7 @@ import pytest
 from payments.domain.order import OrderStatus
 from payments.domain.times import beijing_day, utc_now
 from payments.edge.tokens import Identity, Role, issue
-from payments.products.homestay.offer import MAX_REMARK
+from payments.products.homestay.offer import HOMESTAY, MAX_REMARK
 from simulator.world import Fault
 from tests.component.conftest import new_order
 from tests.examples import HOME
@@ -108,10 +108,10 @@ def test_the_catalogue_shows_what_is_on_sale(shop: "Shop") -> None:
     off_sale = type(HOME)(
         **{name: getattr(HOME, name) for name in HOME.__slots__} | {"homestay_id": "closed", "on_sale": False}
     )
-    shop.table.put_homestay(off_sale)
-    reply = shop.call("GET /homestays", token=shop.login())
-    assert [home["homestay_id"] for home in reply.json["homestays"]] == [HOME.homestay_id]
-    assert reply.json["homestays"][0]["price_fen"] == HOME.price_fen
+    shop.table.put_offer(HOMESTAY.catalogue, off_sale)
+    reply = shop.call("GET /catalogue/{service_type}", token=shop.login())
+    assert [home["homestay_id"] for home in reply.json["offers"]] == [HOME.homestay_id]
+    assert reply.json["offers"][0]["price_fen"] == HOME.price_fen
     refused = shop.call("POST /orders", new_order(homestay_id="closed"), token=shop.login())
     assert (refused.status, refused.json["field"]) == (422, "body.homestay_id")
 
@@ -200,7 +200,7 @@ def test_an_order_number_that_is_taken_is_not_overwritten(shop: "Shop", monkeypa
     monkeypatch.setattr("functions.orders.app.new_order_sn", lambda *_: order_sn)
     reply = shop.call("POST /orders", new_order(people=1), token=token)
     assert (reply.status, reply.headers["retry-after"]) == (503, "1")
-    assert shop.collection(order_sn).order.stay.people == 2
+    assert shop.collection(order_sn).order.purchase["people"] == 2
 
 
 def test_orders_are_listed_newest_first_page_by_page(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> None:

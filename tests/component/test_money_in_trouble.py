@@ -120,7 +120,7 @@ def test_the_janitor_leaves_alone_what_is_at_rest(shop: Shop, paid: str) -> None
     before = shop.collection(paid)
     assert shop.sweep()["orders"] == 1
     after = shop.collection(paid)
-    assert after.order.due_at == after.order.stay_over_at
+    assert after.order.due_at == after.order.usable_until
     assert after.order.version == before.order.version + 1  # one write, for the next look
     assert shop.events() == []
     shop.later(days=1)

@@ -18,6 +18,7 @@ from payments.domain.refund import (
     Sums,
     automatic_refund,
 )
+from payments.products.homestay.offer import HOMESTAY
 from payments.recording import Recorded, record_payment
 from payments.settings import Misconfigured
 from payments.store.dynamodb import Conflict
@@ -176,6 +177,6 @@ def test_a_refund_request_exists_once_and_is_never_overwritten(table: Table, dyn
 
 
 def test_the_catalogue_is_read_by_its_index(table: Table) -> None:
-    table.put_homestay(HOME)
-    assert table.homestays_on_sale() == [HOME]
-    assert table.homestay("nowhere") is None
+    table.put_offer(HOMESTAY.catalogue, HOME)
+    assert table.offers_on_sale(HOMESTAY.catalogue) == [HOME]
+    assert table.offer(HOMESTAY.catalogue, "nowhere") is None

@@ -215,7 +215,7 @@ def test_a_payment_that_wechat_does_not_find_yet_comes_again(shop: Shop) -> None
     assert record(shop, order_sn).status is ShippingStatus.UPLOADING
     shop.come_to_rest()  # the janitor, if the queue has given up
     assert_recorded_once(shop, order_sn)
-    assert shop.collection(order_sn).order.due_at == shop.collection(order_sn).order.stay_over_at
+    assert shop.collection(order_sn).order.due_at == shop.collection(order_sn).order.usable_until
 
 
 @pytest.mark.parametrize("answer", ["busy", "token_invalidated"])

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ from payments.domain.payment import Payment, PaymentStatus
 from payments.domain.refund import Refund, RefundOrigin, automatic_refund
 from payments.edge.events import derive
 from payments.edge.tokens import EVERY_BUSINESS
-from payments.products.homestay.offer import Homestay
+from payments.products.homestay.offer import HOMESTAY, Homestay
 from payments.store.dynamodb import UnreadableItem, typed, unwire
 from payments.store.table import payment_key
 from simulator.notification import Signed, signature_headers
@@ -84,7 +84,7 @@ def test_no_value_of_another_type_is_taken_cut_or_guessed(kind: str) -> None:
     optional = {field.name for field in fields(cls) if field.default is None}
     tried = 0
     for name, value in good.items():
-        if name in ("pk", "sk", "at", "stay"):
+        if name in ("pk", "sk", "at", "purchase"):
             continue
         for wrong in WRONG[type(int(value)) if isinstance(value, Decimal) else type(value)]:
             if wrong is None and name in optional:
@@ -104,8 +104,9 @@ def test_no_value_of_another_type_is_taken_cut_or_guessed(kind: str) -> None:
         ("order", {"status": "ARCHIVED"}, "status"),
         ("order", {"created_at": "2026-11-23T04:00:00"}, "created_at"),
         ("order", {"created_at": "soon"}, "created_at"),
-        ("order", {"stay": {}}, "stay.homestay_id"),
-        ("order", {"stay": "a stay"}, "stay"),
+        ("order", {"purchase": "a stay"}, "purchase"),
+        ("order", {"purchase": {"people": Decimal("1.5")}}, "purchase"),
+        ("order", {"purchase": {"nights": [None]}}, "purchase"),
         ("order", {"at": {"USED": Decimal("1.5")}}, "at"),
         ("payment", {"payer_total_fen": Decimal("0.1")}, "payer_total_fen"),
         ("refund", {"origin": "gift"}, "origin"),
@@ -136,7 +137,7 @@ def test_an_attribute_that_is_missing_is_named(kind: str, missing: str) -> None:
 
 
 def bad_home(shop: "Shop", homestay_id: str = "bad", **changes: Any) -> None:
-    shop.table.put_homestay(Homestay(**{n: getattr(HOME, n) for n in HOME.__slots__} | {"homestay_id": homestay_id}))
+    shop.table.put_offer(HOMESTAY.catalogue, replace(HOME, homestay_id=homestay_id))
     shop.change_raw(f"OFFER#homestay#{homestay_id}", "OFFER", **changes)
 
 
@@ -156,8 +157,8 @@ def test_a_bad_home_hides_no_other_and_is_not_sold(shop: "Shop", rung: Any, chan
     bad_home(shop, **changes)
     token = shop.login()
     rung()
-    reply = shop.call("GET /homestays", token=token)
-    assert (reply.status, [home["homestay_id"] for home in reply.json["homestays"]]) == (200, [HOME.homestay_id])
+    reply = shop.call("GET /catalogue/{service_type}", token=token)
+    assert (reply.status, [home["homestay_id"] for home in reply.json["offers"]]) == (200, [HOME.homestay_id])
     assert rung() == 1
     refused = shop.call("POST /orders", new_order(homestay_id="bad"), token=token)
     assert (refused.status, refused.json["type"], refused.headers["retry-after"]) == (503, "urn:wxpay:unreadable", "60")
@@ -170,8 +171,8 @@ def test_a_home_under_a_key_of_another_is_left_out(shop: "Shop", rung: Any) -> N
         TableName="table", Key={"pk": {"S": f"OFFER#homestay#{HOME.homestay_id}"}, "sk": {"S": "OFFER"}}
     )["Item"]
     shop.client.put_item(TableName="table", Item=whole | {"pk": {"S": "HOMESTAY#lake-house"}, "sk": {"S": "HOMESTAY"}})
-    reply = shop.call("GET /homestays", token=shop.login())
-    assert len(reply.json["homestays"]) == 1
+    reply = shop.call("GET /catalogue/{service_type}", token=shop.login())
+    assert len(reply.json["offers"]) == 1
     assert rung() == 1
 
 
@@ -583,25 +584,25 @@ def test_put_writes_what_is_new_or_changed_and_says_so(shop: "Shop", command: An
     file = homes({}, {"homestay_id": "second", "on_sale": False}, {"homestay_id": "third", "title": "湖景🏠"})
     dry = command("put", file, "--dry-run", "--json")
     assert (dry.exit_code, json.loads(dry.stdout)["written"]) == (0, False)
-    assert shop.table.homestay("second") is None
+    assert shop.table.offer(HOMESTAY.catalogue, "second") is None
     done = command("put", file)
     assert done.exit_code == 0
     assert "the guest's bill says 湖景" in done.stdout
-    assert shop.table.homestay("second") is not None
-    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["homes"]
+    assert shop.table.offer(HOMESTAY.catalogue, "second") is not None
+    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["offers"]
     assert told == [{"homestay_id": HOME.homestay_id, "what": "changed", "fields": ["price_fen: 38800 → 39900"]}]
-    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["homes"]
+    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["offers"]
     assert [one["what"] for one in told] == ["same"]
     listed = json.loads(command("list", "--json").stdout)
-    assert {home["homestay_id"] for home in listed["homes"]} == {HOME.homestay_id, "second", "third"}
+    assert {home["homestay_id"] for home in listed["offers"]} == {HOME.homestay_id, "second", "third"}
 
 
 def test_put_writes_nothing_unless_every_home_is_good(shop: "Shop", command: Any, homes: Any) -> None:
     file = homes({"homestay_id": "second"}, {"homestay_id": "third", "price_fen": 388.5})
     done = command("put", file)
     assert done.exit_code == 1
-    assert "home 2 (third): price_fen: whole fen" in done.stderr
-    assert shop.table.homestay("second") is None
+    assert "offer 2 (third): price_fen: whole fen" in done.stderr
+    assert shop.table.offer(HOMESTAY.catalogue, "second") is None
     assert json.loads(command("put", file, "--json").stdout)["written"] is False
 
 
@@ -614,7 +615,7 @@ def test_check_finds_what_guests_do_not_see_and_put_mends_it(shop: "Shop", comma
     assert json.loads(command("list", "--json").stdout)["unreadable"][0]["pk"] == "OFFER#homestay#second"
     file = homes({}, {"homestay_id": "second"})
     assert command("check", file).exit_code == 1
-    assert json.loads(command("put", file, "--json").stdout)["homes"][1]["what"] == "mended"
+    assert json.loads(command("put", file, "--json").stdout)["offers"][1]["what"] == "mended"
     assert command("check", file).exit_code == 0
     assert command("check", homes({"price_fen": 1})).exit_code == 1
 

@@ -78,7 +78,7 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     # what a gateway and its callers get
     assert run("authorizer/request")["isAuthorized"] is True
     assert answer("login/code", 200)["token"]
-    assert len(answer("orders/homestays", 200)["homestays"]) >= 1
+    assert len(answer("orders/catalogue", 200)["offers"]) >= 1
     created = answer("orders/create", 201)
     assert answer("orders/list", 200)["orders"][0]["order_sn"] == created["order_sn"]
     assert answer("orders/get", 200)["status"] == "WAIT_USE"

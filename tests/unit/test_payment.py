@@ -29,9 +29,9 @@ from payments.domain.payment import (
     judge,
     new_payment,
     parse_out_trade_no,
-    prepay_description,
 )
 from payments.domain.refund import RefundOrigin, automatic_refund, merchant_refund
+from payments.products.homestay.offer import HOMESTAY
 from payments.store.table import payment_key
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, STAY, order, paid_payment, payment, trade
 
@@ -163,13 +163,25 @@ WECHATS_NUMBER = re.compile(r"[0-9A-Za-z_|*@-]+")
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@given(instants, st.integers(0, 10**8 - 1), st.integers(1, MAX_TRADES), st.integers(1, 99), st.text(), st.text())
+letters_of_products = st.from_regex(r"[A-Z]{3}", fullmatch=True)
+
+
+@given(
+    letters_of_products,
+    instants,
+    st.integers(0, 10**8 - 1),
+    st.integers(1, MAX_TRADES),
+    st.integers(1, 99),
+    st.text(),
+    st.text(),
+)
 def test_whatever_number_is_made_is_read_and_good_for_wechat(
-    now: datetime, digits: int, n: int, attempt: int, staff: str, key: str
+    letters: str, now: datetime, digits: int, n: int, attempt: int, staff: str, key: str
 ) -> None:
-    order_sn = new_order_sn(now, f"{digits:08d}")
+    order_sn = new_order_sn(letters, now, f"{digits:08d}")
     assert ORDER_NUMBER.fullmatch(order_sn)
-    trade = new_payment(order(order_sn=order_sn), n, appid=APPID, mchid=MCHID, notify_url="https://x", now=now)
+    told = {"appid": APPID, "mchid": MCHID, "notify_url": "https://x", "description": "x"}
+    trade = new_payment(order(order_sn=order_sn), n, now=now, **told)
     assert parse_out_trade_no(trade.out_trade_no) == (order_sn, n)
     again = automatic_refund(trade, RefundOrigin.LATE, now, attempt=attempt)
     assert int(again.out_refund_no.rpartition("_R")[2]) == attempt
@@ -190,10 +202,11 @@ def test_a_number_of_other_digits_than_ours_is_not_ours() -> None:
 
 
 def test_the_description_holds_no_character_that_wechat_refuses() -> None:
-    text = prepay_description(order())
+    text = payment().description
     assert text == f"{STAY.title} 2晚"
-    emoji = order(stay=type(STAY)(**{**{name: getattr(STAY, name) for name in STAY.__slots__}, "title": "海边🌊"}))
-    assert prepay_description(emoji) == "海边 2晚"
+    assert HOMESTAY.bill(replace(STAY, title="海边🌊")) == "海边 2晚"
+    made = new_payment(order(), 1, description="海边🌊", appid=APPID, mchid=MCHID, notify_url="https://x", now=NOW)
+    assert made.description == "海边"
 
 
 PAID = {

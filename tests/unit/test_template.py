@@ -17,18 +17,20 @@ from functions.notify_user.app import MAX_WHY
 from payments.calls import ANSWER_S, SECRET_TRY_S, TRY_S
 from payments.domain.case import Case, Resolution
 from payments.domain.guest_messages import Delivery, GuestMessages, Message
-from payments.domain.message import VALUES
 from payments.domain.order import MAX_HINTS, OrderStatus
 from payments.domain.payment import MAX_TRADES, PaymentStatus
 from payments.domain.refund import MAX_REASON, RefundOrigin, automatic_refund
 from payments.domain.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
+from payments.domain.texts import Field, for_wechat
 from payments.domain.times import millis
 from payments.edge.events import TYPES
-from payments.products.homestay.offer import MAX_REMARK, MAX_TITLE, Homestay, Stay
+from payments.products import PRODUCTS
+from payments.products.homestay.offer import HOMESTAY
 from payments.store.dynamodb import plain
-from payments.store.table import Table, User
+from payments.store.purchase import kept
+from payments.store.table import Table, User, user_item
 from payments.wechat.pay import TIMEOUT_S
-from tests.examples import NOW, ORDER_SN, order, payment, trade
+from tests.examples import FEN, LARGEST, NOW, ORDER_SN, order, payment, trade
 
 TEMPLATE: dict[str, Any] = json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0]))
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -100,9 +102,9 @@ def set_of(pairs: Iterator[tuple[str, Any]]) -> list[tuple[str, Any]]:
 
 # What each operation of the table asks of DynamoDB. The test below fails for an operation that is not here.
 NEEDS: dict[str, set[str]] = {
-    "put_homestay": {"PutItem"},
-    "homestay": {"GetItem"},
-    "homestays_on_sale": {"Query index/catalogue"},
+    "put_offer": {"PutItem"},
+    "offer": {"GetItem"},
+    "offers_on_sale": {"Query index/catalogue"},
     "offers": {"Query index/catalogue"},
     "put_user": {"PutItem"},
     "user": {"GetItem"},
@@ -235,7 +237,7 @@ def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(
         read |= names if helper in app else set()
     for suffix in ("_TEMPLATE_ID", "_FIELDS"):
         if f'{suffix}"' in app:
-            read |= {f"{template.upper()}{suffix}" for template in VALUES}
+            read |= {f"{template.upper()}{suffix}" for template in HOMESTAY.messages()}
     declared = set(FUNCTIONS[function]["Environment"]["Variables"]) - {"POWERTOOLS_SERVICE_NAME"}
     assert declared == read
     secrets = {name for name in declared if re.search("KEY|TOKEN|SECRET|PASSWORD", name)}
@@ -485,26 +487,14 @@ def size(item: dict[str, Any]) -> int:
     return sum(len(name.encode()) + value_size(value) for name, value in item.items())
 
 
-FEN = 10**9
 OPENID = "o" * 40
 NOTIFY_URL = "https://" + "x" * (100 - len("https://")) + "/wxpay/notify"
-STAY = Stay(
-    homestay_id="h" * 40,
-    title="长" * MAX_TITLE,
-    price_fen=FEN,
-    food_price_fen=FEN,
-    start_date=date(2026, 12, 1),
-    end_date=date(2026, 12, 3),
-    people=100,
-    need_food=True,
-    remark="长" * MAX_REMARK,
-)
 FULL_ORDER = order(
-    stay=STAY,
+    purchase=kept(LARGEST["homestay"][0]),
     business_id="b" * 24,
     user_id="u" * 27,
     openid=OPENID,
-    attempt="a" * 12,
+    attempt="a" * 6,
     total_fen=FEN,
     status=OrderStatus.CANCELLED,
     paid_by=99,
@@ -523,7 +513,7 @@ FULL_PAYMENT = payment(
     appid="w" * 32,
     mchid="1" * 32,
     openid=OPENID,
-    description="长" * MAX_TITLE + " 90晚",
+    description=HOMESTAY.bill(replace(LARGEST["homestay"][0], end_date=date(2027, 2, 28))),
     notify_url=NOTIFY_URL,
     status=PaymentStatus.SUCCESS,
     prepay_id="p" * 64,
@@ -555,7 +545,7 @@ FULL_REFUND = replace(
     at=dict.fromkeys(("PROCESSING", "ABNORMAL", "CLOSED", "SUCCESS"), millis(NOW)),
 )
 ITEMS = {
-    "ORDER": plain(FULL_ORDER) | {"list_user": "u" * 27, "due_shard": "1"},
+    "ORDER": plain(FULL_ORDER) | {"due_shard": "1"},
     f"PAYMENT#{MAX_TRADES}": plain(FULL_PAYMENT) | SETTLED,
     "REFUND#" + "r" * 64: plain(FULL_REFUND) | {"due_shard": "1", "booked_on": "2026-11-23"},
     "NOTICE#order.paid": plain(
@@ -595,21 +585,46 @@ ITEMS = {
             closed_at=NOW,
         )
     ),
-    "USER": plain(User(user_id="u" * 27, openid=OPENID, unionid="u" * 64, created_at=NOW)),
-    "HOMESTAY": plain(
-        Homestay(
-            homestay_id="h" * 40,
-            business_id="b" * 24,
-            title="长" * MAX_TITLE,
-            subtitle="长" * 100,
-            price_fen=FEN,
-            market_price_fen=FEN,
-            food_price_fen=FEN,
-            capacity=100,
-            on_sale=True,
-        )
-    ),
+    "USER": user_item(User(user_id="u" * 27, openid=OPENID, unionid="u" * 64, created_at=NOW)),
+    **{
+        f"OFFER of {service_type}": plain(offer) | {"catalogue": f"{service_type}#OFF_SALE"}
+        for service_type, (_, offer) in LARGEST.items()
+        if offer is not None
+    },
 }
+
+
+@pytest.mark.parametrize("service_type", PRODUCTS)
+def test_an_order_and_its_payment_have_room_for_what_every_product_keeps(service_type: str) -> None:
+    """A product tells its largest purchase and offer in tests/examples.py."""
+    product, (purchase, offer) = PRODUCTS[service_type], LARGEST[service_type]
+    full = replace(FULL_ORDER, purchase=kept(purchase), service_type=service_type)
+    if not product.redeemed:
+        full = replace(full, redeem_code=None, used_by=None, without_code=True)
+    key = {"pk": f"ORDER#{ORDER_SN}", "sk": "ORDER"}
+    assert size({**key, **plain(full), "due_shard": "1"}) <= LIMIT
+    described = replace(FULL_PAYMENT, description=for_wechat(Field.DESCRIPTION, product.bill(purchase)))
+    assert size({**key, "sk": f"PAYMENT#{MAX_TRADES}", **plain(described), **SETTLED}) <= LIMIT
+    assert (offer is None) is (product.catalogue is None)
+
+
+def test_each_index_holds_the_items_that_it_is_for_and_no_others() -> None:
+    held = {
+        index["IndexName"]: {
+            name.partition("#")[0].partition(" ")[0]
+            for name, item in ITEMS.items()
+            if {key["AttributeName"] for key in index["KeySchema"]} <= {"pk", "sk", *item}
+        }
+        for index in RESOURCES["Table"]["Properties"]["GlobalSecondaryIndexes"]
+    }
+    assert held == {
+        "due": {"ORDER", "PAYMENT", "REFUND"},
+        "user": {"ORDER"},
+        "code": {"ORDER"},
+        "settled": {"PAYMENT", "REFUND"},
+        "open_cases": set(),
+        "catalogue": {"OFFER"},
+    }
 
 
 @pytest.mark.parametrize("sort_key", ITEMS)

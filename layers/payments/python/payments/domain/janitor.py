@@ -63,7 +63,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """The stay is over."""
+    """The time in which it can be used is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +120,11 @@ def _steps(collection: Collection, now: datetime, due: Known[str], record: Shipp
         yield from map(Ask, open_trades)
     if order.on_hold:
         pass  # a person looks into it: no code, no message, no record, no end (R4)
-    elif order.usable and order.redeem_code is None and order.stay_over_at > now:
+    elif order.usable and order.lacks_code and not order.over(now):
         yield Announce(f"PAYMENT#{order.paid_by}")  # the hold is over: order_update writes the code
     elif (order.usable and not _told(collection, ORDER_PAID)) or _unrecorded(collection, record):
         yield Announce("ORDER")
-    if order.status is OrderStatus.WAIT_USE and order.stay_over_at <= now and not order.on_hold:
+    if order.status is OrderStatus.WAIT_USE and order.over(now) and not order.on_hold:
         yield Expire()
     for refund in collection.refunds:
         yield from _refund_steps(collection, refund, now, due)
@@ -253,7 +253,7 @@ def _next_look_at_order(collection: Collection, now: datetime, record: ShippingR
         return next((look for look in looks if look > now), order.expires_at)
     if any(isinstance(step, Close) or (isinstance(step, Announce) and "REFUND#" not in step.sk) for step in left):
         return _again(order, now)
-    return order.stay_over_at if order.status is OrderStatus.WAIT_USE and not order.on_hold else None
+    return order.usable_until if order.status is OrderStatus.WAIT_USE and not order.on_hold else None
 
 
 def _again(item: Order | Payment | Refund, now: datetime) -> datetime:

@@ -290,16 +290,19 @@ def differences(asked: Payment, trade: TradeReport) -> list[str]:
     return found
 
 
-def prepay_description(order: Order) -> str:
-    """What the guest reads in the bill, as WeChat takes it."""
-    title = for_wechat(Field.DESCRIPTION, order.stay.title)
-    return for_wechat(Field.DESCRIPTION, f"{title} {order.stay.nights}晚")
-
-
 def new_payment(
-    order: Order, n: int, *, appid: str, mchid: str, notify_url: str, now: datetime, attempt: str = ""
+    order: Order,
+    n: int,
+    *,
+    description: str,
+    appid: str,
+    mchid: str,
+    notify_url: str,
+    now: datetime,
+    attempt: str = "",
 ) -> Payment:
     """`PAYMENT#n` of an order, as it is put before WeChat is called; time_expire in whole seconds, as WeChat has it.
+    `description`: what the guest reads in the bill, in the product's words; kept as WeChat takes it.
 
     Raises ValueError for an n that is not from 1 to MAX_TRADES: its number would be none of ours.
     """
@@ -313,7 +316,7 @@ def new_payment(
         appid=appid,
         mchid=mchid,
         openid=order.openid,
-        description=prepay_description(order),
+        description=for_wechat(Field.DESCRIPTION, description),
         time_expire=order.expires_at.replace(microsecond=0),
         notify_url=notify_url,
         status=PaymentStatus.NOTPAY,

@@ -24,6 +24,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 from payments.domain.case import SYSTEM, Case, Resolution
 from payments.domain.collection import Collection
 from payments.domain.guest_messages import GuestMessages
+from payments.domain.offer import Catalogue, Offer
 from payments.domain.order import ENTERED_FROM as ORDER_ENTERED_FROM
 from payments.domain.order import MAX_HINTS, Order, OrderStatus
 from payments.domain.payment import ENTERED_FROM as PAYMENT_ENTERED_FROM
@@ -42,7 +43,6 @@ from payments.domain.refund import ENTERED_FROM as REFUND_ENTERED_FROM
 from payments.domain.shipping import ENTERED_FROM as SHIPPING_ENTERED_FROM
 from payments.domain.shipping import Shipping, ShippingStatus
 from payments.domain.times import beijing_day, iso, millis, of_millis, utc_now
-from payments.products.homestay.offer import Homestay
 from payments.store.dynamodb import (
     IfMissing,
     Plus,
@@ -64,10 +64,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
+O = TypeVar("O", bound=Offer)  # noqa: E741
 
 IDEMPOTENCY_LIFE = timedelta(days=7)
 ON_SALE, OFF_SALE = "ON_SALE", "OFF_SALE"
-"""The partitions of the index `catalogue`."""
+"""The partitions of the index `catalogue`, after the service_type: `homestay#ON_SALE`."""
 OPEN = "OPEN"
 
 NEW = Attr("pk").not_exists()
@@ -165,42 +166,45 @@ class Table:
 
     # --- catalogue
 
-    def put_homestay(self, home: Homestay) -> None:
-        """Puts a home into the catalogue, over the one that was there."""
-        self._put(offer_key(home.homestay_id), home, {"catalogue": ON_SALE if home.on_sale else OFF_SALE})
+    def put_offer(self, catalogue: Catalogue[O], offer: O) -> None:
+        """Puts an offer into the catalogue, over the one that was there."""
+        sale = _sale(catalogue, ON_SALE if offer.on_sale else OFF_SALE)
+        self._put(offer_key(catalogue, catalogue.id_of(offer)), offer, {"catalogue": sale})
 
-    def homestay(self, homestay_id: str) -> Homestay | None:
-        return self._get(Homestay, offer_key(homestay_id), consistent=False)
+    def offer(self, catalogue: Catalogue[O], offer_id: str) -> O | None:
+        return self._get(catalogue.offer, offer_key(catalogue, offer_id), consistent=False)
 
-    def homestays_on_sale(self) -> list[Homestay]:
+    def offers_on_sale(self, catalogue: Catalogue[O]) -> list[O]:
         """By id. One that cannot be read is left out."""
-        return self._readable(_offer, self._offers(ON_SALE))
+        return self._readable(lambda item: _offer(catalogue, item), self._offers(catalogue, ON_SALE))
 
-    def offers(self) -> list[Homestay | UnreadableItem]:
+    def offers(self, catalogue: Catalogue[O]) -> list[O | UnreadableItem]:
         """The whole catalogue, on sale or not, with what cannot be read."""
-        told: list[Homestay | UnreadableItem] = []
-        for item in [*self._offers(ON_SALE), *self._offers(OFF_SALE)]:
+        found: list[O | UnreadableItem] = []
+        for item in [*self._offers(catalogue, ON_SALE), *self._offers(catalogue, OFF_SALE)]:
             try:
-                told.append(_offer(item))
+                found.append(_offer(catalogue, item))
             except UnreadableItem as error:
-                told.append(error)
-        return told
+                found.append(error)
+        return found
 
-    def _offers(self, sale: str) -> list[dict[str, Any]]:
+    def _offers(self, catalogue: Catalogue[O], sale: str) -> list[dict[str, Any]]:
         return self._query_all(
             IndexName="catalogue",
             KeyConditionExpression="catalogue = :sale",
-            ExpressionAttributeValues=wire({":sale": sale}),
+            ExpressionAttributeValues=wire({":sale": _sale(catalogue, sale)}),
         )
 
     # --- users and tokens
 
     def put_user(self, user: User) -> None:
         """Puts the user if he is new; who is known stays as he is."""
-        self._put({"pk": f"USER#{user.user_id}", "sk": "USER"}, user, when=NEW)
+        key = user_key(user.user_id)
+        write(self._client, self._name, **put_arguments({**key, **user_item(user)}, NEW))
 
     def user(self, user_id: str) -> User | None:
-        return self._get(User, {"pk": f"USER#{user_id}", "sk": "USER"}, consistent=False)
+        item = self._item(user_key(user_id), consistent=False)
+        return None if item is None else typed(User, {**item, "user_id": user_id})
 
     def access_token(self, appid: str) -> AccessToken | None:
         return self._get(AccessToken, {"pk": f"TOKEN#{appid}", "sk": "TOKEN"}, consistent=False)
@@ -250,7 +254,7 @@ class Table:
     ) -> tuple[list[Order], datetime | None]:
         """The user's orders, newest first; with `before`, those created before it. At most 100. And the `before` of the
         next page, if there may be one: what cannot be read is left out of a page, and ends none."""
-        condition, values = "list_user = :user", {":user": user_id}
+        condition, values = "user_id = :user", {":user": user_id}
         if before is not None:
             condition, values = f"{condition} AND created_at < :before", values | {":before": iso(before)}
         page = self._client.query(
@@ -273,7 +277,7 @@ class Table:
         page = self._client.query(
             TableName=self._name,
             IndexName="user",
-            KeyConditionExpression="list_user = :user AND created_at > :since",
+            KeyConditionExpression="user_id = :user AND created_at > :since",
             ExpressionAttributeValues=wire({":user": user_id, ":since": iso(since)}),
             ScanIndexForward=False,
             Limit=limit,
@@ -360,7 +364,7 @@ class Table:
         return self._update(order_key(order_sn), {"status": OrderStatus.CANCELLED}, when) is None
 
     def expire_order(self, order_sn: str) -> bool:
-        """WAIT_USE → EXPIRED: the stay is over and nobody came."""
+        """WAIT_USE → EXPIRED: the time in which it could be used is over and nobody came."""
         when = _status_in(ORDER_ENTERED_FROM[OrderStatus.EXPIRED])
         return self._update(order_key(order_sn), {"status": OrderStatus.EXPIRED}, when) is None
 
@@ -853,16 +857,30 @@ class Table:
         return self._update(payment_key(payment.order_sn, payment.n), changes, when) is None
 
 
-def offer_key(homestay_id: str) -> dict[str, str]:
-    return {"pk": f"OFFER#homestay#{homestay_id}", "sk": "OFFER"}
+def user_key(user_id: str) -> dict[str, str]:
+    return {"pk": f"USER#{user_id}", "sk": "USER"}
 
 
-def _offer(item: Mapping[str, Any]) -> Homestay:
-    """A home of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
-    home = typed(Homestay, item)
-    if offer_key(home.homestay_id) != {"pk": item["pk"], "sk": item["sk"]}:
-        raise UnreadableItem(item, "homestay_id", "is another than its key's, OFFER#homestay#<homestay_id> and OFFER")
-    return home
+def user_item(user: User) -> dict[str, Any]:
+    """Without `user_id`, which its key has: the index `user` holds orders alone."""
+    return {name: value for name, value in plain(user).items() if name != "user_id"}
+
+
+def offer_key(catalogue: Catalogue[Any], offer_id: str) -> dict[str, str]:
+    return {"pk": f"OFFER#{catalogue.service_type}#{offer_id}", "sk": "OFFER"}
+
+
+def _sale(catalogue: Catalogue[Any], sale: str) -> str:
+    return f"{catalogue.service_type}#{sale}"
+
+
+def _offer(catalogue: Catalogue[O], item: Mapping[str, Any]) -> O:
+    """An entry of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
+    offer = typed(catalogue.offer, item)
+    if offer_key(catalogue, catalogue.id_of(offer)) != {"pk": item["pk"], "sk": item["sk"]}:
+        own = f"OFFER#{catalogue.service_type}#<{catalogue.named_by}>"
+        raise UnreadableItem(item, catalogue.named_by, f"is another than its key's, {own} and OFFER")
+    return offer
 
 
 def _order(item: Mapping[str, Any]) -> Order:
@@ -976,7 +994,6 @@ def _order_item(order: Order) -> dict[str, object]:
     return {
         **order_key(order.order_sn),
         **plain(order),
-        "list_user": order.user_id,
         **_due(order.order_sn, order.due_at),
     }
 
