@@ -138,7 +138,7 @@ def pay(
     state = _state()
     try:
         with Shopper(state.api_url, state.wechat_url, state.appid, user) as shopper:
-            purchase = shopper.buy(product, offer)
+            purchase = shopper.buy(offer, product)
     except ShopFailed as error:
         if as_json:
             print(json.dumps({"error": str(error)}, ensure_ascii=False))

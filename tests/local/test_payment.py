@@ -140,7 +140,11 @@ def test_a_strangers_order_is_404_everywhere(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize(
     ("content", "field"),
-    [("{", "body"), ('{"people": 2, "total_fen": 1}', "body.total_fen"), ('"text"', "body")],
+    [
+        ("{", "body"),
+        ('{"service_type": "homestay", "people": 2, "total_fen": 1}', "body.total_fen"),
+        ('"text"', "body"),
+    ],
 )
 def test_a_body_of_another_shape_is_422_naming_the_field(cloud: Cloud, content: str, field: str) -> None:
     with cloud.shopper("guest-shape") as shopper:

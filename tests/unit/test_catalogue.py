@@ -46,7 +46,7 @@ def test_the_laptop_sells_something_of_every_product() -> None:
     for service_type, catalogue in CATALOGUES.items():
         assert any(offer.on_sale for offer in read(OFFERS / f"{service_type}.json", catalogue))
     for service_type, product in PRODUCTS.items():
-        read_body(product.models().order, order_body(service_type))
+        read_body(product.models().order, order_body(service_type=service_type))
 
 
 @pytest.mark.parametrize(
