@@ -31,8 +31,8 @@ from payments.domain.payment import (
 )
 from payments.domain.times import utc_now
 from payments.edge.http import Api, Body, OrderSn, Problem, not_found, seconds, wechat_down
-from payments.edge.observability import count, instrumented, logger
-from payments.products import PRODUCTS
+from payments.edge.observability import Handler, count, instrumented, logger
+from payments.products import PRODUCTS, Products
 from payments.recording import record_answer
 from payments.settings import optional, setting, table
 from payments.store.purchase import bought
@@ -99,7 +99,7 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
 def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
     """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between. None when
     another call has put it: its parameters are the trade's, and it calls WeChat."""
-    product, purchase = bought(collection.order, PRODUCTS)
+    product, purchase = bought(collection.order, _products())
     payment = new_payment(
         collection.order,
         n,
@@ -200,6 +200,20 @@ def _notify_url() -> str:
     return f"{base}/wxpay/notify"
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def _products() -> Products:
+    products: Products = app.context["products"]
+    return products
+
+
+def handler_for(products: Products) -> Handler:
+    """The function as it sells these products."""
+
+    @instrumented
+    def handle(event: dict[str, Any], context: LambdaContext) -> Any:
+        app.context["products"] = products  # until it is answered
+        return app.resolve(event, context)
+
+    return handle
+
+
+handler = handler_for(PRODUCTS)

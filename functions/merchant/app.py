@@ -71,9 +71,9 @@ from payments.edge.http import (
     shown,
     try_again,
 )
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import Handler, count, instrumented, logger
 from payments.edge.tokens import EVERY_BUSINESS, Role
-from payments.products import PRODUCTS
+from payments.products import PRODUCTS, Products
 from payments.recording import Recorded, record_refund_report
 from payments.settings import shipping_record, table
 from payments.store.purchase import bought
@@ -291,7 +291,7 @@ def redeem(body: Redemption) -> StaffOrder:
     if not orders:
         raise not_found()
     order, attempt = orders[0], secrets.token_urlsafe(4)
-    bought(order, PRODUCTS)  # what cannot be shown is not redeemed
+    bought(order, _products())  # what cannot be shown is not redeemed
     look = look_after_redemption(order, shipping_record(), utc_now())
     standing = table().redeem(order.order_sn, staff["user_id"], attempt, look)
     if standing is not None:
@@ -719,7 +719,7 @@ def _order_of(case: Case) -> Order | None:
 
 
 def _order_out(order: Order) -> StaffOrder:
-    product, purchase = bought(order, PRODUCTS)
+    product, purchase = bought(order, _products())
     return StaffOrder(
         service_type=order.service_type,
         order_sn=order.order_sn,
@@ -760,6 +760,20 @@ def _decoded(text: str) -> str:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def _products() -> Products:
+    products: Products = app.context["products"]
+    return products
+
+
+def handler_for(products: Products) -> Handler:
+    """The function as it sells these products."""
+
+    @instrumented
+    def handle(event: dict[str, Any], context: LambdaContext) -> Any:
+        app.context["products"] = products  # until it is answered
+        return app.resolve(event, context)
+
+    return handle
+
+
+handler = handler_for(PRODUCTS)

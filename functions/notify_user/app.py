@@ -21,9 +21,9 @@ from payments.domain.order import Order
 from payments.domain.refund import Refund, RefundOrigin
 from payments.domain.times import millis, utc_now
 from payments.edge.events import Event
-from payments.edge.observability import count, instrumented, logger
+from payments.edge.observability import Handler, count, instrumented, logger
 from payments.edge.queues import consume
-from payments.products import PRODUCTS
+from payments.products import PRODUCTS, Products
 from payments.products.product import P, Product
 from payments.settings import Misconfigured, optional, setting, table
 from payments.store.purchase import bought
@@ -44,36 +44,44 @@ class NotSentYet(Exception):
     """A message is known not to be sent: the event must come again."""
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Takes a batch of queue messages; those that failed come again, and at last to the dead-letter queue."""
-    return consume(event, context, _handle)
+def handler_for(products: Products) -> Handler:
+    """The function as it tells of these products."""
+
+    @instrumented
+    def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
+        """Takes a batch of queue messages; those that failed come again, and at last to the dead-letter queue."""
+        return consume(event, context, lambda one: _handle(one, products))
+
+    return handle
 
 
-def _handle(event: Event) -> None:
+handler = handler_for(PRODUCTS)
+
+
+def _handle(event: Event, products: Products) -> None:
     if event.type == "order.paid":
-        _order_paid(event)
+        _order_paid(event, products)
     elif event.type == "refund.succeeded":
-        _refunded(event)
+        _refunded(event, products)
 
 
-def _order_paid(event: Event) -> None:
+def _order_paid(event: Event, products: Products) -> None:
     order = _order(event)
     if not order.usable or order.lacks_code:  # used, on its way back, or on hold: then the event comes again
         logger.info("notice.skipped", order_sn=order.order_sn, status=order.status, on_hold=bool(order.on_hold))
         return
-    product, purchase = bought(order, PRODUCTS)
+    product, purchase = bought(order, products)
     values = order_paid_values(order, product, purchase)
     _notify(order, product, ORDER_PAID, {name: values for name in product.messages() if name != REFUND})
 
 
-def _refunded(event: Event) -> None:
+def _refunded(event: Event, products: Products) -> None:
     refund = table().refund(event.order_sn, event.state.out_refund_no or "")
     if refund is None:
         raise LookupError(f"{event.id} is of no refund")
     if refund.origin is not RefundOrigin.CONSOLE:  # whoever refunds in WeChat's console knows whom to tell what
         order = _order(event)
-        product, purchase = bought(order, PRODUCTS)
+        product, purchase = bought(order, products)
         values = refund_values(order, refund, product.title(purchase))
         _notify(order, product, refund_notice(refund.out_refund_no), {REFUND: values})
 

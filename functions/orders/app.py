@@ -51,8 +51,8 @@ from payments.edge.http import (
     shown,
     try_again,
 )
-from payments.edge.observability import count, instrumented, logger, unreadable
-from payments.products import PRODUCTS
+from payments.edge.observability import Handler, count, instrumented, logger, unreadable
+from payments.products import PRODUCTS, Products
 from payments.products.product import Product
 from payments.settings import table
 from payments.store.dynamodb import UnreadableItem
@@ -117,7 +117,7 @@ class OrderList(BaseModel):
 @app.get("/catalogue/<service_type>")
 def list_offers(service_type: Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]) -> Catalogue:
     """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
-    product = PRODUCTS.get(service_type)
+    product = _products().get(service_type)
     catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
     if catalogue is None or model is None:
         raise not_found()
@@ -182,9 +182,9 @@ def _check_pace(user_id: str, now: datetime) -> None:
 
 def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:
     """The product that is asked for, and the fields of its request. 422: it is none, or a field is not valid."""
-    product = PRODUCTS.get(body.service_type)
+    product = _products().get(body.service_type)
     if product is None:
-        raise invalid("body.service_type", f"one of {', '.join(PRODUCTS)}")
+        raise invalid("body.service_type", f"one of {', '.join(_products())}")
     return product, read_body(product.models().order, body.model_dump())
 
 
@@ -280,7 +280,7 @@ def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
 
 
 def _out(order: Order) -> OrderOut:
-    product, purchase = bought(order, PRODUCTS)
+    product, purchase = bought(order, _products())
     return OrderOut(
         service_type=order.service_type,
         order_sn=order.order_sn,
@@ -301,6 +301,20 @@ def _out(order: Order) -> OrderOut:
     )
 
 
-@instrumented
-def handler(event: dict[str, Any], context: LambdaContext) -> Any:
-    return app.resolve(event, context)
+def _products() -> Products:
+    products: Products = app.context["products"]
+    return products
+
+
+def handler_for(products: Products) -> Handler:
+    """The function as it sells these products."""
+
+    @instrumented
+    def handle(event: dict[str, Any], context: LambdaContext) -> Any:
+        app.context["products"] = products  # until it is answered
+        return app.resolve(event, context)
+
+    return handle
+
+
+handler = handler_for(PRODUCTS)

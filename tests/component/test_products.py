@@ -1,14 +1,20 @@
 """What is sold is its product's own affair: requests are told apart by service_type, and no money waits for it."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+import time_machine
+from pydantic import BaseModel
 
 from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
+from payments.products import PRODUCTS, Products
 from payments.products.homestay.offer import HOMESTAY
+from payments.products.product import Models
 from tests.component.conftest import new_order
 from tests.examples import HOME
+from tests.voucher.offer import VOUCHER, _Voucher
 
 if TYPE_CHECKING:
     from tests.component.conftest import Shop
@@ -114,3 +120,155 @@ def test_an_order_whose_purchase_cannot_be_read_is_not_prepaid_and_is_cancelled_
     shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
     assert shop.collection(order_sn).order.status is OrderStatus.CANCELLED
     assert PaymentStatus.SUCCESS not in {payment.status for payment in shop.collection(order_sn).payments}
+
+
+# --- a third product, through the public registry, from its order to the counter
+
+FIELDS = {
+    "VOUCHER_ORDER_CONFIRMED_FIELDS": "order_sn=character_string6,title=thing1,total=amount2,pieces=number3",
+    "VOUCHER_CHECK_IN_CODE_FIELDS": "pieces=number2,code=character_string4,hint=thing1",
+    "DONATION_ORDER_CONFIRMED_FIELDS": "order_sn=character_string6,title=thing1,total=amount2,paid_at=time3",
+}
+"""Mappings of their own; what is not here is the stack's."""
+
+
+class _Donation(_Voucher):
+    """Is not redeemed: when it is paid, all is done."""
+
+    service_type = "donation"
+    letters = "DON"
+    redeemed = False
+
+    def models(self) -> Models:
+        return replace(super().models(), order=NewDonation)
+
+
+class NewDonation(BaseModel):
+    service_type: Literal["donation"]
+    pieces: int
+
+
+@pytest.fixture
+def sells(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> "Shop":
+    """The shop with vouchers and donations beside its homestays."""
+    for name, value in FIELDS.items():
+        monkeypatch.setenv(name, value)
+    shop.products = Products(*PRODUCTS.values(), VOUCHER, _Donation())
+    return shop
+
+
+def bought_and_paid(shop: "Shop", service_type: str) -> tuple[str, str]:
+    """(token, order_sn) of an order of three pieces; WeChat has told that it is paid, and every event has run its
+    course."""
+    token = shop.login()
+    made = shop.call("POST /orders", {"service_type": service_type, "pieces": 3}, token=token)
+    assert made.status == 201, made
+    order_sn = str(made.json["order_sn"])
+    assert shop.cashier(shop.prepay(token, order_sn)) == "requestPayment:ok"
+    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    shop.settle_events()
+    return token, order_sn
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_third_product_goes_from_its_order_to_the_counter(sells: "Shop") -> None:
+    sells.records_shipping("on_redemption")
+    token, order_sn = bought_and_paid(sells, "voucher")
+    assert order_sn.startswith("VOU")
+    mine = sells.call("GET /orders/{order_sn}", token=token, order_sn=order_sn).json
+    assert (mine["status"], mine["service_type"], mine["total_fen"]) == ("WAIT_USE", "voucher", 30_000)
+    assert mine["purchase"] == {"pieces": 3, "price_fen": 10_000}
+    assert sells.collection(order_sn).payments[0].description == "晚餐券 3张"
+    assert [{name: field["value"] for name, field in message["data"].items()} for message in sells.world.messages] == [
+        {"character_string6": order_sn, "thing1": "晚餐券 3张", "amount2": "¥300.00", "number3": "3"},
+        {
+            "number2": "3",
+            "character_string4": mine["redeem_code"],
+            "thing1": "请不要将验证码告知商家以外人员，以防上当",
+        },
+    ]
+    theirs = sells.call("POST /merchant/lookups", {"code": mine["redeem_code"]}, token=sells.staff()).json["orders"]
+    assert [(one["order_sn"], one["purchase"]) for one in theirs] == [(order_sn, mine["purchase"])]
+    redeemed = sells.redeem(mine["redeem_code"])
+    assert (redeemed.status, redeemed.json["status"], redeemed.json["purchase"]) == (200, "USED", mine["purchase"])
+    assert len(sells.deliver_all()) == 1  # WeChat's order management does not know the payment at once
+    sells.come_to_rest()
+    assert sells.collection(order_sn).shippings[1].item_desc == "晚餐券 3张"
+    assert sells.refund(order_sn, 10_000).status == 201
+    sells.settle_events()
+    sells.refunds_end()
+    sells.settle_events()
+    assert sells.world.messages[-1]["data"]["amount2"]["value"] == "¥100.00"
+    sells.check()
+
+
+def test_a_third_product_stands_beside_the_others_and_takes_none_of_their_fields(sells: "Shop") -> None:
+    token = sells.login()
+    stay = sells.order(token)
+    voucher = sells.call("POST /orders", {"service_type": "voucher", "pieces": 1}, token=token).json["order_sn"]
+    listed = sells.call("GET /orders", token=token).json["orders"]
+    assert {one["order_sn"]: one["service_type"] for one in listed} == {stay: "homestay", voucher: "voucher"}
+    for body, field in (
+        (new_order() | {"service_type": "voucher"}, "body.pieces"),
+        (new_order(pieces=1), "body.pieces"),
+        ({"service_type": "voucher", "pieces": 1, "people": 2}, "body.people"),
+        ({"service_type": "voucher", "pieces": 11}, "body.pieces"),
+        ({"service_type": "spa", "pieces": 1}, "body.service_type"),
+        ({"pieces": 1}, "body.service_type"),
+    ):
+        reply = sells.call("POST /orders", body, token=token)
+        assert reply.status == 422
+        assert field in reply.json["field"].split(", "), reply.json
+    assert "one of homestay, voucher, donation" in str(sells.call("POST /orders", {"service_type": "x"}, token=token))
+    assert sells.call("GET /catalogue/{service_type}", token=token, service_type="voucher").status == 404
+    assert len(sells.sort_keys("ORDER")) == 2
+
+
+def test_an_idempotency_key_stands_for_a_third_products_order_too(sells: "Shop") -> None:
+    token, headers = sells.login(), {"idempotency-key": "one-voucher"}
+    body = {"service_type": "voucher", "pieces": 1}
+    first = sells.call("POST /orders", body, token=token, headers=headers)
+    assert sells.call("POST /orders", body, token=token, headers=headers).json == first.json
+    other = sells.call("POST /orders", body | {"pieces": 2}, token=token, headers=headers)
+    assert (other.status, other.json["type"]) == (422, "urn:wxpay:idempotency-key-reused")
+
+
+def test_what_a_product_refuses_is_refused_by_its_field(sells: "Shop") -> None:
+    with time_machine.travel("2027-08-15T04:00:00Z"):
+        reply = sells.call("POST /orders", {"service_type": "voucher", "pieces": 1}, token=sells.login())
+    assert (reply.status, reply.json["field"]) == (422, "body.service_type")
+    assert reply.json["detail"] == "no vouchers are sold in August"
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_product_without_a_code_is_done_when_it_is_paid_and_never_expires(sells: "Shop") -> None:
+    token, order_sn = bought_and_paid(sells, "donation")
+    told = sells.poll(token, order_sn)
+    assert (told["order_status"], told["payment_status"], told["redeem_code"]) == ("WAIT_USE", "SUCCESS", None)
+    assert told["poll_after_ms"] is None
+    assert len(sells.world.messages) == 1  # that it is paid; there is no code to tell of
+    sells.come_to_rest()
+    sells.later(days=300)
+    assert sells.sweep() == {"orders": 0, "failed": 0, "left": 0}
+    order = sells.collection(order_sn).order
+    assert (order.status, order.redeem_code, order.due_at) == (OrderStatus.WAIT_USE, None, None)
+    assert sells.refund(order_sn).status == 201
+    sells.settle_events()
+    sells.refunds_end()
+    sells.settle_events()
+    assert sells.collection(order_sn).order.status is OrderStatus.REFUNDED
+    sells.check()
+
+
+def test_a_mapping_that_names_what_a_product_does_not_have_sends_nothing_and_says_so(
+    sells: "Shop", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DONATION_ORDER_CONFIRMED_FIELDS")  # then it is the stack's, which tells of days
+    token = sells.login()
+    order_sn = sells.call("POST /orders", {"service_type": "donation", "pieces": 3}, token=token).json["order_sn"]
+    assert sells.cashier(sells.prepay(token, order_sn)) == "requestPayment:ok"
+    assert sells.notify(sells.notice(f"{order_sn}_1")).status == 204
+    assert sells.deliver_all() == ["m0"]
+    (message,) = sells.collection(order_sn).notices["order.paid"].messages.values()
+    assert message.why.startswith("ORDER_CONFIRMED_FIELDS: 'start=date4': there is no value 'start'")
+    assert list(sells.world.messages) == []
