@@ -116,6 +116,8 @@ def document(products: Mapping[str, Product[Any]] = PRODUCTS) -> dict[str, Any]:
         for route, path, operation in _operations(app, raw):
             paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, operation, function, tag)
     _describe_products(products, schemas)
+    for parameter in paths["/catalogue/{service_type}"]["get"]["parameters"]:
+        parameter["schema"] = {"type": "string", "enum": [name for name, one in products.items() if one.catalogue]}
     paths["/wxpay/notify"] = WECHAT_NOTICE
     schemas |= {"Problem": PROBLEM, "GatewayRefusal": GATEWAY, "WechatRefusal": WECHAT_REFUSAL}
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
