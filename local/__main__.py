@@ -25,11 +25,10 @@ from local import (
     secrets,
 )
 from local import shots as pictures
-from local.deploy import client
 from local.home import PROJECT, AlreadyRunning, Home, NotRunning, State, StopFailed
 from local.lanes import AT_ONCE
 from local.shopper import Purchase, ShopFailed, Shopper
-from local.stack import partition, running
+from local.stack import local, running
 from local.trace import MILLISECOND, life
 from payments.domain.times import utc_now
 
@@ -362,7 +361,7 @@ def _first_payment(state: State) -> None:
     except ShopFailed as error:
         operate.fail(f"the first payment failed at {error}; see {Home().folder}/emulator.log")
     grid.add_row("USER", "guest-1 signed in", "login", f"{purchase.timings_ms['login']:.0f}")
-    for moment in life(partition(client("dynamodb", state.aws_endpoint_url), state.table, purchase.order_sn)):
+    for moment in life(local(state).store.items(purchase.order_sn)):
         ms = f"{(moment.at - started).total_seconds() * 1000:.0f}" if moment.known_to == MILLISECOND else ""
         grid.add_row(operate.short(moment.what), moment.happened, moment.by, ms)
     console.print(grid)

@@ -19,7 +19,7 @@ from payments.domain.offer import Catalogue, wrong_fields
 from payments.domain.texts import Field, for_wechat
 from payments.products import PRODUCTS
 from payments.store.dynamodb import UnreadableItem
-from payments.store.table import Table
+from payments.store.store import Store
 
 app = typer.Typer(help="What is sold: put it from a file, look at it, check it.", no_args_is_help=True)
 
@@ -94,15 +94,15 @@ class Change:
     fields: tuple[str, ...] = ()
 
 
-def changes(table: Table, catalogue: Catalogue[Any], offers: Iterable[Any]) -> list[Change]:
+def changes(store: Store, catalogue: Catalogue[Any], offers: Iterable[Any]) -> list[Change]:
     """What putting these offers changes."""
-    return [_change(table, catalogue, offer) for offer in offers]
+    return [_change(store, catalogue, offer) for offer in offers]
 
 
-def _change(table: Table, catalogue: Catalogue[Any], offer: Any) -> Change:
+def _change(store: Store, catalogue: Catalogue[Any], offer: Any) -> Change:
     offer_id = catalogue.id_of(offer)
     try:
-        there = table.offer(catalogue, offer_id)
+        there = store.catalogue.get(catalogue, offer_id)
     except UnreadableItem as error:
         return Change(offer, offer_id, "mended", (f"{error.attribute} {error.why}",))
     if there is None:
@@ -112,11 +112,11 @@ def _change(table: Table, catalogue: Catalogue[Any], offer: Any) -> Change:
     return Change(offer, offer_id, "changed" if different else "same", different)
 
 
-def seed(table: Table) -> None:
+def seed(store: Store) -> None:
     """Puts what the laptop cloud sells. Raises BadCatalogue for a file that is wrong; then nothing of it is written."""
     for service_type, catalogue in CATALOGUES.items():
         for offer in read(OFFERS / f"{service_type}.json", catalogue):
-            table.put_offer(catalogue, offer)
+            store.catalogue.put(catalogue, offer)
 
 
 # --- commands
@@ -136,12 +136,12 @@ def put(
     stay as they are; one with "on_sale": false is taken off sale."""
     catalogue = _catalogue(product)
     offers = _read(file, catalogue, as_json=as_json)
-    on = chosen(stack, profile, region).table
+    on = chosen(stack, profile, region).store
     with _answers():
         planned = changes(on, catalogue, offers)
         for change in planned:
             if change.what != "same" and not dry_run:
-                on.put_offer(catalogue, change.offer)
+                on.catalogue.put(catalogue, change.offer)
     if as_json:
         print(json.dumps({"written": not dry_run, "offers": _as_json(catalogue, planned)}, ensure_ascii=False))
         return
@@ -164,9 +164,9 @@ def list_offers(
 ) -> None:
     """What is in the catalogue, on sale or not, also what cannot be read."""
     catalogue = _catalogue(product)
-    on = chosen(stack, profile, region).table
+    on = chosen(stack, profile, region).store
     with _answers():
-        offers = on.offers(catalogue)
+        offers = on.catalogue.all(catalogue)
     _show(catalogue, offers, as_json=as_json)
 
 
@@ -182,9 +182,9 @@ def check(
     """Read every offer of the catalogue again. Exit code 1 if one cannot be read, or is not as the file has it."""
     catalogue = _catalogue(product)
     wanted = _read(file, catalogue, as_json=as_json) if file else []
-    on = chosen(stack, profile, region).table
+    on = chosen(stack, profile, region).store
     with _answers():
-        offers = on.offers(catalogue)
+        offers = on.catalogue.all(catalogue)
         differ = [change for change in changes(on, catalogue, wanted) if change.what != "same"]
     _show(catalogue, offers, as_json=as_json, differ=differ)
     if differ or any(isinstance(one, UnreadableItem) for one in offers):

@@ -23,10 +23,16 @@ import httpx
 
 from local.home import PROJECT, Home, State
 from local.shopper import Purchase, ShopFailed, Shopper, order_body
-from local.stack import local, partition
+from local.stack import local
+from payments.domain.collection import ItemRef
+from payments.domain.janitor import Due
+from payments.domain.order import Order
+from payments.domain.payment import Payment
+from payments.domain.refund import Refund, RefundStatus
 from payments.domain.times import iso, millis, utc_now
 from payments.edge.tokens import Identity, Role, issue, verify
 from payments.store.dynamodb import wire
+from payments.store.keys import PAYMENT, entity
 
 SHAPES = PROJECT / "events"
 LASTS = timedelta(minutes=30)
@@ -99,6 +105,7 @@ class _Maker:
 
     def __init__(self, state: State) -> None:
         self._state, self._stack = state, local(state)
+        self._store = self._stack.store
         self._sqs, self._lambda = self._stack.client("sqs"), self._stack.client("lambda")
         self._wechat = httpx.Client(base_url=state.wechat_url, timeout=10, trust_env=False)
         self._api = httpx.Client(base_url=state.api_url, timeout=30, trust_env=False)
@@ -200,12 +207,13 @@ class _Maker:
         """At WeChat; here it is still on its way."""
         _await(
             f"the end of {out_refund_no}",
-            lambda: (
-                self._item(order_sn, f"REFUND#{out_refund_no}").get("status") == "PROCESSING"
-                and self._ended(out_refund_no)
-            ),
+            lambda: self._on_its_way(order_sn, out_refund_no) and self._ended(out_refund_no),
         )
         self._postpone(order_sn)
+
+    def _on_its_way(self, order_sn: str, out_refund_no: str) -> bool:
+        refund = self._store.refunds.get(order_sn, out_refund_no)
+        return refund is not None and refund.status is RefundStatus.PROCESSING
 
     def _ended(self, out_refund_no: str) -> bool:
         refunds = self._wechat.get("/_sim/state").raise_for_status().json()["refunds"]
@@ -291,15 +299,11 @@ class _Maker:
 
     def _postpone(self, order_sn: str) -> None:
         """The janitor would mend what was lost here: it comes later to this order."""
-        later = iso(utc_now() + LASTS)
-        for item in partition(self._stack.client("dynamodb"), self._state.table, order_sn):
-            if str(item.get("due_at", later)) < later:
-                self._stack.client("dynamodb").update_item(
-                    TableName=self._state.table,
-                    Key=wire({"pk": item["pk"], "sk": item["sk"]}),
-                    UpdateExpression="SET due_at = :later",
-                    ExpressionAttributeValues=wire({":later": later}),
-                )
+        later, found = utc_now() + LASTS, self._store.collection(order_sn, consistent=True)
+        waiting: list[Order | Payment | Refund] = [found.order, *found.payments, *found.refunds] if found else []
+        for item in waiting:
+            if item.due_at is not None and item.due_at < later:
+                self._store.looks.move(Due(order_sn, ItemRef.of(item), item.due_at), later)
 
     # --- shapes, filled
 
@@ -357,13 +361,7 @@ class _Maker:
 
     def _image(self, order_sn: str) -> dict[str, Any]:
         """The payment as the stream shows it."""
-        key = wire({"pk": f"ORDER#{order_sn}", "sk": "PAYMENT#1"})
-        table = self._stack.client("dynamodb")
-        return dict(table.get_item(TableName=self._state.table, Key=key, ConsistentRead=True)["Item"])
-
-    def _item(self, order_sn: str, sk: str) -> dict[str, Any]:
-        items = partition(self._stack.client("dynamodb"), self._state.table, order_sn)
-        return next((item for item in items if item["sk"] == sk), {})
+        return next(wire(item) for item in self._store.items(order_sn) if entity(item["sk"]) == PAYMENT)
 
 
 def _shape(name: str) -> Event:

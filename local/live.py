@@ -26,9 +26,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local.stack import Stack, SweepFailed, partition
+from local.stack import Stack, SweepFailed
 from local.steps import ApiCall, answer, as_json, route, steps, summary
 from payments.domain.order import ORDER_SN
+from payments.store.keys import PAYMENT, entity
 
 LOOK_OFTEN_S, LOOK_SELDOM_S = 0.03, 1.0
 LIVELY_S = 3.0
@@ -96,7 +97,7 @@ class Live:
 
     def __init__(self, stack: Stack, wechat_url: str) -> None:
         self._stack, self._wechat_url = stack, wechat_url
-        self._dynamodb = stack.client("dynamodb")
+        self._store = stack.store
         self._numbers = itertools.count(1)
         self._requests: OrderedDict[str, list[ApiCall]] = OrderedDict()
         self._watches: dict[str, _Watch] = {}
@@ -240,8 +241,9 @@ class Live:
     async def look(self, order_sn: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """The steps of an order and where it stands, now. Raises Trouble."""
         items = await self._items(order_sn)
-        trades = [item["sk"] for item in items if item["sk"].startswith("PAYMENT#")]
-        numbers = [f"{order_sn}_{sk.partition('#')[2]}" for sk in trades]
+        payments = [item for item in items if entity(item["sk"]) == PAYMENT]
+        trades = [item["sk"] for item in payments]
+        numbers = [f"{order_sn}_{item['n']}" for item in payments]
         told = await asyncio.gather(*(self._ask("GET", f"/_sim/trades/{number}/calls") for number in numbers))
         # By number: messages are their guest's, so each of his trades tells them.
         calls = {call["n"]: call | {"trade": sk} for sk, trade in zip(trades, told, strict=True) for call in trade}
@@ -250,7 +252,7 @@ class Live:
 
     async def _items(self, order_sn: str) -> list[dict[str, Any]]:
         try:
-            return await asyncio.to_thread(partition, self._dynamodb, self._stack.table_name, order_sn)
+            return await asyncio.to_thread(self._store.items, order_sn)
         except (BotoCoreError, ClientError) as error:
             raise Trouble(f"the AWS emulator does not answer: {type(error).__name__}") from None
 

@@ -26,7 +26,7 @@ from typer.core import TyperGroup
 
 from local.desk import DeskFailed, ask
 from local.home import Home, NotRunning
-from local.stack import NoStack, Stack, SweepFailed, deployed, partition, running
+from local.stack import NoStack, Stack, SweepFailed, deployed, running
 from local.trace import MILLISECOND, Moment, life, on_hold, promises
 from payments.domain.case import Case, Resolution, path_of
 from payments.domain.order import ORDER_SN
@@ -34,6 +34,7 @@ from payments.domain.payment import parse_out_trade_no
 from payments.domain.times import BEIJING, utc_now
 from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from payments.settings import Misconfigured
+from payments.store import keys
 
 WIDE = 200
 """Columns of what goes into a file or a pipe: there nothing is broken into two lines."""
@@ -138,7 +139,7 @@ def trace(
     if not numbers and not ORDER_SN.fullmatch(order_sn):
         fail(f"{order_sn[:64]!r} is not an order number: three letters and 22 digits, as ./dev pay prints it")
     on = chosen(stack, profile, region)
-    items = partition(on.client("dynamodb"), on.table_name, numbers[0] if numbers else order_sn)
+    items = on.store.items(numbers[0] if numbers else order_sn)
     if not items:
         fail(f"there is no order {order_sn}")
     moments, held = life(items), on_hold(items)
@@ -175,8 +176,10 @@ def _clock(moment: Moment, day: date) -> str:
 
 def short(sk: str) -> str:
     """A sort key without what stands beside it."""
-    kind, _, name = sk.partition("#")
-    return {"REFUND": f"REFUND {name.split('_', 1)[-1][:10]}", "NOTICE": kind, "CASE": kind}.get(kind, sk)
+    kind, item = keys.entity(sk), keys.item_of(sk)
+    if item is not None and item.out_refund_no is not None:
+        return f"{kind} {item.out_refund_no.split('_', 1)[-1][:10]}"
+    return kind if kind in {keys.GUEST_MESSAGES, keys.CASE} else sk
 
 
 def sweep(stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False) -> None:
@@ -231,7 +234,7 @@ cases = typer.Typer(help="Money that waits for a person: list (if nothing is sai
 @cases.command("list")
 def list_cases(stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False) -> None:
     """The open cases, the oldest first."""
-    opened = chosen(stack, profile, region).table.open_cases()
+    opened = chosen(stack, profile, region).store.cases.all_open()
     if as_json:
         print(json.dumps([_told(case) for case in opened], ensure_ascii=False))
         return
@@ -339,7 +342,7 @@ ADVICE = {
 def _one(on: Stack, trade: str, kind: str | None, case_id: str | None) -> Case:
     found = [
         case
-        for case in on.table.open_cases()
+        for case in on.store.cases.all_open()
         if case.out_trade_no == trade and kind in (None, case.kind) and case_id in (None, case.case_id)
     ]
     if not found:

@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from local import deploy
 from local.home import Home, State
+from payments.domain.times import utc_now
 from payments.edge.secret import TOKEN, text_of
-from payments.store.dynamodb import unwire, wire
-from payments.store.table import Table
+from payments.store.store import Store
 
 QUEUES = {
     "order_update": ("OrderUpdateQueueUrl", "OrderUpdateDlqUrl"),
@@ -44,17 +44,6 @@ class NoStack(Exception):
     """There is no such stack, or it cannot be asked; the text says why."""
 
 
-def partition(dynamodb: Any, table_name: str, order_sn: str) -> list[dict[str, Any]]:
-    """An order's items as plain values, from one consistent Query; empty if there is no such order."""
-    reply = dynamodb.query(
-        TableName=table_name,
-        KeyConditionExpression="pk = :pk",
-        ExpressionAttributeValues=wire({":pk": f"ORDER#{order_sn}"}),
-        ConsistentRead=True,
-    )
-    return [unwire(item) for item in reply["Items"]]
-
-
 @dataclass(frozen=True, slots=True)
 class Stack:
     """What commands need of a stack. `queues` and `dlqs` are URLs by function, `secrets` ARNs by name."""
@@ -68,8 +57,9 @@ class Stack:
     api_url: str = ""
 
     @property
-    def table(self) -> Table:
-        return Table(self.client("dynamodb"), self.table_name, "operator")
+    def store(self) -> Store:
+        """The stack's table; a new client at each call."""
+        return Store(self.client("dynamodb"), self.table_name, utc_now, "operator")
 
     def sweep(self) -> dict[str, int]:
         """The janitor comes now: orders looked at, failed, left. Raises SweepFailed."""

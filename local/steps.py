@@ -13,6 +13,7 @@ from typing import Any
 from local.trace import MILLISECOND, WECHAT, Item, Moment, life, promises
 from payments.domain.order import ORDER_SN
 from payments.domain.times import iso, millis, of_millis
+from payments.store.keys import GUEST_MESSAGES, ORDER, PAYMENT, REFUND, entity
 
 ROUTES = {
     "order": ("POST", r"/orders", "orders"),
@@ -75,8 +76,8 @@ def answer(call: str, body: object) -> str:
 
 
 def steps(items: Sequence[Item], calls: Iterable[Call], requests: Sequence[ApiCall]) -> list[Moment]:
-    """All of it in the order in which it happened. `calls` as the simulator tells them, each with its `trade`
-    (`PAYMENT#1`)."""
+    """All of it in the order in which it happened. `calls` as the simulator tells them, each with its `trade`:
+    the sort key of the payment that it is about."""
     wire = [{**call, "at": datetime.fromtimestamp(call["at"], UTC)} for call in calls]
     busy = sorted(_busy(wire, requests), reverse=True)
 
@@ -96,15 +97,15 @@ def steps(items: Sequence[Item], calls: Iterable[Call], requests: Sequence[ApiCa
 
 def summary(items: Sequence[Item]) -> dict[str, Any]:
     """Where the order stands."""
-    order = next(item for item in items if item["sk"] == "ORDER")
-    payments = sorted((item for item in items if item["sk"].startswith("PAYMENT#")), key=lambda item: int(item["n"]))
+    order = next(item for item in items if entity(item["sk"]) == ORDER)
+    payments = sorted((item for item in items if entity(item["sk"]) == PAYMENT), key=lambda item: int(item["n"]))
     counting = [item for item in payments if item["n"] == order.get("paid_by")] or payments[-1:]
     return {
         "order_sn": order["order_sn"],
         "order": order["status"],
         "closing": bool(order.get("closing")) and order["status"] == "WAIT_PAY",
         "payment": counting[0]["status"] if counting else None,
-        "refunds": [item["status"] for item in items if item["sk"].startswith("REFUND#")],
+        "refunds": [item["status"] for item in items if entity(item["sk"]) == REFUND],
         "total_fen": int(order["total_fen"]),
         "refunded_fen": int(order.get("refunded_fen", 0)),
         "janitor": next((iso(at) for at, _ in promises(items)), None),
@@ -207,9 +208,10 @@ def _caller(call: Call, wire: Iterable[Call], at_work: AtWork) -> str:
 def _of_a_notice(call: Call, items: Iterable[Item]) -> bool:
     """Whether a message's try is worth a step of its own: it failed, and it may be one of this order's. What became of
     the message at last its item tells."""
-    order = next(item for item in items if item["sk"] == "ORDER")
+    order = next(item for item in items if entity(item["sk"]) == ORDER)
     since = of_millis(int(order["at"].get("WAIT_USE", millis(datetime.fromisoformat(order["created_at"])))))
-    ends = [datetime.fromisoformat(item["at"]) + SLACK for item in items if item["sk"].startswith("NOTICE#")]
+    notices = [item for item in items if entity(item["sk"]) == GUEST_MESSAGES]
+    ends = [datetime.fromisoformat(item["at"]) + SLACK for item in notices]
     failed = call["ms"] is not None and (call["code"] or call["status"] != 200)
     return bool(failed and since <= call["at"] and any(end - MESSAGE_TAKES <= call["at"] <= end for end in ends))
 

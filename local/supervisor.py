@@ -40,7 +40,6 @@ from local.front_door import create_app
 from local.home import Home
 from local.lanes import Lanes
 from local.live import Live
-from payments.store.table import Table
 from simulator.credentials import Credentials
 
 
@@ -109,9 +108,8 @@ class Supervisor:
         outputs = await asyncio.to_thread(deploy.deploy, aws_url, template, parameters)
         self._step("template.yaml deployed")
         await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
-        table = Table(deploy.client("dynamodb", aws_url), outputs["TableName"])
-        await asyncio.to_thread(catalogue.seed, table)
         state = deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
+        await asyncio.to_thread(catalogue.seed, stack.local(state).store)
         self._live = Live(stack.local(state), wechat_url)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
         pages = [*phone.routes(wechat_url, credentials.appid, templates), *openapi.routes()]

@@ -11,6 +11,7 @@ from typing import Any
 from payments.domain.payment import PREPAY_ID_LIFE
 from payments.domain.times import of_millis
 from payments.edge.events import TYPES
+from payments.store import keys
 
 MILLISECOND, SECOND, ORDER_ONLY = "ms", "s", ""
 """How well the time of a moment is known. ORDER_ONLY: it places the moment among the others and is never told."""
@@ -73,22 +74,20 @@ class Moment:
     @property
     def event(self) -> str:
         """The type of the event that this change of state is (R9); empty if it is none."""
-        return TYPES.get(self.what.partition("#")[0], {}).get(self.state, "")
+        return TYPES.get(keys.entity(self.what), {}).get(self.state, "")
 
 
 def life(items: Iterable[Item]) -> list[Moment]:
     """All that is known of an order, in the order in which it happened. `items` are plain values of one partition."""
     tellers = {
-        "ORDER": _order,
-        "PAYMENT": _payment,
-        "REFUND": _refund,
-        "NOTICE": _notice,
-        "SHIPPING": _shipping,
-        "CASE": _case,
+        keys.ORDER: _order,
+        keys.PAYMENT: _payment,
+        keys.REFUND: _refund,
+        keys.GUEST_MESSAGES: _notice,
+        keys.SHIPPING: _shipping,
+        keys.CASE: _case,
     }
-    return sorted(
-        moment for item in items for moment in tellers.get(item["sk"].partition("#")[0], lambda _: iter(()))(item)
-    )
+    return sorted(moment for item in items for moment in tellers.get(keys.entity(item["sk"]), lambda _: iter(()))(item))
 
 
 def promises(items: Iterable[Item]) -> list[tuple[datetime, str]]:
@@ -98,7 +97,7 @@ def promises(items: Iterable[Item]) -> list[tuple[datetime, str]]:
 
 def on_hold(items: Iterable[Item]) -> bool:
     """WeChat calls its payment refunded, and no refund is known here: a case waits (R4)."""
-    return any(item.get("on_hold") is True for item in items if item["sk"] == "ORDER")
+    return any(item.get("on_hold") is True for item in items if keys.entity(item["sk"]) == keys.ORDER)
 
 
 def _moment(

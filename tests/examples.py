@@ -8,6 +8,7 @@ from typing import Any
 from payments.domain.order import Order, place
 from payments.domain.payment import Payment, PaymentStatus, TradeReport, new_payment
 from payments.products.homestay.offer import HOMESTAY, MAX_PEOPLE, MAX_REMARK, MAX_SUBTITLE, MAX_TITLE, Homestay, Stay
+from payments.store.items import Standing
 from payments.store.purchase import kept
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
@@ -37,6 +38,9 @@ STAY = Stay(
     people=2,
     need_food=True,
 )
+
+CHANGED = Standing(lambda: None)
+"""What a write answers that another writer's change has made fail."""
 
 
 FEN = 10**9

@@ -102,7 +102,7 @@ class _Failed(Exception):
 
 
 class Dynamo:
-    """The client that `payments.store.table` talks to."""
+    """The client that `payments.store` talks to."""
 
     class exceptions:  # noqa: N801
         class ConditionalCheckFailedException(_Failed): ...

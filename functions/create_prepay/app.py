@@ -34,14 +34,20 @@ from payments.edge.http import Api, Body, OrderSn, Problem, not_found, seconds, 
 from payments.edge.observability import Handler, count, instrumented, logger
 from payments.products import PRODUCTS, Products
 from payments.recording import record_answer
-from payments.settings import optional, setting, table
+from payments.settings import optional, setting, store
 from payments.store.purchase import bought
 from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
 
 ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""
 
-app = Api()
+
+class _Api(Api):
+    products: Products
+    """What is sold here."""
+
+
+app = _Api()
 
 
 class Prepay(Body):
@@ -69,7 +75,7 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
     user_id, attempt = app.caller()["user_id"], secrets.token_urlsafe(4)
     for _ in range(ROUNDS):
         now = utc_now()
-        collection = table().collection(order_sn, consistent=True)
+        collection = store().collection(order_sn, consistent=True)
         if collection is None or collection.order.user_id != user_id:
             raise not_found()
         payment: Payment | None
@@ -85,11 +91,11 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
             case CreatePayment(n):
                 payment = _created(collection, n, attempt, now)
             case CallAgain(payment):
-                payment = payment if table().claim_prepay(payment, attempt, now, CALL_PAUSE) else None
+                payment = payment if store().payments.claim_prepay(payment, attempt, now, CALL_PAUSE) else None
         if payment is None:
             continue  # another call was quicker
         new_id = _prepay_id(payment, now)
-        if new_id and table().store_prepay_id(payment, new_id, now + PREPAY_ID_LIFE):
+        if new_id and store().payments.store_prepay_id(payment, new_id, now + PREPAY_ID_LIFE):
             logger.info("prepay.created", out_trade_no=payment.out_trade_no, total_fen=payment.total_fen)
             count("PrepayCreated")
             return _signed(payment, new_id, now)
@@ -97,9 +103,9 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
 
 
 def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
-    """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between. None when
+    """Puts the n-th payment, then makes sure that the order is still open: a cancel may have come in between. None when
     another call has put it: its parameters are the trade's, and it calls WeChat."""
-    product, purchase = bought(collection.order, _products())
+    product, purchase = bought(collection.order, app.products)
     payment = new_payment(
         collection.order,
         n,
@@ -110,11 +116,11 @@ def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Pay
         now=now,
         attempt=attempt,
     )
-    if not table().put_payment(payment):
+    if not store().payments.put(payment):
         return None
-    order = table().order(payment.order_sn)
+    order = store().orders.get(payment.order_sn)
     if order is None or not order.open_to_pay:
-        table().close_payment(payment, unused=True)
+        store().payments.close(payment, unused=True)
         raise _conflict(collection, "the order is being cancelled")
     return payment
 
@@ -137,7 +143,7 @@ def _prepay_id(payment: Payment, now: datetime) -> str | None:
         if refused.advice is Advice.ASK and _brought_to_its_end(client, payment, now):
             return None
         # The first call was refused for good: without a prepay_id there is no trade, and the next prepay starts clean.
-        table().close_payment(payment, unused=True)
+        store().payments.close(payment, unused=True)
         raise Problem(
             502, "wechat-refused", "WeChat does not accept this payment.", _charged(payment.order_sn), code=refused.code
         ) from None
@@ -149,9 +155,9 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
         trade = client.query(payment)
         if trade is None:
             return False
-        if not record_answer(table(), payment, trade, now) and not trade.over:
+        if not record_answer(store(), payment, trade, now) and not trade.over:
             client.close(payment)  # it exists with other parameters than the stored ones: it must not stay payable
-            table().close_payment(payment, unused=False)
+            store().payments.close(payment, unused=False)
     except (OutcomeUnknown, Refused) as error:
         logger.warning("prepay.unknown", out_trade_no=payment.out_trade_no, why=str(error))
         raise _down(payment.order_sn, now) from None
@@ -188,7 +194,7 @@ def _down(order_sn: str, called_at: datetime) -> Problem:
 
 def _charged(order_sn: str) -> str:
     """What is true of the guest's money: without a stored prepay_id no phone has ever opened a cashier for it."""
-    collection = table().collection(order_sn, consistent=True)
+    collection = store().collection(order_sn, consistent=True)
     if collection is not None and not any(payment.prepay_id for payment in collection.payments):
         return "Nothing was charged."
     return f"An earlier try may have been paid: GET /orders/{order_sn}/payment tells."
@@ -200,17 +206,12 @@ def _notify_url() -> str:
     return f"{base}/wxpay/notify"
 
 
-def _products() -> Products:
-    products: Products = app.context["products"]
-    return products
-
-
 def handler_for(products: Products) -> Handler:
     """The function as it sells these products."""
 
     @instrumented
     def handle(event: dict[str, Any], context: LambdaContext) -> Any:
-        app.context["products"] = products  # until it is answered
+        app.products = products
         return app.resolve(event, context)
 
     return handle

@@ -18,7 +18,7 @@ from payments.edge.events import Event
 from payments.edge.observability import count, instrumented, logger
 from payments.edge.queues import consume
 from payments.recording import record_refund_report
-from payments.settings import table
+from payments.settings import store
 from payments.wechat.pay import ABOUT_US, NOT_ENOUGH, Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
 
 
@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 def _handle(event: Event) -> None:
     if event.type != "refund.requested":
         return
-    collection, now = table().collection(event.order_sn, consistent=True), utc_now()
+    collection, now = store().collection(event.order_sn, consistent=True), utc_now()
     refund = collection.refund(event.state.out_refund_no) if collection else None
     if collection is None or refund is None:
         raise LookupError(f"{event.id} is of no refund")
@@ -39,7 +39,7 @@ def _handle(event: Event) -> None:
         return
     earliest = may_be_asked_for(refund, collection.refunds, now)
     if earliest is not None:
-        table().postpone_refund(refund, earliest)
+        store().refunds.postpone(refund, earliest)
         return
     try:
         word = _asked(wechat_pay(), refund)
@@ -48,10 +48,10 @@ def _handle(event: Event) -> None:
         count("RefundNotEnough" if refused.code in NOT_ENOUGH else "RefundWaits")
         return  # its due_at is the promise that it comes again
     if word is not None:
-        record_refund_report(table(), word, utc_now())
+        record_refund_report(store(), word, utc_now())
     elif refund.first_no_at is None:
-        table().note_first_no(refund, utc_now())
-    elif second_no(refund, utc_now()) and table().refuse_refund(refund):
+        store().refunds.note_first_no(refund, utc_now())
+    elif second_no(refund, utc_now()) and store().refunds.refuse(refund):
         logger.error("refund.refused", out_refund_no=refund.out_refund_no)
         count("RefundRefused")
 

@@ -15,8 +15,8 @@ from payments.edge.http import Api, Body, Problem, wechat_down
 from payments.edge.observability import count, instrumented, logger
 from payments.edge.secret import token_keys
 from payments.edge.tokens import LIFE, Identity, Role, issue
-from payments.settings import table
-from payments.store.table import User
+from payments.settings import store
+from payments.store.users import User
 from payments.wechat.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
 
 MAX_OPENID = 40
@@ -50,9 +50,9 @@ def login(body: Login) -> SignedIn:
         raise Problem(502, "wechat-refused", "WeChat answered an openid that is too long.")
     now = utc_now()
     user_id = user_id_of(client.appid, wechat_user.openid)
-    if table().user(user_id) is None:
+    if store().users.get(user_id) is None:
         user = User(user_id=user_id, openid=wechat_user.openid, unionid=wechat_user.unionid, created_at=now)
-        table().put_user(user)
+        store().users.put(user)
     logger.info("user.signed_in", user_id=user_id)
     count("SignedIn")
     token = issue(Identity(user_id, Role.USER), token_keys(), now)

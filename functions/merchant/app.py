@@ -75,9 +75,10 @@ from payments.edge.observability import Handler, count, instrumented, logger
 from payments.edge.tokens import EVERY_BUSINESS, Role
 from payments.products import PRODUCTS, Products
 from payments.recording import Recorded, record_refund_report
-from payments.settings import shipping_record, table
+from payments.settings import shipping_record, store
+from payments.store.cases import CasePlace
+from payments.store.items import Standing, Written
 from payments.store.purchase import bought
-from payments.store.table import CasePlace
 from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
 GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
@@ -95,14 +96,19 @@ TRIES = 4
 NOT_OF_ITS_TRADE = {"refund_mismatch", "unknown_refund", "unreadable"}
 """Cases of what cannot be recorded: a refund that answers one need not be either."""
 
-app = Api()
+
+class _Api(Api):
+    products: Products
+    """What is sold here."""
+
+
+app = _Api()
 
 REFUND_NO = re.compile("[0-9A-Za-z_|*@-]{1,64}")
 RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
-PLACE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,12}Z)(?:\n((?:ORDER|TRADE)#[^\n]+)\n(CASE#[^\n]+))?")
 
 
 class StaffOrder(BaseModel):
@@ -239,7 +245,7 @@ def _sees(staff: Mapping[str, str], order: Order | None) -> bool:
 
 
 def _collection(order_sn: str, staff: Mapping[str, str]) -> Collection:
-    collection = table().collection(order_sn, consistent=True)
+    collection = store().collection(order_sn, consistent=True)
     if collection is None or not _sees(staff, collection.order):
         raise not_found()
     return collection
@@ -291,14 +297,14 @@ def redeem(body: Redemption) -> StaffOrder:
     if not orders:
         raise not_found()
     order, attempt = orders[0], secrets.token_urlsafe(4)
-    bought(order, _products())  # what cannot be shown is not redeemed
+    bought(order, app.products)  # what cannot be shown is not redeemed
     look = look_after_redemption(order, shipping_record(), utc_now())
-    standing = table().redeem(order.order_sn, staff["user_id"], attempt, look)
-    if standing is not None:
-        raise _not_redeemed(standing)
+    match store().orders.redeem(order.order_sn, staff["user_id"], attempt, look):
+        case Standing(standing):
+            raise _not_redeemed(standing or order)
     logger.info("order.redeemed", order_sn=order.order_sn, staff=staff["user_id"])
     count("OrderRedeemed")
-    return _order_out(table().order(order.order_sn) or order)
+    return _order_out(store().orders.get(order.order_sn) or order)
 
 
 def _code(text: str) -> str:
@@ -312,14 +318,15 @@ def _found(code: str, staff: Mapping[str, str]) -> list[Order]:
     """The orders of the caller's business with this code; one more wrong guess if there are none."""
     now = utc_now()
     guesser = "#".join(staff.get(part, "") for part in ("business_id", "user_id", "session"))
-    free_at = table().guess(guesser, now, GUESS_PAUSE, GUESSES)
-    if free_at is not None:
-        count("RedeemThrottled")
-        wait = seconds(free_at - now)
-        raise Problem(429, "too-many-guesses", "Too many wrong codes.", f"Try again in {wait} s.", retry_after_s=wait)
-    orders = [order for order in table().orders_by_code(code) if _sees(staff, order)]
+    match store().guesses.take(guesser, now, GUESS_PAUSE, GUESSES):
+        case Standing(free_at):
+            count("RedeemThrottled")
+            wait = seconds(free_at - now)
+            told = f"Try again in {wait} s."
+            raise Problem(429, "too-many-guesses", "Too many wrong codes.", told, retry_after_s=wait)
+    orders = [order for order in store().orders.by_code(code) if _sees(staff, order)]
     if orders:
-        table().forgive_guess(guesser, now, GUESS_PAUSE)
+        store().guesses.forgive(guesser, now, GUESS_PAUSE)
     return orders
 
 
@@ -333,7 +340,7 @@ def _order_number(order_sn: str, staff: Mapping[str, str]) -> Problem:
 
 
 def _not_redeemed(order: Order) -> Problem:
-    """Why a code is not good, from the order as it stood in the way."""
+    """Why a code is not good, from the stored order that made the redemption fail."""
     told: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
     match order.status:
         case OrderStatus.USED:
@@ -387,7 +394,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
                 )
             return _refund_out(earlier)
         _check_refundable(collection, wanted)
-        if table().request_refund(order, wanted):
+        if store().refunds.request(order, wanted):
             logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
             count("RefundRequested")
             return _refund_out(wanted)
@@ -428,7 +435,7 @@ def try_now(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
     refund, now = _refund(order_sn, out_refund_no), utc_now()
     if refund.status not in ON_ITS_WAY | {RefundStatus.ABNORMAL}:
         raise _refund_state(refund, "It has come to its end.")
-    table().look_at_refund(refund, now)
+    store().refunds.look_at(refund, now)
     return _refund_out(_refund(order_sn, out_refund_no))
 
 
@@ -444,7 +451,7 @@ def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
         raise _refund_state(refund, "This money pays no order: it has to go back.")
     if refund.status is not RefundStatus.REQUESTED:
         raise _refund_state(refund, "WeChat has it, or it has come to its end.")
-    if refund.withdrawing_at is None and table().mark_withdrawing(refund, now):
+    if refund.withdrawing_at is None and store().refunds.mark_withdrawing(refund, now):
         logger.info("refund.withdrawing", out_refund_no=out_refund_no)
         count("RefundWithdrawing")
     return _refund_out(_refund(order_sn, out_refund_no))
@@ -471,7 +478,7 @@ def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
     staff, place = _staff(), _place(after)
     shown: list[Case] = []
     for _ in range(STRETCHES):
-        stretch, place = table().open_cases_page(place, max(limit, CASES))
+        stretch, place = store().cases.open_page(place, max(limit, CASES))
         shown += _seen(stretch, staff)
         if place is None or len(shown) >= limit:
             break
@@ -479,8 +486,8 @@ def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
     shown = shown[:limit]
     if more:
         # The next page begins after a case that was shown: the keys of others' cases are not for this caller.
-        place = CasePlace.of_case(shown[-1]) if shown or place is None else CasePlace(place.opened_at)
-    return CaseList(cases=[_case_out(case) for case in shown], next=_written(place) if place and more else None)
+        place = CasePlace.of(shown[-1]) if shown or place is None else place.without_case()
+    return CaseList(cases=[_case_out(case) for case in shown], next=_encoded(str(place)) if place and more else None)
 
 
 def _seen(cases: Sequence[Case], staff: Mapping[str, str]) -> list[Case]:
@@ -488,7 +495,7 @@ def _seen(cases: Sequence[Case], staff: Mapping[str, str]) -> list[Case]:
     if staff["business_id"] == EVERY_BUSINESS:
         return list(cases)
     numbers = {case: parse_out_trade_no(case.out_trade_no) for case in cases}
-    businesses = table().businesses_of({found[0] for found in numbers.values() if found})
+    businesses = store().orders.businesses({found[0] for found in numbers.values() if found})
     return [case for case, found in numbers.items() if found and businesses.get(found[0]) == staff["business_id"]]
 
 
@@ -496,16 +503,9 @@ def _place(after: str | None) -> CasePlace | None:
     if after is None:
         return None
     try:
-        found = PLACE.fullmatch(_decoded(after))
+        return CasePlace.parse(_decoded(after))
     except ValueError:
-        found = None
-    if found is None:
-        raise invalid("query.after", "the next of an earlier page")
-    return CasePlace(*(part or "" for part in found.groups()))
-
-
-def _written(place: CasePlace) -> str:
-    return _encoded("\n".join(part for part in (place.opened_at, place.pk, place.sk) if part))
+        raise invalid("query.after", "the next of an earlier page") from None
 
 
 @app.get("/merchant/cases/<case_id>")
@@ -528,13 +528,13 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
         raise Problem(409, "case-closed", "This case is closed.")
     _check_resolution(case, resolution, reference, staff)
     for _ in range(TRIES):
-        if _closed(case, resolution, reference, staff["user_id"], attempt, now):
-            break
-        case = _case(case_id)
-        if case.closing_attempt == attempt or (case.closed_by == SYSTEM and resolution is Resolution.REFUNDED):
-            break  # written before, or closed by what WeChat has just said of the refund
-        if not case.open:
-            raise Problem(409, "case-closed", "This case is closed.")
+        match _closed(case, resolution, reference, staff["user_id"], attempt, now):
+            case Written():
+                break
+            case Standing(Case(closed_by=by)) if by == SYSTEM and resolution is Resolution.REFUNDED:
+                break  # by what WeChat has just said of the refund
+            case Standing(Case(open=False)):
+                raise Problem(409, "case-closed", "This case is closed.")
     else:
         raise try_again(title="The order keeps changing.")
     logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=resolution)
@@ -542,18 +542,21 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
     return _case_out(_case(case_id))
 
 
-def _closed(case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime) -> bool:
-    """Writes the resolution; where an order's hold or sums depend on it, both in one transaction. False: read again."""
+def _closed(
+    case: Case, resolution: Resolution, reference: str, by: str, attempt: str, now: datetime
+) -> Written | Standing[Case | None]:
+    """Writes the resolution; where an order's hold or sums depend on it, both in one transaction. Standing: the case
+    as it is now; where it is open still, its order has changed."""
     elsewhere = case.kind == REFUNDED_ELSEWHERE
     collection = _collection_of(case)
     if collection is None or not (
         elsewhere or (case.kind in REFUND_CASES | {STALLED} and resolution is Resolution.SETTLED_BY_HAND)
     ):
-        return table().close_case(case, resolution, reference, by, attempt, now)
+        return store().cases.close(case, resolution, reference, by, attempt, now)
     if not elsewhere:
         _check_sum_by_hand(case, collection)
     released = elsewhere and not holds(collection.cases, collection.order, but=case)
-    return table().close_case_of_order(collection, case, resolution, reference, by, attempt, now, released=released)
+    return store().cases.close_with_order(collection, case, resolution, reference, by, attempt, now, released=released)
 
 
 def _check_resolution(case: Case, resolution: Resolution, reference: str, staff: Mapping[str, str]) -> None:
@@ -568,7 +571,7 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
         case Resolution.REFUNDED:
             _check_refund(case, reference)
         case Resolution.BOOKED:
-            order = table().order(reference) if ORDER_SN.fullmatch(reference) else None
+            order = store().orders.get(reference) if ORDER_SN.fullmatch(reference) else None
             if order is None or not _sees(staff, order):
                 raise invalid("body.reference", "there is no such order: name the order_sn that it is booked on")
         case Resolution.SETTLED_BY_HAND:
@@ -608,7 +611,7 @@ def _check_refund(case: Case, reference: str) -> None:
         if case.kind == "second_transaction":
             of_another = of_another or word.transaction_id != case.transaction_id
         elif collection is not None and not of_another:
-            recorded = record_refund_report(table(), word, utc_now()) is not Recorded.CASE
+            recorded = record_refund_report(store(), word, utc_now()) is not Recorded.CASE
             of_another = not recorded and case.kind not in NOT_OF_ITS_TRADE
         found: Refund | RefundReport = word
     else:
@@ -679,7 +682,7 @@ def refund_again(case_id: CaseId) -> StaffRefund:
             others=own,
             by_hand=handed,
         )
-        if table().add_refund(collection, again, now):
+        if store().refunds.add(collection, again, now):
             logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
             return _refund_out(again)
     raise try_again(title="The order keeps changing.")
@@ -694,7 +697,7 @@ def _pays_nothing(order: Order, payment: Payment) -> bool:
 def _collection_of(case: Case) -> Collection | None:
     """The order that a case lies beside, with all that belongs to it."""
     numbers = parse_out_trade_no(case.out_trade_no)
-    return table().collection(numbers[0], consistent=True) if numbers else None
+    return store().collection(numbers[0], consistent=True) if numbers else None
 
 
 def _case(case_id: str) -> Case:
@@ -704,7 +707,7 @@ def _case(case_id: str) -> Case:
         out_trade_no, kind, name = _decoded(case_id).split("\n")
     except ValueError:
         raise not_found() from None
-    case = table().case(out_trade_no, kind, name)
+    case = store().cases.get(out_trade_no, kind, name)
     if case is None or not _sees(staff, _order_of(case)):
         raise not_found()
     return case
@@ -712,14 +715,14 @@ def _case(case_id: str) -> Case:
 
 def _order_of(case: Case) -> Order | None:
     numbers = parse_out_trade_no(case.out_trade_no)
-    return table().order(numbers[0]) if numbers else None
+    return store().orders.get(numbers[0]) if numbers else None
 
 
 # --- answers
 
 
 def _order_out(order: Order) -> StaffOrder:
-    product, purchase = bought(order, _products())
+    product, purchase = bought(order, app.products)
     return StaffOrder(
         service_type=order.service_type,
         order_sn=order.order_sn,
@@ -760,17 +763,12 @@ def _decoded(text: str) -> str:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
-def _products() -> Products:
-    products: Products = app.context["products"]
-    return products
-
-
 def handler_for(products: Products) -> Handler:
     """The function as it sells these products."""
 
     @instrumented
     def handle(event: dict[str, Any], context: LambdaContext) -> Any:
-        app.context["products"] = products  # until it is answered
+        app.products = products
         return app.resolve(event, context)
 
     return handle

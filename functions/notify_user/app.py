@@ -25,7 +25,8 @@ from payments.edge.observability import Handler, count, instrumented, logger
 from payments.edge.queues import consume
 from payments.products import PRODUCTS, Products
 from payments.products.product import P, Product
-from payments.settings import Misconfigured, optional, setting, table
+from payments.settings import Misconfigured, optional, setting, store
+from payments.store.items import Standing
 from payments.store.purchase import bought
 from payments.wechat.mini_program import About, ApiRefused, Blocked, NotReached, PerhapsDone, mini_program
 
@@ -76,7 +77,7 @@ def _order_paid(event: Event, products: Products) -> None:
 
 
 def _refunded(event: Event, products: Products) -> None:
-    refund = table().refund(event.order_sn, event.state.out_refund_no or "")
+    refund = store().refunds.get(event.order_sn, event.state.out_refund_no or "")
     if refund is None:
         raise LookupError(f"{event.id} is of no refund")
     if refund.origin is not RefundOrigin.CONSOLE:  # whoever refunds in WeChat's console knows whom to tell what
@@ -87,7 +88,7 @@ def _refunded(event: Event, products: Products) -> None:
 
 
 def _order(event: Event) -> Order:
-    order = table().order(event.order_sn)
+    order = store().orders.get(event.order_sn)
     if order is None:
         raise LookupError(f"{event.id} is of no order")
     return order
@@ -106,10 +107,10 @@ def _notify(order: Order, product: Product[Any], event: str, messages: Mapping[s
         claimed, template = claim_next(known, left, attempt=attempt, now=now)
         if claimed != stored.messages:
             notice = replace(stored, version=stored.version + 1, attempt=attempt, at=now, messages=claimed)
-            standing = table().save_notice(notice)
-            if standing is not None:
-                stored = known = standing
-                continue
+            match store().guest_messages.save(notice):
+                case Standing(GuestMessages() as standing):
+                    stored = known = standing
+                    continue
             stored = known = notice
         if template is None:
             break

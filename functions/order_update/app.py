@@ -31,7 +31,7 @@ from payments.domain.times import utc_now
 from payments.edge.events import Event
 from payments.edge.observability import count, instrumented, logger
 from payments.edge.queues import consume
-from payments.settings import table
+from payments.settings import store
 
 TRIES = 5
 """Each try after the first answers a change that another writer made in between."""
@@ -52,7 +52,7 @@ def _handle(event: Event) -> None:
 
 def _paid(event: Event) -> None:
     for _ in range(TRIES):
-        collection = table().collection(event.order_sn, consistent=True)
+        collection = store().collection(event.order_sn, consistent=True)
         payment = collection.payment(event.state.n) if collection else None
         if collection is None or payment is None:
             raise LookupError(f"{event.id} is of no payment")
@@ -76,7 +76,7 @@ def _mark_paid(collection: Collection, payment: Payment) -> bool:
     # A hold of another trade is no reason to keep out who has paid with this one.
     released = bool(order.on_hold) and holds(collection.cases, order) and not holds(collection.cases, paid)
     code = _new_code() if order.lacks_code and drawn.refundable and (released or not order.on_hold) else None
-    if not table().mark_order_paid(order, payment.n, drawn, code, payment.success_time or now, released=released):
+    if not store().orders.mark_paid(order, payment.n, drawn, code, payment.success_time or now, released=released):
         return False
     logger.info("order.paid", order_sn=order.order_sn, paid_by=payment.n)
     count("OrderPaid")
@@ -93,7 +93,7 @@ def _refund_what_pays_nothing(collection: Collection, payment: Payment) -> bool:
     refund = automatic_refund(payment, origin, now, others=own, by_hand=by_hand(collection.cases))
     if collection.refund(refund.out_refund_no) is not None:
         return True
-    if not table().add_refund(collection, refund, now):
+    if not store().refunds.add(collection, refund, now):
         return False
     logger.warning("refund.requested", out_trade_no=payment.out_trade_no, origin=origin)
     count("AutomaticRefund")
@@ -102,7 +102,7 @@ def _refund_what_pays_nothing(collection: Collection, payment: Payment) -> bool:
 
 def _refund_changed(event: Event) -> None:
     for _ in range(TRIES):
-        collection = table().collection(event.order_sn, consistent=True)
+        collection = store().collection(event.order_sn, consistent=True)
         if collection is None:
             raise LookupError(f"{event.id} is of no order")
         if _bring_up_to_date(collection):
@@ -122,7 +122,7 @@ def _bring_up_to_date(collection: Collection) -> bool:
     code = _new_code() if usable and order.lacks_code else None
     if sums_are_drawn(collection) and code is None:
         return True
-    if not table().save_sums(order, drawn, OrderStatus.REFUNDED if all_back(order, drawn) else None, code, now):
+    if not store().orders.save_sums(order, drawn, OrderStatus.REFUNDED if all_back(order, drawn) else None, code, now):
         return False
     logger.info("order.refunded", order_sn=order.order_sn, refunded_fen=drawn.refunded, refundable_fen=drawn.refundable)
     return True
@@ -130,11 +130,11 @@ def _bring_up_to_date(collection: Collection) -> bool:
 
 def _open_and_close_cases(collection: Collection, now: datetime) -> None:
     for case in collection.missing_cases(now):
-        if table().put_case(case):
+        if store().cases.open(case):
             logger.error("case.opened", order_sn=collection.order.order_sn, kind=case.kind, out_refund_no=case.case_id)
             count("CaseOpened")
     for case, why in collection.answers():
-        if table().close_case(case, Resolution.ANSWERED, why, SYSTEM, "", now):
+        if store().cases.close(case, Resolution.ANSWERED, why, SYSTEM, "", now):
             logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, why=why)
             count("CaseClosed")
 

@@ -54,10 +54,10 @@ from payments.edge.http import (
 from payments.edge.observability import Handler, count, instrumented, logger, unreadable
 from payments.products import PRODUCTS, Products
 from payments.products.product import Product
-from payments.settings import table
+from payments.settings import store
 from payments.store.dynamodb import UnreadableItem
+from payments.store.orders import Reservation
 from payments.store.purchase import bought, kept
-from payments.store.table import Reservation
 from payments.wechat.pay import wechat_pay
 
 PAGE = 20
@@ -65,7 +65,13 @@ PAGE = 20
 DRAWS = 4
 """Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
 
-app = Api()
+
+class _Api(Api):
+    products: Products
+    """What is sold here."""
+
+
+app = _Api()
 
 
 class Catalogue(BaseModel):
@@ -117,11 +123,11 @@ class OrderList(BaseModel):
 @app.get("/catalogue/<service_type>")
 def list_offers(service_type: Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]) -> Catalogue:
     """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
-    product = _products().get(service_type)
+    product = app.products.get(service_type)
     catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
     if catalogue is None or model is None:
         raise not_found()
-    offers = table().offers_on_sale(catalogue)
+    offers = store().catalogue.on_sale(catalogue)
     return Catalogue(offers=[shown(model, offer) for offer in offers])
 
 
@@ -143,10 +149,11 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
         drawn = new_order_sn(product.letters, now, f"{secrets.randbelow(10**8):08d}")
         order = replace(draft, order_sn=reserved.order_sn if reserved and not draw else drawn)
         if idempotency_key is None:
-            placed = table().put_order(order) is None
+            result = store().orders.put(order)
         else:
-            placed = table().put_order_for_key(order, idempotency_key, digest, reserved.order_sn if reserved else None)
-        if placed:
+            instead_of = reserved.order_sn if reserved else None
+            result = store().orders.put_for_key(order, idempotency_key, digest, instead_of)
+        if result:
             logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
             count("OrderCreated")
             return _out(order)
@@ -159,20 +166,20 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
 
 def _earlier(user_id: str, key: str | None, digest: str) -> tuple[Reservation | None, Order | None]:
     """What the caller's Idempotency-Key stands for, and the order, if it is there and his. 422: of another request."""
-    reserved = table().reservation(user_id, key) if key else None
+    reserved = store().orders.reservation(user_id, key) if key else None
     if reserved is None:
         return None, None
     if reserved.body_hash != digest:
         raise Problem(
             422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
         )
-    order = table().order(reserved.order_sn)
+    order = store().orders.get(reserved.order_sn)
     return reserved, order if order is not None and order.user_id == user_id else None
 
 
 def _check_pace(user_id: str, now: datetime) -> None:
     """429 for who has placed NEW_ORDERS orders in NEW_ORDERS_WINDOW."""
-    wait = wait_for_next_order(table().placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
+    wait = wait_for_next_order(store().orders.placed_since(user_id, now - NEW_ORDERS_WINDOW, NEW_ORDERS), now)
     if wait is not None:
         count("OrderThrottled")
         minutes = seconds(NEW_ORDERS_WINDOW) // 60
@@ -182,19 +189,19 @@ def _check_pace(user_id: str, now: datetime) -> None:
 
 def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:
     """The product that is asked for, and the fields of its request. 422: it is none, or a field is not valid."""
-    product = _products().get(body.service_type)
+    product = app.products.get(body.service_type)
     if product is None:
-        raise invalid("body.service_type", f"one of {', '.join(_products())}")
+        raise invalid("body.service_type", f"one of {', '.join(app.products)}")
     return product, read_body(product.models().order, body.model_dump())
 
 
 def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: datetime) -> Order:
     """The order that is asked for, still without its number."""
-    user, catalogue, offer = table().user(user_id), product.catalogue, None
+    user, catalogue, offer = store().users.get(user_id), product.catalogue, None
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
     if catalogue is not None:
-        offer = table().offer(catalogue, asked[catalogue.named_by])
+        offer = store().catalogue.get(catalogue, asked[catalogue.named_by])
         if offer is None:
             raise invalid(f"body.{catalogue.named_by}", f"there is no such {product.service_type}")
     try:
@@ -217,14 +224,14 @@ def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: d
 @app.get("/orders")
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
-    orders, more = table().orders_of(app.caller()["user_id"], PAGE, before)
+    orders, more = store().orders.of_user(app.caller()["user_id"], PAGE, before)
     return OrderList(orders=[*_readable(orders)], next=more)
 
 
 @app.get("/orders/<order_sn>")
 def get_order(order_sn: OrderSn) -> OrderOut:
     """One order of the caller's."""
-    order = table().order(order_sn)
+    order = store().orders.get(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
     return _out(order)
@@ -236,13 +243,13 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
 
     409: it is paid, or was. Cancelled already is as good.
     """
-    order = table().order(order_sn)
+    order = store().orders.get(order_sn)
     if order is None or order.user_id != app.caller()["user_id"]:
         raise not_found()
     now = utc_now()
     try:
         if order.status is OrderStatus.WAIT_PAY and (not order.closing or _asks_again(order, now)):
-            order = close_order(table(), wechat_pay(), order_sn, now, marked=order.closing)
+            order = close_order(store(), wechat_pay(), order_sn, now, marked=order.closing)
     except Paid:
         raise _it_is_paid(order) from None
     if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
@@ -260,14 +267,14 @@ def _asks_again(order: Order, now: datetime) -> bool:
 
     Raises Paid: one of its trades is paid, as the table knows by now.
     """
-    collection = table().collection(order.order_sn, consistent=True)
+    collection = store().collection(order.order_sn, consistent=True)
     payments = collection.payments if collection else ()
     if any(payment.status is PaymentStatus.SUCCESS for payment in payments):
         raise Paid(f"{order.order_sn} is paid")
     if not quiet(order.closing_since, now):
         return False
     trades = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
-    return all(quiet(trade.asked_at, now) and table().claim_query(trade, now, CALL_PAUSE) for trade in trades)
+    return all(quiet(trade.asked_at, now) and store().payments.claim_query(trade, now, CALL_PAUSE) for trade in trades)
 
 
 def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
@@ -280,7 +287,7 @@ def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
 
 
 def _out(order: Order) -> OrderOut:
-    product, purchase = bought(order, _products())
+    product, purchase = bought(order, app.products)
     return OrderOut(
         service_type=order.service_type,
         order_sn=order.order_sn,
@@ -301,17 +308,12 @@ def _out(order: Order) -> OrderOut:
     )
 
 
-def _products() -> Products:
-    products: Products = app.context["products"]
-    return products
-
-
 def handler_for(products: Products) -> Handler:
     """The function as it sells these products."""
 
     @instrumented
     def handle(event: dict[str, Any], context: LambdaContext) -> Any:
-        app.context["products"] = products  # until it is answered
+        app.products = products
         return app.resolve(event, context)
 
     return handle

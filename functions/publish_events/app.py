@@ -10,7 +10,6 @@ dead letters at once, with what identifies it, and rings.
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,8 @@ from payments.edge.events import Event, derive
 from payments.edge.observability import instrumented, unreadable
 from payments.edge.topic import publish
 from payments.settings import aws, setting
-from payments.store.dynamodb import UnreadableItem, unwire
+from payments.store.dynamodb import UnreadableItem
+from payments.store.images import read_change
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -42,27 +42,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
 def _change(record: Mapping[str, Any]) -> Event | None:
     """The event of a record, if it has one. No call is made here: what fails once fails always. Raises
     UnreadableItem."""
-    key: dict[str, Any] = {}
+    change = read_change(record)
+    if change is None:
+        return None  # it was removed
     try:
-        stream = record["dynamodb"]
-        if "NewImage" not in stream:
-            return None  # it was removed
-        new = unwire(stream.get("Keys") or {}) | unwire(stream["NewImage"])
-        key = {name: new[name] for name in ("pk", "sk")}
-        return derive(_old(stream), new, datetime.fromtimestamp(stream["ApproximateCreationDateTime"], UTC))
+        return derive(change.old, change.new, change.time)
     except UnreadableItem:
         raise
     except Exception as error:
-        raise UnreadableItem(key, "record", f"cannot be read: {type(error).__name__}") from error
-
-
-def _old(stream: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The old image only tells a status that was entered before: where it cannot be read the event goes out once more
-    than it must."""
-    try:
-        return unwire(stream["OldImage"])
-    except Exception:  # noqa: BLE001
-        return None
+        raise UnreadableItem(change.new, "record", f"cannot be read: {type(error).__name__}") from error
 
 
 def _set_aside(record: Mapping[str, Any], error: UnreadableItem) -> None:
@@ -70,7 +58,7 @@ def _set_aside(record: Mapping[str, Any], error: UnreadableItem) -> None:
     unreadable(error)
     letter = {
         "type": "unreadable",
-        "order_sn": error.pk.removeprefix("ORDER#"),
+        "order_sn": error.order_sn,
         "pk": error.pk,
         "sk": error.sk,
         "version": error.version,

@@ -1,7 +1,7 @@
 """status_poll: the answer that the client trusts. WeChat's word on the phone proves nothing.
 
 While the trade is open here, WeChat itself is asked, at most every five seconds however often the client polls, and
-what it says goes through the one door for money. A poll in between costs a read and no write. When WeChat cannot be
+what it says goes through `payments.recording`. A poll in between costs a read and no write. When WeChat cannot be
 asked, the table's state is the answer: the client polls on, and the callback or the next poll brings the truth.
 """
 
@@ -18,7 +18,7 @@ from payments.domain.times import of_millis, utc_now
 from payments.edge.http import Api, OrderSn, not_found
 from payments.edge.observability import instrumented, logger
 from payments.recording import record_answer
-from payments.settings import table
+from payments.settings import store
 from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
 PACE = ((300, 300), (900, 600), (2100, 1200))
@@ -50,12 +50,12 @@ class PaymentOut(BaseModel):
 def poll(order_sn: OrderSn) -> PaymentOut:
     """Where an order's payment stands."""
     user_id, now = app.caller()["user_id"], utc_now()
-    collection = table().collection(order_sn, consistent=False)
+    collection = store().collection(order_sn, consistent=False)
     if collection is None or collection.order.user_id != user_id:
         raise not_found()
     asking = _to_ask(collection, now)
-    if asking is not None and table().claim_query(asking, now, CALL_PAUSE) and _learned(asking, now):
-        collection = table().collection(order_sn, consistent=True) or collection
+    if asking is not None and store().payments.claim_query(asking, now, CALL_PAUSE) and _learned(asking, now):
+        collection = store().collection(order_sn, consistent=True) or collection
     return _answer(collection, now)
 
 
@@ -77,7 +77,7 @@ def _learned(payment: Payment, now: datetime) -> bool:
         return False
     if trade is None:
         return False  # WeChat does not know it: a prepay may be on its way, only R8 may call that closed
-    return record_answer(table(), payment, trade, now)
+    return record_answer(store(), payment, trade, now)
 
 
 def _answer(collection: Collection, now: datetime) -> PaymentOut:

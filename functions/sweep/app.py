@@ -9,6 +9,7 @@ Before anything is done for an item its due_at moves on by two minutes, under th
 that was seen: so two janitors never work on one, and one that dies has promised to come back.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -26,6 +27,7 @@ from payments.domain.janitor import (
     Ask,
     AskRefund,
     Close,
+    Due,
     End,
     Expire,
     OpenCase,
@@ -49,9 +51,8 @@ from payments.edge.observability import (
 )
 from payments.edge.topic import publish
 from payments.recording import record_answer, record_refund_report
-from payments.settings import shipping_record, table
+from payments.settings import shipping_record, store
 from payments.store.dynamodb import UnreadableItem
-from payments.store.table import Due
 from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
 
 SHARDS = "0123456789"
@@ -67,7 +68,7 @@ LAST_MS = 15_000
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  # noqa: ARG001
     """Takes a schedule's event; gives how many orders were looked at, failed, and left to the next run."""
     now = utc_now()
-    due = sorted(chain(*(table().due(shard, now, AT_ONCE) for shard in SHARDS)), key=lambda one: one.due_at)
+    due = sorted(chain(*(store().looks.due(shard, now, AT_ONCE) for shard in SHARDS)), key=lambda one: one.due_at)
     orders: dict[str, list[Due]] = {}
     for one in due:
         orders.setdefault(one.order_sn, []).append(one)
@@ -86,28 +87,28 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
             count("SweepFailed")
             told["failed"] += 1
             for one in items:
-                table().move_due(one, now + LEASE)
-    gauge("OpenCases", table().count_open_cases())
+                store().looks.move(one, now + LEASE)
+    gauge("OpenCases", store().cases.count_open())
     logger.info("sweep.done", told=told)
     return told
 
 
 def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
     """Does what is left to do for one order, then promises the next look, or none."""
-    collection = table().collection(order_sn, consistent=True)
+    collection = store().collection(order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"no order {order_sn}")
-    due, tried, record, unanswered = {one.sk for one in items}, set[Step](), shipping_record(), False
+    due, tried, record, unanswered = {one.item for one in items}, set[Step](), shipping_record(), False
     while (step := next_step(collection, now, due, tried, record)) is not None:
         if not tried:
-            items = [Due(one.pk, one.sk, now + LEASE) for one in items if table().move_due(one, now + LEASE)]
+            items = [replace(one, due_at=now + LEASE) for one in items if store().looks.move(one, now + LEASE)]
             if not items:
                 return  # another janitor has them, or they are due anew
         tried.add(step)
         unanswered = not _do(step, collection, now) or unanswered
-        collection = table().collection(order_sn, consistent=True) or collection
+        collection = store().collection(order_sn, consistent=True) or collection
     for one in items:
-        table().move_due(one, next_look(collection, one.sk, now, record, unanswered=unanswered))
+        store().looks.move(one, next_look(collection, one.item, now, record, unanswered=unanswered))
 
 
 def _do(step: Step, collection: Collection, now: datetime) -> bool:
@@ -117,29 +118,30 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
     count(f"Sweep{type(step).__name__}")
     try:
         match step:
-            case Announce(sk):
-                event = again(sk, _item(collection, sk), now)
+            case Announce(ref):
+                item = collection.item(ref)
+                event = again(item, now) if item is not None else None
                 if event is not None:
                     publish(event)
             case Ask(n):
                 payment = _payment(collection, n)
                 trade = wechat_pay().query(payment)
                 if trade is not None:
-                    record_answer(table(), payment, trade, now)
+                    record_answer(store(), payment, trade, now)
             case Close(n):
-                close_trade(table(), wechat_pay(), _payment(collection, n), now)
+                close_trade(store(), wechat_pay(), _payment(collection, n), now)
             case End():
-                close_order(table(), wechat_pay(), order_sn, now, marked=collection.order.closing)
+                close_order(store(), wechat_pay(), order_sn, now, marked=collection.order.closing)
             case Expire():
-                table().expire_order(order_sn)
+                store().orders.expire(order_sn)
             case AskRefund(out_refund_no):
                 word = wechat_pay().query_refund(out_refund_no)
                 if word is not None:
-                    record_refund_report(table(), word, now)
+                    record_refund_report(store(), word, now)
             case Withdraw(out_refund_no):
                 _withdraw(collection, out_refund_no, now)
             case OpenCase(case):
-                table().put_case(case)
+                store().cases.open(case)
                 count("CaseOpened")
     except Paid:
         logger.info("sweep.paid", order_sn=order_sn)  # its event is on the way to the order
@@ -153,22 +155,13 @@ def _withdraw(collection: Collection, out_refund_no: str, now: datetime) -> None
     """WeChat does not know a refund that staff take back: noted the first time, WITHDRAWN the second (R7)."""
     refund, word = collection.refund(out_refund_no), wechat_pay().query_refund(out_refund_no)
     if word is not None:
-        record_refund_report(table(), word, now)
+        record_refund_report(store(), word, now)
     elif refund is not None and refund.first_no_at is None:
-        table().note_first_no(refund, now)
-    elif refund is not None and second_no(refund, now) and table().withdraw_refund(refund, now):
+        store().refunds.note_first_no(refund, now)
+    elif refund is not None and second_no(refund, now) and store().refunds.withdraw(refund, now):
         logger.info("refund.withdrawn", out_refund_no=out_refund_no)
         count("RefundWithdrawn")
 
 
 def _payment(collection: Collection, n: int) -> Payment:
     return next(payment for payment in collection.payments if payment.n == n)
-
-
-def _item(collection: Collection, sk: str) -> object:
-    kind, _, name = sk.partition("#")
-    if kind == "PAYMENT":
-        return _payment(collection, int(name))
-    if kind == "REFUND":
-        return next(refund for refund in collection.refunds if refund.out_refund_no == name)
-    return collection.order

@@ -16,7 +16,7 @@ from payments.domain.times import utc_now
 from payments.edge.events import Event
 from payments.edge.observability import count, instrumented, logger
 from payments.edge.queues import consume
-from payments.settings import shipping_record, table
+from payments.settings import shipping_record, store
 from payments.wechat.mini_program import ApiRefused, MiniProgram, mini_program
 
 
@@ -29,7 +29,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
 def _handle(event: Event) -> None:
     if event.type != "order.paid" and event.type != "order.used":
         return
-    collection = table().collection(event.order_sn, consistent=True)
+    collection = store().collection(event.order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"{event.id} is of no order")
     order = collection.order
@@ -39,8 +39,8 @@ def _handle(event: Event) -> None:
         return
     payment = next(payment for payment in collection.payments if payment.n == order.paid_by)
     standing, new = collection.shippings.get(payment.n), shipping_of(payment, utc_now())
-    if standing is None:
-        standing = table().put_shipping(new)
+    if standing is None and not (result := store().shippings.put(new)):
+        standing = result.item
     if standing is None or not standing.final:
         _record(mini_program(), standing or new, first=standing is None)
 
@@ -55,13 +55,13 @@ def _record(client: MiniProgram, shipping: Shipping, *, first: bool) -> None:
     except ApiRefused as refused:
         if not final(refused.errcode):
             raise
-        if not table().refuse_shipping(shipping, refusal_case(shipping, refused.errcode, utc_now())):
+        if not store().shippings.refuse(shipping, refusal_case(shipping, refused.errcode, utc_now())):
             raise RuntimeError(f"{shipping.out_trade_no} has changed; its refusal is not stored") from None
         logger.error("shipping.refused", out_trade_no=shipping.out_trade_no, errcode=refused.errcode)
         count("ShippingRefused")
         count("CaseOpened")
         return
-    if table().finish_shipping(shipping, why):
+    if store().shippings.finish(shipping, why):
         logger.info("shipping.uploaded", out_trade_no=shipping.out_trade_no, why=why)
         count("ShippingUploaded")
 

@@ -44,7 +44,7 @@ from payments.edge.observability import (
 )
 from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_word
 from payments.recording import record_payment, record_refund_report
-from payments.settings import table
+from payments.settings import store
 from payments.store.dynamodb import UnreadableItem
 from payments.wechat.keys import VerificationSecret, verification_secret
 
@@ -99,7 +99,7 @@ def _hint(body: bytes, secret: VerificationSecret) -> None:
     except Rejected:
         return
     numbers = parse_out_trade_no(str(resource.get("out_trade_no", "")))
-    if numbers and table().hint(numbers[0], utc_now()):
+    if numbers and store().orders.hint(numbers[0], utc_now()):
         logger.warning("callback.hint", order_sn=numbers[0])
         count("CallbackHint")
 
@@ -125,17 +125,17 @@ def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
     now = utc_now()
     try:
         if str(notice.get("event_type", "")).startswith("REFUND."):
-            record_refund_report(table(), RefundReport.from_wechat(resource), now)
+            record_refund_report(store(), RefundReport.from_wechat(resource), now)
             return
         trade = TradeReport.from_wechat(resource)
         if not trade.paid:
             raise Malformed(f"trade_state {trade.trade_state}")
-        record_payment(table(), trade, now)
+        record_payment(store(), trade, now)
     except (Malformed, UnreadableItem) as error:  # neither gets better by coming again, and WeChat comes for a day only
         if isinstance(error, UnreadableItem):
             unreadable(error)
         case = unreadable_case(notice, resource, str(error), now)
-        table().put_case(case)
+        store().cases.open(case)
         logger.error("callback.unreadable", out_trade_no=case.out_trade_no, why=str(error))
         count("CaseOpened")
 

@@ -40,8 +40,8 @@ from payments.edge import secret, topic
 from payments.edge.tokens import Identity, Role, issue
 from payments.products import PRODUCTS
 from payments.products.homestay.offer import HOMESTAY
-from payments.store.dynamodb import unwire
-from payments.store.table import Table
+from payments.store.dynamodb import plain, unwire
+from payments.store.store import Store
 from payments.wechat import keys, mini_program
 from payments.wechat import pay as wechat_pay
 from simulator import notification, refunds
@@ -129,7 +129,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "AWS_ENDPOINT_URL": "",
     }.items():
         monkeypatch.setenv(name, value)
-    for cached in (settings.table, secret.client, wechat_pay._built, mini_program._built, topic.topic):
+    for cached in (settings.store, secret.client, wechat_pay._built, mini_program._built, topic.topic):
         cached.cache_clear()
     forget_secrets()
     monkeypatch.setattr(boto3, "client", one_client)
@@ -174,14 +174,14 @@ def default(parameter: str) -> str:
 
 
 @pytest.fixture
-def table(dynamodb: "DynamoDBClient") -> Table:
+def store(dynamodb: "DynamoDBClient") -> Store:
     """The table as template.yaml has it."""
     properties = template()["Resources"]["Table"]["Properties"]
     wanted = ("BillingMode", "AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "StreamSpecification")
     arguments = {name: properties[name] for name in wanted}
     arguments["StreamSpecification"] = arguments["StreamSpecification"] | {"StreamEnabled": True}
     dynamodb.create_table(TableName="table", **arguments)
-    return Table(dynamodb, "table")
+    return Store(dynamodb, "table", utc_now)
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def secrets(aws: None, credentials: Credentials) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture
 def shop(
-    table: Table,
+    store: Store,
     world: World,
     wechat_url: str,
     secrets: dict[str, dict[str, Any]],
@@ -222,8 +222,8 @@ def shop(
         },
     }.items():
         monkeypatch.setenv(name, value)
-    table.put_offer(HOMESTAY.catalogue, HOME)
-    return Shop(table, world, wechat_url, monkeypatch)
+    store.catalogue.put(HOMESTAY.catalogue, HOME)
+    return Shop(store, world, wechat_url, monkeypatch)
 
 
 @pytest.fixture
@@ -245,10 +245,10 @@ def still(shop: "Shop") -> Iterator[None]:
 class Shop:
     """The deployed bundle, as a phone, WeChat and the queues meet it."""
 
-    def __init__(self, table: Table, world: World, wechat_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, store: Store, world: World, wechat_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
         self.shipped_by: list[str] = []
-        self.table = table
+        self.store = store
         self.world = world
         self.wechat_url = wechat_url
         self.context: Any = Context()
@@ -534,7 +534,7 @@ class Shop:
     # --- the table
 
     def collection(self, order_sn: str) -> Collection:
-        found = self.table.collection(order_sn, consistent=True)
+        found = self.store.collection(order_sn, consistent=True)
         assert found is not None
         return found
 
@@ -547,12 +547,12 @@ class Shop:
     def set_order(self, order_sn: str, **attributes: Any) -> None:
         """The order as some other function left it."""
         order = replace(self.collection(order_sn).order, **attributes)
-        self.table._put({"pk": f"ORDER#{order_sn}", "sk": "ORDER"}, order)
+        self.put_raw(pk=f"ORDER#{order_sn}", sk="ORDER", **plain(order))
 
     def set_payment(self, order_sn: str, **attributes: Any) -> None:
         """Its last payment as some other function left it."""
         payment = replace(self.collection(order_sn).payments[-1], **attributes)
-        self.table._put({"pk": f"ORDER#{order_sn}", "sk": f"PAYMENT#{payment.n}"}, payment)
+        self.put_raw(pk=f"ORDER#{order_sn}", sk=f"PAYMENT#{payment.n}", **plain(payment))
 
 
 def all_events() -> str:

@@ -344,10 +344,10 @@ def opened(shop: Shop, count: int, *, ours: bool = False, together: bool = False
         number = f"OTHER-{n:04d}"
         if ours:
             order_sn = f"HSO20261123120000{n:08d}"
-            shop.table.put_order(order(order_sn=order_sn, business_id=HOME.business_id))
+            shop.store.orders.put(order(order_sn=order_sn, business_id=HOME.business_id))
             number = f"{order_sn}_2"
         numbers.append(number)
-        shop.table.put_case(
+        shop.store.cases.open(
             Case(
                 kind="unknown_trade",
                 case_id=f"t{n:05d}",
@@ -376,8 +376,8 @@ def pages(shop: Shop, token: str, **query: str) -> list[list[str]]:
 
 def counted(shop: Shop, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> int:
     calls: list[str] = []
-    client = settings.table()._client
-    real = client._make_api_call  # type: ignore[attr-defined]
+    client = settings.aws("dynamodb")
+    real = client._make_api_call
 
     def call(name: str, *rest: Any) -> Any:
         calls.append(name)
@@ -449,7 +449,7 @@ def test_what_dynamodb_leaves_out_is_asked_again_with_pauses_and_at_last_503(
     opened(shop, 3)
     waits: list[float] = []
     monkeypatch.setattr("payments.store.dynamodb.time.sleep", waits.append)
-    client, lost = settings.table()._client, 2
+    client, lost = settings.aws("dynamodb"), 2
     real = client.batch_get_item
 
     def some(**arguments: Any) -> Any:
@@ -460,11 +460,11 @@ def test_what_dynamodb_leaves_out_is_asked_again_with_pauses_and_at_last_503(
         return real(**arguments)
 
     monkeypatch.setattr(client, "batch_get_item", some)
-    assert len(settings.table().open_cases()) == 3
+    assert len(settings.store().cases.all_open()) == 3
     assert (len(waits), waits[1] > waits[0] > 0) == (2, True)
     lost = 1000
     with pytest.raises(Busy):
-        settings.table().open_cases()
+        settings.store().cases.all_open()
     owner = shop.staff(EVERY_BUSINESS)
     for route in ("GET /merchant/cases", "GET /orders"):
         token = owner if "merchant" in route else shop.login()

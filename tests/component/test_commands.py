@@ -14,7 +14,7 @@ from local.__main__ import app
 from local.stack import Stack
 from payments.domain.case import Case
 from payments.domain.times import utc_now
-from payments.store.table import Table
+from payments.store.store import Store
 from tests.examples import ORDER_SN, order, payment
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Broken:
 
 
 @pytest.fixture
-def clients(table: Table, sqs: "SQSClient") -> dict[str, Any]:
+def clients(store: Store, sqs: "SQSClient") -> dict[str, Any]:
     """The services, by name; tests may break some."""
     return {"dynamodb": boto3.client("dynamodb"), "sqs": sqs}
 
@@ -107,9 +107,9 @@ def depth(sqs: "SQSClient", url: str) -> int:
 # --- what is meant when nothing is said
 
 
-def test_cases_alone_lists_the_open_ones(dev: Dev, table: Table) -> None:
+def test_cases_alone_lists_the_open_ones(dev: Dev, store: Store) -> None:
     assert dev("cases").stdout.strip() == "No case is open."
-    table.put_case(CASE)
+    store.cases.open(CASE)
     assert "mispaid" in dev("cases").stdout
     assert json.loads(dev("cases", "--json").stdout) == json.loads(dev("cases", "list", "--json").stdout)
     assert json.loads(dev("cases", "show", CASE.out_trade_no, "--json").stdout)["case_id"] == "4200"
@@ -232,10 +232,10 @@ def test_what_is_no_order_number_is_said(dev: Dev, number: str) -> None:
     assert "is not an order number" in said(dev("trace", number), 1)
 
 
-def test_an_unknown_order_is_said_and_a_known_one_told_without_invented_times(dev: Dev, table: Table) -> None:
+def test_an_unknown_order_is_said_and_a_known_one_told_without_invented_times(dev: Dev, store: Store) -> None:
     assert f"there is no order {ORDER_SN}" in said(dev("trace", ORDER_SN), 1)
-    table.put_order(order())
-    table.put_payment(payment())
+    store.orders.put(order())
+    store.payments.put(payment())
     life = json.loads(dev("trace", f" {ORDER_SN} ", "--json").stdout)["life"]
     assert [moment["what"] for moment in life] == ["ORDER", "PAYMENT#1"]
     assert json.loads(dev("trace", f"{ORDER_SN}_1", "--json").stdout)["life"] == life

@@ -217,7 +217,7 @@ def test_a_token_that_wechat_no_longer_takes_is_replaced_once(shop: "Shop", paid
     shop.settle_events()
     assert len(shop.world.messages) == 2
     assert shop.world.current_token != first
-    stored = shop.table.access_token(shop.world.credentials.appid)
+    stored = shop.store.access_tokens.get(shop.world.credentials.appid)
     assert stored is not None
     assert stored.access_token == shop.world.current_token
 
@@ -232,7 +232,7 @@ def test_a_token_that_another_process_renewed_is_taken_from_the_table(shop: "Sho
     theirs = client._renewed(mine, utc_now())
     shop.world.tokens.pop(theirs.access_token, None)
     fresh = client._renewed(theirs, utc_now())
-    assert client._renewed(theirs, utc_now()) == fresh == shop.table.access_token(client.appid)
+    assert client._renewed(theirs, utc_now()) == fresh == shop.store.access_tokens.get(client.appid)
 
 
 def test_an_expired_token_in_the_table_is_renewed(shop: "Shop", paid: str) -> None:

@@ -21,12 +21,16 @@ from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
 from payments import settings
 from payments.domain import payment
+from payments.domain.janitor import Due
+from payments.domain.order import Order
 from payments.domain.refund import GIVEN_UP
 from payments.domain.times import utc_now
 from payments.edge import observability
 from payments.edge.events import parse
 from payments.recording import record_payment, record_refund_report
-from payments.store.table import Due, Table
+from payments.store import keys
+from payments.store.items import Standing, Written
+from payments.store.store import Store
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, order
 from tests.model import TOTAL, WALK_BEGINS, Calls, Dynamo, Model, Process, Wechat, World, trade, word
 from tests.money import assert_no_fen_missing
@@ -53,19 +57,23 @@ def merchant_refund(argument: str) -> Any:
 
 def swept(argument: str) -> None:
     now, *due = json.loads(argument)
-    items = [Due(f"ORDER#{ORDER_SN}", sk, datetime.fromisoformat(due_at)) for sk, due_at in due]
+    items = [
+        Due(ORDER_SN, item, datetime.fromisoformat(due_at))
+        for sk, due_at in due
+        if (item := keys.item_of(sk)) is not None
+    ]
     sweep._bring_to_rest(ORDER_SN, items, datetime.fromisoformat(now))
 
 
 @pytest.fixture
-def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     calls = Calls()
     real = boto3.client("dynamodb")
     monkeypatch.setattr(settings, "aws", lambda _: Dynamo(calls))
     for name, value in {"TABLE_NAME": "table", "APPID": APPID, "MCHID": MCHID}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PUBLIC_BASE_URL", "https://pay.example.com")
-    settings.table.cache_clear()
+    settings.store.cache_clear()
     for module in (create_prepay, orders, status_poll, execute_refund, sweep):
         monkeypatch.setattr(module, "wechat_pay", lambda: Wechat(calls))
     guest = {"user_id": "u1", "role": "user"}
@@ -89,11 +97,11 @@ def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
                 "prepay": prepay,
                 "cancel": lambda _: orders.cancel_order(ORDER_SN).status,
                 "poll": lambda _: status_poll.poll(ORDER_SN).order_status,
-                "callback": lambda n: record_payment(settings.table(), trade(int(n), "SUCCESS"), utc_now()),
+                "callback": lambda n: record_payment(settings.store(), trade(int(n), "SUCCESS"), utc_now()),
                 "order_update": lambda event: order_update._handle(parse(event)),
                 "execute_refund": lambda event: execute_refund._handle(parse(event)),
                 "refund_callback": lambda told: record_refund_report(
-                    settings.table(), word(*json.loads(told)), utc_now()
+                    settings.store(), word(*json.loads(told)), utc_now()
                 ),
                 "refund": merchant_refund,
                 "withdraw": lambda number: merchant.withdraw(ORDER_SN, number).status,
@@ -108,16 +116,18 @@ def model(table: Table, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
 
 def _redeem() -> str | None:
     """The redemption's one write; finding the order by its code changes nothing."""
-    standing = settings.table().redeem(ORDER_SN, "staff-1", "attempt")
-    if standing is not None:
-        raise merchant._not_redeemed(standing)
-    return "redeemed"
+    match settings.store().orders.redeem(ORDER_SN, "staff-1", "attempt"):
+        case Standing(Order() as order):
+            raise merchant._not_redeemed(order)
+        case Written():
+            return "redeemed"
+    raise LookupError
 
 
 def new_world(model: Model, **trouble: int) -> World:
     """An order that waits for its payment."""
     world = World(items=(), budget=tuple(sorted(trouble.items())))
-    model.functions = {**model.functions, "order": lambda _: settings.table().put_order(order())}
+    model.functions = {**model.functions, "order": lambda _: settings.store().orders.put(order())}
     return model.run(world, "order")[1]
 
 

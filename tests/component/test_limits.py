@@ -15,8 +15,11 @@ from functions.status_poll.app import poll_after_ms
 from payments.domain.order import NEW_ORDERS, NEW_ORDERS_WINDOW, OrderStatus
 from payments.domain.payment import MAX_TRADES, PaymentStatus
 from payments.domain.times import utc_now
-from payments.store.dynamodb import Conflict
-from payments.store.table import Table
+from payments.store.catalogue import Catalogues
+from payments.store.dynamodb import Conflict, plain
+from payments.store.orders import Orders
+from payments.store.payments import Payments
+from payments.store.store import Store
 from payments.wechat.pay import OutcomeUnknown, WechatPay
 from tests.component.conftest import Answer, Shop, new_order
 
@@ -142,14 +145,14 @@ def test_a_key_that_an_older_version_left_at_another_guests_order_gets_its_own(s
 
 
 def test_one_key_twice_at_once_is_one_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    token, put, told = shop.login(), Table.put_order_for_key, []
+    token, put, told = shop.login(), Orders.put_for_key, []
 
-    def other_phone_first(*arguments: Any) -> bool:
-        monkeypatch.setattr(Table, "put_order_for_key", put)
+    def other_phone_first(*arguments: Any) -> Any:
+        monkeypatch.setattr(Orders, "put_for_key", put)
         told.append(order(shop, token, "one-key-both"))
         return put(*arguments)
 
-    monkeypatch.setattr(Table, "put_order_for_key", other_phone_first)
+    monkeypatch.setattr(Orders, "put_for_key", other_phone_first)
     told.append(order(shop, token, "one-key-both"))
     assert told[0].json == told[1].json
     assert {reply.json["status"] for reply in told} == {"WAIT_PAY"}
@@ -157,14 +160,14 @@ def test_one_key_twice_at_once_is_one_order(shop: Shop, monkeypatch: pytest.Monk
 
 
 def test_a_key_used_for_another_body_is_422_whoever_was_quicker(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    token, put = shop.login(), Table.put_order_for_key
+    token, put = shop.login(), Orders.put_for_key
 
-    def other_phone_first(*arguments: Any) -> bool:
-        monkeypatch.setattr(Table, "put_order_for_key", put)
+    def other_phone_first(*arguments: Any) -> Any:
+        monkeypatch.setattr(Orders, "put_for_key", put)
         assert order(shop, token, "one-key-both", people=1).status == 201
         return put(*arguments)
 
-    monkeypatch.setattr(Table, "put_order_for_key", other_phone_first)
+    monkeypatch.setattr(Orders, "put_for_key", other_phone_first)
     reply = order(shop, token, "one-key-both", people=2)
     assert (reply.status, reply.json["type"]) == (422, "urn:wxpay:idempotency-key-reused")
     assert shop.sort_keys("ORDER") == ["ORDER"]
@@ -253,7 +256,7 @@ def test_mispaid_money_forbids_another_trade_wherever_it_stands(shop: Shop) -> N
     shop.prepay(token, order_sn)
     shop.set_payment(order_sn, status=PaymentStatus.MISPAID)
     second = replace(shop.collection(order_sn).payments[0], n=2, status=PaymentStatus.CLOSED)
-    shop.table._put({"pk": f"ORDER#{order_sn}", "sk": "PAYMENT#2"}, second)
+    shop.put_raw(pk=f"ORDER#{order_sn}", sk="PAYMENT#2", **plain(second))
     reply = shop.call(PREPAY, {}, token=token, order_sn=order_sn)
     assert (reply.status, reply.json["detail"]) == (409, "a payment of this order is being looked at by a person")
     assert shop.sort_keys("PAYMENT#") == ["PAYMENT#1", "PAYMENT#2"]
@@ -317,14 +320,14 @@ def test_two_phones_after_the_pause_are_one_call(shop: Shop, calls: Calls, monke
     order_sn = shop.order(token)
     shop.prepay(token, order_sn)
     shop.later(seconds=6)
-    claim, told = Table.claim_prepay, []
+    claim, told = Payments.claim_prepay, []
 
-    def other_phone_first(*arguments: Any) -> bool:
-        monkeypatch.setattr(Table, "claim_prepay", claim)
+    def other_phone_first(*arguments: Any) -> Any:
+        monkeypatch.setattr(Payments, "claim_prepay", claim)
         told.append(shop.prepay(token, order_sn, fresh=True)["package"])
         return claim(*arguments)
 
-    monkeypatch.setattr(Table, "claim_prepay", other_phone_first)
+    monkeypatch.setattr(Payments, "claim_prepay", other_phone_first)
     told.append(shop.prepay(token, order_sn, fresh=True)["package"])
     assert (calls.made["prepay"], len(set(told))) == (2, 1)
 
@@ -368,15 +371,15 @@ def test_a_cancel_that_comes_twice_at_once_closes_once(
     token = shop.login()
     order_sn = shop.order(token)
     shop.prepay(token, order_sn)
-    mark, told = Table.mark_closing, []
+    mark, told = Orders.mark_closing, []
 
     def other_phone_first(*arguments: Any) -> Any:
-        monkeypatch.setattr(Table, "mark_closing", mark)
+        monkeypatch.setattr(Orders, "mark_closing", mark)
         shop.fault("query", "500", times=1)
         told.append(shop.cancel(token, order_sn))
         return mark(*arguments)
 
-    monkeypatch.setattr(Table, "mark_closing", other_phone_first)
+    monkeypatch.setattr(Orders, "mark_closing", other_phone_first)
     told.append(shop.cancel(token, order_sn))
     assert [(one["status"], one["closing"]) for one in told] == [("WAIT_PAY", True)] * 2
     assert calls.made["query"] == 1
@@ -467,7 +470,7 @@ def test_a_cashier_that_another_phone_opened_meanwhile_counts(shop: Shop, monkey
     order_sn = shop.order(token)
 
     def hangs(_: WechatPay, payment: Any) -> str:
-        assert shop.table.store_prepay_id(payment, "wx-of-the-other-phone", utc_now() + timedelta(hours=2))
+        assert shop.store.payments.store_prepay_id(payment, "wx-of-the-other-phone", utc_now() + timedelta(hours=2))
         raise OutcomeUnknown("no answer in time")
 
     monkeypatch.setattr(WechatPay, "prepay", hangs)
@@ -480,8 +483,8 @@ def test_no_error_of_another_kind_says_anything_about_money(shop: Shop, monkeypa
     order_sn = shop.order(token)
     shop.fault("code2session", "500", times=1)
     replies = [shop.call("POST /login", {"code": shop.world.login_code("guest-2")})]
-    for name in ("order", "collection", "orders_of", "offers_on_sale"):
-        monkeypatch.setattr(Table, name, lambda *_, **__: 1 / 0)
+    for owner, name in ((Orders, "get"), (Store, "collection"), (Orders, "of_user"), (Catalogues, "on_sale")):
+        monkeypatch.setattr(owner, name, lambda *_, **__: 1 / 0)
     routes = (
         "GET /orders/{order_sn}",
         CANCEL,

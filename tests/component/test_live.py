@@ -17,7 +17,7 @@ from local.front_door import create_app
 from local.live import Live
 from local.stack import Stack
 from payments.domain.order import OrderStatus
-from payments.store.table import Table
+from payments.store.store import Store
 from simulator.testing import serving
 from simulator.world import World
 from tests.examples import ORDER_SN, STAY, order, payment
@@ -57,8 +57,8 @@ async def _api(request: Request) -> Response:
 
 
 @pytest.fixture
-def door(dynamodb: "DynamoDBClient", table: Table, wechat_url: str) -> Iterator[Door]:
-    table.put_order(order())
+def door(dynamodb: "DynamoDBClient", store: Store, wechat_url: str) -> Iterator[Door]:
+    store.orders.put(order())
     stack = Stack(client=lambda _: dynamodb, table_name="table", queues={}, dlqs={}, secrets={}, sweep_function="none")
     live = Live(stack, wechat_url)
     api = Starlette(routes=[Route("/{path:path}", _api, methods=["GET", "POST"])])
@@ -75,17 +75,17 @@ def eventually(look: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
-def test_the_life_so_far_and_then_each_change(door: Door, table: Table) -> None:
+def test_the_life_so_far_and_then_each_change(door: Door, store: Store) -> None:
     with listening(door.order()) as events:
         (made,) = events.until(order="WAIT_PAY")
         assert (made["happened"], made["part"], made["ms"]) == ("order.created", "orders", 0.0)
-        table.put_payment(payment())
+        store.payments.put(payment())
         steps = events.until(payment="NOTPAY")
         assert [step["happened"] for step in steps] == ["order.created", "payment.created"]
-        table.mark_closing(ORDER_SN)
+        store.orders.mark_closing(ORDER_SN)
         assert events.until(closing=True)[-1]["happened"] == "order.closing"
-        table.close_payment(payment(), unused=True)
-        table.cancel_order(ORDER_SN)
+        store.payments.close(payment(), unused=True)
+        store.orders.cancel(ORDER_SN)
         assert events.until(order="CANCELLED")[-1]["event"] == "order.cancelled"
 
 
@@ -168,10 +168,10 @@ def test_an_open_stream_ends_with_the_server(door: Door) -> None:
         assert list(newest) == []
 
 
-def test_trouble_is_told_and_passes(door: Door, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trouble_is_told_and_passes(door: Door, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """WeChat's calls cannot be had for a while: the page says so, and nothing that it showed is lost."""
     ask = Live._ask
-    table.put_payment(payment())
+    store.payments.put(payment())
 
     async def broken(*_: Any, **__: Any) -> Any:
         raise live_module.Trouble("the WeChat simulator does not answer")
@@ -235,7 +235,7 @@ def test_a_page_of_another_site_cannot_switch(door: Door, world: World) -> None:
     assert world.faults == []
 
 
-def test_a_simulator_that_is_gone_is_503(dynamodb: "DynamoDBClient", table: Table) -> None:
+def test_a_simulator_that_is_gone_is_503(dynamodb: "DynamoDBClient", store: Store) -> None:
     stack = Stack(client=lambda _: dynamodb, table_name="table", queues={}, dlqs={}, secrets={}, sweep_function="x")
     with serving(create_app("http://127.0.0.1:9", Live(stack, "http://127.0.0.1:9"))) as url:
         reply = httpx.get(f"{url}/live/faults", trust_env=False)

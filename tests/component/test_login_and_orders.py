@@ -21,7 +21,7 @@ def test_a_login_code_becomes_a_token_and_a_user(shop: "Shop") -> None:
     reply = shop.call("POST /login", {"code": shop.world.login_code("guest-1")})
     assert reply.status == 200
     assert reply.json["expires_in"] == 7200
-    user = shop.table.user(reply.json["user_id"])
+    user = shop.store.users.get(reply.json["user_id"])
     assert user is not None
     assert user.openid == shop.world.user("guest-1").openid
     assert user.openid not in str(reply.json)
@@ -29,9 +29,9 @@ def test_a_login_code_becomes_a_token_and_a_user(shop: "Shop") -> None:
 
 def test_the_same_user_keeps_his_id_and_his_item(shop: "Shop") -> None:
     first = shop.call("POST /login", {"code": shop.world.login_code("guest-1")}).json["user_id"]
-    created_at = shop.table.user(first)
+    created_at = shop.store.users.get(first)
     assert shop.call("POST /login", {"code": shop.world.login_code("guest-1")}).json["user_id"] == first
-    assert shop.table.user(first) == created_at
+    assert shop.store.users.get(first) == created_at
     assert shop.call("POST /login", {"code": shop.world.login_code("guest-2")}).json["user_id"] != first
 
 
@@ -108,7 +108,7 @@ def test_the_catalogue_shows_what_is_on_sale(shop: "Shop") -> None:
     off_sale = type(HOME)(
         **{name: getattr(HOME, name) for name in HOME.__slots__} | {"homestay_id": "closed", "on_sale": False}
     )
-    shop.table.put_offer(HOMESTAY.catalogue, off_sale)
+    shop.store.catalogue.put(HOMESTAY.catalogue, off_sale)
     reply = shop.call("GET /catalogue/{service_type}", token=shop.login())
     assert [home["homestay_id"] for home in reply.json["offers"]] == [HOME.homestay_id]
     assert reply.json["offers"][0]["price_fen"] == HOME.price_fen
@@ -234,7 +234,7 @@ def test_a_route_that_is_not_there_is_404_and_a_bug_is_500_without_insides(
     monkeypatch.setenv("TABLE_NAME", "no-such-table")
     from payments import settings
 
-    settings.table.cache_clear()
+    settings.store.cache_clear()
     reply = shop.call("GET /orders", token=token)
     assert (reply.status, reply.json["type"]) == (500, "urn:wxpay:internal")
     assert "no-such-table" not in str(reply.json)

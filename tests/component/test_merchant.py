@@ -257,7 +257,7 @@ def test_a_case_is_closed_once_with_a_resolution(shop: Shop, case: str) -> None:
     assert (again.status, kind(again)) == (409, "case-closed")
     assert shop.call("GET /merchant/cases", token=owner).json["cases"] == []
     assert shop.call("GET /merchant/cases/{case_id}", token=owner, case=case).json["reference"] == "tip of a guest"
-    assert settings.table().count_open_cases() == 0
+    assert settings.store().cases.count_open() == 0
 
 
 def test_a_case_that_is_not_there_or_not_about_late_money(shop: Shop, case: str) -> None:

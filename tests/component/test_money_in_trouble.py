@@ -13,7 +13,8 @@ from payments.domain.order import OrderStatus
 from payments.domain.payment import Payment, PaymentStatus, TradeReport
 from payments.domain.refund import RefundStatus
 from payments.domain.times import utc_now
-from payments.store.table import Table
+from payments.store.items import Standing, Written
+from payments.store.store import Store
 from payments.wechat.pay import WechatPay
 from tests.component.conftest import Shop
 
@@ -268,7 +269,11 @@ def test_a_payment_that_is_not_what_we_asked_for_does_not_keep_its_order_from_be
 
 def test_an_order_that_was_paid_a_moment_ago_is_not_marked(shop: Shop, paid: str) -> None:
     before = shop.collection(paid).order
-    assert shop.table.mark_closing(paid) == before
+    match shop.store.orders.mark_closing(paid):
+        case Standing(standing):
+            assert standing == before
+        case Written():
+            pytest.fail("it is marked")
     assert shop.collection(paid).order == before
 
 
@@ -492,17 +497,17 @@ def test_sums_drawn_from_an_old_read_are_not_written(shop: Shop, paid: str, monk
     shop.settle_events()
     shop.refunds_end()
     event = next(event for event in shop.events() if event["type"] == "refund.succeeded")
-    read = Table.collection
+    read = Store.collection
 
-    def then_refund_the_rest(self: Table, order_sn: str, *, consistent: bool = False) -> Collection | None:
+    def then_refund_the_rest(self: Store, order_sn: str, *, consistent: bool = False) -> Collection | None:
         seen = read(self, order_sn, consistent=consistent)
-        monkeypatch.setattr(Table, "collection", read)
+        monkeypatch.setattr(Store, "collection", read)
         assert shop.refund(paid, total_fen - 1_00, key="refund-of-the-rest").status == 201
         return seen
 
-    monkeypatch.setattr(Table, "collection", then_refund_the_rest)
+    monkeypatch.setattr(Store, "collection", then_refund_the_rest)
     shop.deliver(order_update, event)
-    assert Table.collection is read
+    assert Store.collection is read
     assert shop.collection(paid).order.refundable_fen == 0
     assert shop.refund(paid, 1, key="refund-beyond").status == 409
     shop.come_to_rest()
@@ -689,10 +694,10 @@ def test_order_update_fails_three_times_and_then_works(shop: Shop, monkeypatch: 
     (event,) = shop.events()
     with monkeypatch.context() as broken:
         broken.setenv("TABLE_NAME", "gone")
-        settings.table.cache_clear()
+        settings.store.cache_clear()
         for _ in range(3):
             assert shop.deliver(order_update, event) == ["m0"]
-    settings.table.cache_clear()
+    settings.store.cache_clear()
     assert shop.deliver(order_update, "{poison", event, "[]") == ["m0", "m2"]
     shop.settle_events()
     assert status(shop, order_sn) is OrderStatus.WAIT_USE
@@ -776,10 +781,12 @@ def test_two_janitors_never_work_on_one_order(shop: Shop) -> None:
     _, order_sn = shop.paid_order()
     shop.later(minutes=2)
     (due,) = (
-        one for shard in "0123456789" for one in shop.table.due(shard, shop.collection(order_sn).order.expires_at, 9)
+        one
+        for shard in "0123456789"
+        for one in shop.store.looks.due(shard, shop.collection(order_sn).order.expires_at, 9)
     )
-    assert shop.table.move_due(due, shop.collection(order_sn).order.expires_at)
-    assert not shop.table.move_due(due, None)
+    assert shop.store.looks.move(due, shop.collection(order_sn).order.expires_at)
+    assert not shop.store.looks.move(due, None)
     assert shop.collection(order_sn).order.due_at == shop.collection(order_sn).order.expires_at
 
 

@@ -168,7 +168,7 @@ def test_nothing_secret_is_logged_when_wechat_is_in_trouble(
     assert shop.refund(paid, 100).status == 201
     requested = next(event for event in shop.events() if event["type"] == "refund.requested")
     code = shop.world.login_code("guest-1")
-    token_item = shop.table.access_token(shop.world.credentials.appid)
+    token_item = shop.store.access_tokens.get(shop.world.credentials.appid)
     shop.context = Passing() if behave is silent else Context()
     with Peer(behave) as peer:
         for name in ("WECHAT_PAY_BASE_URL", "MINI_PROGRAM_BASE_URL"):

@@ -9,12 +9,13 @@ from functions.create_prepay import app as create_prepay
 from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
 from payments.domain.times import utc_now
+from payments.store.payments import Payments
 from payments.wechat.keys import MerchantSecret, VerificationSecret, private_key, public_key
 from payments.wechat.pay import OutcomeUnknown, WechatPay
 from simulator.app import create_app
 from simulator.testing import serving
 from simulator.world import Fault, Trade, World
-from tests.examples import payment
+from tests.examples import CHANGED, payment
 
 if TYPE_CHECKING:
     from tests.component.conftest import Shop
@@ -219,7 +220,7 @@ def test_a_prepay_id_of_a_trade_that_was_closed_meanwhile_reaches_no_phone(
     def cancelled_meanwhile(self: WechatPay, payment: Any) -> str:
         prepay_id = prepay(self, payment)
         shop.set_order(order_sn, closing=True)
-        assert shop.table.close_payment(payment, unused=True)
+        assert shop.store.payments.close(payment, unused=True)
         return prepay_id
 
     monkeypatch.setattr(WechatPay, "prepay", cancelled_meanwhile)
@@ -234,13 +235,13 @@ def test_a_cancel_between_the_first_read_and_the_put_closes_the_unused_payment(
     """R2, step 3: the order is read once more after the put."""
     token = shop.login()
     order_sn = shop.order(token)
-    put_payment = type(shop.table).put_payment
+    put_payment = Payments.put
 
-    def cancelled_meanwhile(self: Any, payment: Any) -> bool:
+    def cancelled_meanwhile(self: Any, payment: Any) -> Any:
         shop.set_order(order_sn, closing=True)
         return put_payment(self, payment)
 
-    monkeypatch.setattr(type(shop.table), "put_payment", cancelled_meanwhile)
+    monkeypatch.setattr(Payments, "put", cancelled_meanwhile)
     assert shop.call(PREPAY, {}, token=token, order_sn=order_sn).status == 409
     assert shop.collection(order_sn).payments[0].status is PaymentStatus.CLOSED
     assert shop.world.trades == {}
@@ -249,15 +250,15 @@ def test_a_cancel_between_the_first_read_and_the_put_closes_the_unused_payment(
 def test_two_phones_at_once_share_one_trade(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> None:
     token = shop.login()
     order_sn = shop.order(token)
-    put_payment = type(shop.table).put_payment
+    put_payment = Payments.put
     answers: list[dict[str, str]] = []
 
-    def other_phone_first(self: Any, payment: Any) -> bool:
-        monkeypatch.setattr(type(shop.table), "put_payment", put_payment)
+    def other_phone_first(self: Any, payment: Any) -> Any:
+        monkeypatch.setattr(Payments, "put", put_payment)
         answers.append(shop.prepay(token, order_sn))
         return put_payment(self, payment)
 
-    monkeypatch.setattr(type(shop.table), "put_payment", other_phone_first)
+    monkeypatch.setattr(Payments, "put", other_phone_first)
     answers.append(shop.prepay(token, order_sn))
     assert {fields["out_trade_no"] for fields in answers} == {f"{order_sn}_1"}
     assert len(shop.world.trades) == 1
@@ -266,11 +267,11 @@ def test_two_phones_at_once_share_one_trade(shop: "Shop", monkeypatch: pytest.Mo
 def test_a_prepay_that_never_settles_gives_up_with_503(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> None:
     """Each trade is closed before its prepay_id is stored, again and again."""
 
-    def closed_first(self: Any, payment: Any, *_: Any) -> bool:
-        assert self.close_payment(payment, unused=True)
-        return False
+    def closed_first(self: Any, payment: Any, *_: Any) -> Any:
+        assert self.close(payment, unused=True)
+        return CHANGED
 
-    monkeypatch.setattr(type(shop.table), "store_prepay_id", closed_first)
+    monkeypatch.setattr(Payments, "store_prepay_id", closed_first)
     token = shop.login()
     order_sn = shop.order(token)
     assert shop.call(PREPAY, {}, token=token, order_sn=order_sn).status == 503

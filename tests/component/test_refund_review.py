@@ -14,9 +14,10 @@ from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
 from payments.domain.times import utc_now
 from payments.store.dynamodb import Conflict
-from payments.store.table import Table
+from payments.store.refunds import Refunds
 from payments.wechat.pay import wechat_pay
 from tests.component.conftest import Answer, Shop
+from tests.examples import CHANGED
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -535,7 +536,7 @@ def test_while_the_order_keeps_changing_nothing_is_lost(shop: Shop, paid: str, m
     number = shop.refund(paid, 1000).json["out_refund_no"]
     (asked,) = (event for event in shop.events() if event["type"] == "refund.requested")
     with monkeypatch.context() as busy:
-        busy.setattr(Table, "record_refund", lambda *_, **__: False)
+        busy.setattr(Refunds, "record", lambda *_, **__: CHANGED)
         assert shop.deliver(execute_refund, asked) == ["m0"]
         with pytest.raises(Conflict):
             shop.notify(shop.refund_notice(number, plaintext={"refund_status": "SUCCESS"}, event_type="REFUND.SUCCESS"))

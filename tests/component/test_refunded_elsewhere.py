@@ -11,7 +11,8 @@ from payments.domain.collection import Collection
 from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
 from payments.domain.refund import RefundStatus
-from payments.store.table import Table
+from payments.store.cases import Cases
+from payments.store.store import Store
 from tests.component.conftest import Shop
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -115,7 +116,7 @@ def test_while_on_hold_nothing_is_given_out(shop: Shop, elsewhere: Any) -> None:
     reply = shop.refund(order_sn, 100)
     assert (reply.status, reply.json["type"]) == (409, "urn:wxpay:on-hold")
     assert shop.refund(order_sn, key="all-of-it").status == 409
-    assert shop.table.redeem(order_sn, "staff-1", "attempt") is not None  # the condition of the write itself
+    assert not shop.store.orders.redeem(order_sn, "staff-1", "attempt")  # the condition of the write itself
     order = shop.collection(order_sn).order
     refund_of = shop.collection(order_sn)
     assert refund_of.refunds == []
@@ -238,13 +239,13 @@ def test_a_close_whose_answer_got_lost_is_repeated_and_holds(
     """botocore repeats the write, and the repeat fails the condition of the first one (R11)."""
     token, order_sn, _ = elsewhere
     case = hold(shop, token, order_sn)
-    once = Table.close_case_of_order
+    once = Cases.close_with_order
 
-    def twice(self: Table, *args: Any, **kwargs: Any) -> bool:
+    def twice(self: Cases, *args: Any, **kwargs: Any) -> Any:
         assert once(self, *args, **kwargs)
         return once(self, *args, **kwargs)
 
-    monkeypatch.setattr(Table, "close_case_of_order", twice)
+    monkeypatch.setattr(Cases, "close_with_order", twice)
     assert shop.close_case(case["case"], "kept", "no refund in the console").status == 200
     assert shop.collection(order_sn).order.on_hold is None
 
@@ -379,15 +380,15 @@ def test_sums_that_were_read_before_a_refund_became_known_are_not_written(
     shop.world.trades[f"{order_sn}_1"].trade_state = "SUCCESS"
     assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
     (event,) = shop.events()
-    read = Table.collection
+    read = Store.collection
 
-    def then_the_refund(self: Table, number: str, *, consistent: bool = False) -> Collection | None:
+    def then_the_refund(self: Store, number: str, *, consistent: bool = False) -> Collection | None:
         seen = read(self, number, consistent=consistent)
-        monkeypatch.setattr(Table, "collection", read)
+        monkeypatch.setattr(Store, "collection", read)
         shop.refunds_end()
         return seen
 
-    monkeypatch.setattr(Table, "collection", then_the_refund)
+    monkeypatch.setattr(Store, "collection", then_the_refund)
     assert shop.deliver(order_update, event) == []
     order = shop.collection(order_sn).order
     assert (order.refundable_fen, order.redeem_code) == (0, None)

@@ -11,7 +11,7 @@ from functions.execute_refund import app as execute_refund
 from payments.domain.order import OrderStatus
 from payments.domain.refund import Refund, RefundReport, RefundStatus
 from payments.domain.times import utc_now
-from payments.store.table import Table
+from payments.store.cases import Cases
 from payments.wechat.pay import WechatPay, wechat_pay
 from simulator.notification import Signed
 from tests.component.conftest import Shop
@@ -559,13 +559,13 @@ def test_a_close_whose_answer_got_lost_is_no_conflict(
     shop: Shop, abnormal: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """botocore repeats the write, and the repeat fails the condition of the first one (R11)."""
-    once = Table.close_case
+    once = Cases.close
 
-    def twice(self: Table, *args: Any) -> bool:
+    def twice(self: Cases, *args: Any) -> Any:
         assert once(self, *args)
         return once(self, *args)
 
-    monkeypatch.setattr(Table, "close_case", twice)
+    monkeypatch.setattr(Cases, "close", twice)
     assert shop.close_case(abnormal["case"], "kept", "agreed with the guest by phone").status == 200
 
 

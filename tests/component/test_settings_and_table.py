@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from payments import settings
+from payments.domain.case import Resolution, elsewhere_case
 from payments.domain.payment import (
     CALL_PAUSE,
     PaymentStatus,
@@ -18,11 +19,12 @@ from payments.domain.refund import (
     Sums,
     automatic_refund,
 )
+from payments.domain.times import utc_now
 from payments.products.homestay.offer import HOMESTAY
 from payments.recording import Recorded, record_payment
 from payments.settings import Misconfigured
 from payments.store.dynamodb import Conflict
-from payments.store.table import Table
+from payments.store.store import Store
 from tests.examples import HOME, NOW, ORDER_SN, order, payment, trade
 
 if TYPE_CHECKING:
@@ -67,11 +69,15 @@ class Conflicting:
         return self._client.update_item(**arguments)
 
 
-def test_a_write_in_conflict_with_a_transaction_is_tried_again(table: Table, dynamodb: Any) -> None:
-    table.put_payment(payment())
-    assert Table(Conflicting(dynamodb, 3), "table").store_prepay_id(payment(), "wx1", NOW)  # type: ignore[arg-type]
+def over(client: Any) -> Store:
+    return Store(client, "table", utc_now)
+
+
+def test_a_write_in_conflict_with_a_transaction_is_tried_again(store: Store, dynamodb: Any) -> None:
+    store.payments.put(payment())
+    assert over(Conflicting(dynamodb, 3)).payments.store_prepay_id(payment(), "wx1", NOW)
     with pytest.raises(Conflict):
-        Table(Conflicting(dynamodb, 4), "table").store_prepay_id(payment(), "wx1", NOW)  # type: ignore[arg-type]
+        over(Conflicting(dynamodb, 4)).payments.store_prepay_id(payment(), "wx1", NOW)
 
 
 class Repeating:
@@ -92,72 +98,97 @@ class Repeating:
         return self._client.update_item(**arguments)
 
 
-def test_a_trade_whose_put_or_claim_was_repeated_is_mine_to_call(table: Table, dynamodb: Any) -> None:
-    repeating = Table(Repeating(dynamodb), "table")  # type: ignore[arg-type]
+def test_a_trade_whose_put_or_claim_was_repeated_is_mine_to_call(store: Store, dynamodb: Any) -> None:
+    repeating = over(Repeating(dynamodb))
     mine, now = payment(attempt="mine"), NOW + CALL_PAUSE
-    assert repeating.put_payment(mine)
-    assert not table.put_payment(payment(attempt="another"))
-    assert not table.claim_prepay(mine, "another", now - timedelta(milliseconds=1), CALL_PAUSE)
-    assert repeating.claim_prepay(mine, "mine again", now, CALL_PAUSE)
-    assert not table.claim_prepay(mine, "another", now, CALL_PAUSE)
+    assert repeating.payments.put(mine)
+    assert not store.payments.put(payment(attempt="another"))
+    assert not store.payments.claim_prepay(mine, "another", now - timedelta(milliseconds=1), CALL_PAUSE)
+    assert repeating.payments.claim_prepay(mine, "mine again", now, CALL_PAUSE)
+    assert not store.payments.claim_prepay(mine, "another", now, CALL_PAUSE)
 
 
-def test_an_order_whose_put_was_repeated_is_mine(table: Table, dynamodb: Any) -> None:
-    assert Table(Repeating(dynamodb), "table").put_order(order()) is None  # type: ignore[arg-type]
-    assert table.put_order(order(attempt="another")) == order()
+def test_an_order_whose_put_was_repeated_is_mine(store: Store, dynamodb: Any) -> None:
+    assert over(Repeating(dynamodb)).orders.put(order())
+    result = store.orders.put(order(attempt="another"))
+    assert not result
+    assert result.item == order()
 
 
-def test_a_payment_goes_through_the_table_unchanged(table: Table) -> None:
+def test_a_close_of_a_case_that_was_repeated_is_mine_and_another_meets_what_stands(store: Store, dynamodb: Any) -> None:
+    case, why = elsewhere_case(trade(), NOW), "agreed with the guest by phone"
+    store.cases.open(case)
+    assert over(Repeating(dynamodb)).cases.close(case, Resolution.KEPT, why, "anna", "hers", NOW)
+    result = store.cases.close(case, Resolution.KEPT, why, "ben", "his", NOW)
+    assert not result
+    assert result.item == replace(
+        case, resolution=Resolution.KEPT, reference=why, closed_by="anna", closed_at=NOW, closing_attempt="hers"
+    )
+
+
+def test_a_case_closed_with_its_order_is_closed_once_and_its_own_repeat_is_told_so(store: Store) -> None:
+    case, why = elsewhere_case(trade(), NOW), "no refund in the console"
+    store.orders.put(order())
+    store.cases.open(case)
+    seen = store.collection(ORDER_SN, consistent=True)
+    assert seen is not None
+    for by, attempt, written in (("anna", "hers", True), ("anna", "hers", True), ("ben", "his", False)):
+        result = store.cases.close_with_order(seen, case, Resolution.KEPT, why, by, attempt, NOW)
+        assert bool(result) is written
+        assert result or (result.item is not None and result.item.closed_by == "anna")
+
+
+def test_a_payment_goes_through_the_table_unchanged(store: Store) -> None:
     full = payment(prepay_id="wx1", prepay_expires_at=NOW, asked_at=NOW)
-    assert table.put_payment(full)
-    assert not table.put_payment(full)  # it names no attempt: it may be anyone's
-    assert table.payment(ORDER_SN, 1) == full
-    assert table.payment(ORDER_SN, 2) is None
+    assert store.payments.put(full)
+    assert not store.payments.put(full)  # it names no attempt: it may be anyone's
+    assert store.payments.get(ORDER_SN, 1) == full
+    assert store.payments.get(ORDER_SN, 2) is None
 
 
-def test_closing_an_unused_payment_leaves_one_with_a_prepay_id_alone(table: Table) -> None:
-    table.put_payment(payment(prepay_id="wx1"))
-    assert not table.close_payment(payment(), unused=True)
-    assert table.close_payment(payment(), unused=False)
-    assert not table.close_payment(payment(), unused=False)
+def test_closing_an_unused_payment_leaves_one_with_a_prepay_id_alone(store: Store) -> None:
+    store.payments.put(payment(prepay_id="wx1"))
+    assert not store.payments.close(payment(), unused=True)
+    assert store.payments.close(payment(), unused=False)
+    assert not store.payments.close(payment(), unused=False)
 
 
-def test_nothing_closes_or_prepays_a_paid_trade(table: Table) -> None:
-    table.put_payment(payment())
-    assert record_payment(table, trade(), NOW) is Recorded.BOOKED
-    assert not table.close_payment(payment(), unused=False)
-    assert not table.store_prepay_id(payment(), "wx2", NOW)
-    stored = table.payment(ORDER_SN, 1)
+def test_nothing_closes_or_prepays_a_paid_trade(store: Store) -> None:
+    store.payments.put(payment())
+    assert record_payment(store, trade(), NOW) is Recorded.BOOKED
+    assert not store.payments.close(payment(), unused=False)
+    assert not store.payments.store_prepay_id(payment(), "wx2", NOW)
+    stored = store.payments.get(ORDER_SN, 1)
     assert stored is not None
     assert (stored.status, stored.prepay_id) == (PaymentStatus.SUCCESS, None)
 
 
-def test_a_success_that_races_with_a_close_is_booked_from_there(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_success_that_races_with_a_close_is_booked_from_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closed between the first write's failure and the second: R3's second try."""
-    table.put_payment(payment(status=PaymentStatus.CLOSED))
-    assert record_payment(table, trade(), NOW) is Recorded.BOOKED
-    assert record_payment(table, trade(), NOW) is Recorded.DUPLICATE
+    store.payments.put(payment(status=PaymentStatus.CLOSED))
+    assert record_payment(store, trade(), NOW) is Recorded.BOOKED
+    assert record_payment(store, trade(), NOW) is Recorded.DUPLICATE
 
 
-def test_a_success_without_a_number_of_ours_never_reaches_a_payment(table: Table) -> None:
+def test_a_success_without_a_number_of_ours_never_reaches_a_payment(store: Store) -> None:
     foreign = trade(out_trade_no="PMT20261123")
     with pytest.raises(ValueError, match="not of our form"):
-        table.record_success(foreign, PaymentStatus.NOTPAY, NOW)
-    assert record_payment(table, foreign, NOW) is Recorded.CASE
+        store.payments.record_success(foreign, PaymentStatus.NOTPAY, NOW)
+    assert record_payment(store, foreign, NOW) is Recorded.CASE
     assert isinstance(foreign, TradeReport)
 
 
-def test_an_order_that_has_changed_since_it_was_read_is_not_marked_as_paid(table: Table) -> None:
+def test_an_order_that_has_changed_since_it_was_read_is_not_marked_as_paid(store: Store) -> None:
     made = order()
     drawn = Sums(refunded=0, refundable=made.total_fen)
-    assert not table.mark_order_paid(made, 1, drawn, "CODE", NOW)  # not there at all
-    table.put_order(made)
-    assert not table.mark_order_paid(replace(made, version=7), 1, drawn, "CODE", NOW)
-    assert table.mark_order_paid(made, 1, drawn, "CODE", NOW)
-    assert not table.mark_order_paid(made, 1, drawn, "CODE", NOW)
+    assert not store.orders.mark_paid(made, 1, drawn, "CODE", NOW)  # not there at all
+    store.orders.put(made)
+    assert not store.orders.mark_paid(replace(made, version=7), 1, drawn, "CODE", NOW)
+    assert store.orders.mark_paid(made, 1, drawn, "CODE", NOW)
+    assert not store.orders.mark_paid(made, 1, drawn, "CODE", NOW)
 
 
-def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Table, dynamodb: Any) -> None:
+def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(store: Store, dynamodb: Any) -> None:
     from payments.store.dynamodb import transact
 
     put = {"Put": {"TableName": "no-such-table", "Item": {"pk": {"S": "a"}, "sk": {"S": "b"}}}}
@@ -165,18 +196,18 @@ def test_another_failure_of_a_transaction_is_not_taken_for_a_lost_race(table: Ta
         transact(dynamodb, put)
 
 
-def test_a_refund_request_exists_once_and_is_never_overwritten(table: Table, dynamodb: Any) -> None:
+def test_a_refund_request_exists_once_and_is_never_overwritten(store: Store, dynamodb: Any) -> None:
     refund = automatic_refund(payment(), RefundOrigin.LATE, NOW)
-    table.put_order(order())
+    store.orders.put(order())
     for amount_fen, written in ((refund.amount_fen, True), (1, False)):
-        seen = table.collection(ORDER_SN, consistent=True)
+        seen = store.collection(ORDER_SN, consistent=True)
         assert seen is not None
-        assert table.add_refund(seen, replace(refund, amount_fen=amount_fen), NOW) is written
+        assert bool(store.refunds.add(seen, replace(refund, amount_fen=amount_fen), NOW)) is written
     key = {"pk": {"S": f"ORDER#{ORDER_SN}"}, "sk": {"S": f"REFUND#{refund.out_refund_no}"}}
     assert dynamodb.get_item(TableName="table", Key=key)["Item"]["amount_fen"] == {"N": str(refund.amount_fen)}
 
 
-def test_the_catalogue_is_read_by_its_index(table: Table) -> None:
-    table.put_offer(HOMESTAY.catalogue, HOME)
-    assert table.offers_on_sale(HOMESTAY.catalogue) == [HOME]
-    assert table.offer(HOMESTAY.catalogue, "nowhere") is None
+def test_the_catalogue_is_read_by_its_index(store: Store) -> None:
+    store.catalogue.put(HOMESTAY.catalogue, HOME)
+    assert store.catalogue.on_sale(HOMESTAY.catalogue) == [HOME]
+    assert store.catalogue.get(HOMESTAY.catalogue, "nowhere") is None

@@ -10,10 +10,12 @@ from payments import settings
 from payments.domain.order import OrderStatus
 from payments.domain.shipping import Shipping, ShippingStatus
 from payments.settings import Misconfigured
+from payments.store.shippings import Shippings
 from payments.wechat.mini_program import MiniProgram
 from simulator.mini_program import error
 from simulator.shipping import INDEX_LAG_S
 from tests.component.conftest import Shop
+from tests.examples import CHANGED
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -282,7 +284,7 @@ def test_a_refusal_and_its_case_are_written_together_or_come_again(shop: Shop, u
     order_sn, event = used
     shop.world.trades[f"{order_sn}_1"].request["payer"] = {"openid": "o-another"}
     with shop.monkeypatch.context() as broken:
-        broken.setattr("payments.store.table.transact", lambda *_: False)
+        broken.setattr(Shippings, "refuse", lambda *_: CHANGED)
         assert shop.deliver(upload_shipping, event) == ["m0"]
     assert (record(shop, order_sn).status, shop.cases()) == (ShippingStatus.UPLOADING, [])
     assert shop.deliver(upload_shipping, event) == []
@@ -363,7 +365,7 @@ def test_a_second_attempt_that_read_too_early_takes_what_stands(shop: Shop, used
     assert shop.deliver(upload_shipping, event) == []
     shop.later(minutes=1)
     with shop.monkeypatch.context() as late:
-        late.setattr(settings.table(), "collection", lambda *_, **__: early)
+        late.setattr(settings.store(), "collection", lambda *_, **__: early)
         assert shop.deliver(upload_shipping, event) == []
     assert_recorded_once(shop, order_sn)
     assert record(shop, order_sn).version == 2

@@ -152,7 +152,7 @@ def own_aws(monkeypatch: pytest.MonkeyPatch, **endpoints: str) -> None:
     monkeypatch.setattr(boto3, "client", conftest._MAKE_CLIENT)
     for service, url in endpoints.items():
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service.upper()}", url)
-    for cached in (settings.table, secret.client, wechat_pay._built, mini_program._built, topic.topic):
+    for cached in (settings.store, secret.client, wechat_pay._built, mini_program._built, topic.topic):
         cached.cache_clear()
 
 
@@ -170,7 +170,7 @@ def test_no_function_outlives_its_time_when_all_of_aws_hangs(monkeypatch: pytest
         monkeypatch.setenv(name, value)
     own_aws(monkeypatch, dynamodb=silence, secrets_manager=silence, sns=silence, sqs=silence)
     forget_secrets()
-    settings.table(), secret.client(), topic.topic()
+    settings.store(), secret.client(), topic.topic()
     for name, (took, outcome) in all_timed([*CALLS]).items():
         assert 0.5 < took < TIME_S + HARD_S, (name, took)  # it has waited, and ended
         if isinstance(outcome, dict) and "statusCode" in outcome:
@@ -326,7 +326,7 @@ def test_a_call_that_could_not_end_in_time_is_not_begun(shop: "Shop") -> None:
     shop.context = Context(remaining_ms=int((calls.TRY_S + calls.ANSWER_S) * 1000) - 50)
     event = http("GET", "/orders/{order_sn}", order_sn=order_sn)
     assert orders.handler(event, shop.context)["statusCode"] == 503
-    assert shop.table.order(order_sn) is not None
+    assert shop.store.orders.get(order_sn) is not None
 
 
 def test_a_call_is_not_repeated_when_the_pause_and_the_repeat_would_not_end_in_time() -> None:

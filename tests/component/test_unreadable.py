@@ -25,8 +25,8 @@ from payments.domain.refund import Refund, RefundOrigin, automatic_refund
 from payments.edge.events import derive
 from payments.edge.tokens import EVERY_BUSINESS
 from payments.products.homestay.offer import HOMESTAY, Homestay
+from payments.store import keys
 from payments.store.dynamodb import UnreadableItem, typed, unwire
-from payments.store.table import payment_key
 from simulator.notification import Signed, signature_headers
 from simulator.pay import describe
 from simulator.signing import seal
@@ -137,7 +137,7 @@ def test_an_attribute_that_is_missing_is_named(kind: str, missing: str) -> None:
 
 
 def bad_home(shop: "Shop", homestay_id: str = "bad", **changes: Any) -> None:
-    shop.table.put_offer(HOMESTAY.catalogue, replace(HOME, homestay_id=homestay_id))
+    shop.store.catalogue.put(HOMESTAY.catalogue, replace(HOME, homestay_id=homestay_id))
     shop.change_raw(f"OFFER#homestay#{homestay_id}", "OFFER", **changes)
 
 
@@ -293,7 +293,7 @@ def test_the_janitor_goes_on_past_an_order_that_cannot_be_read(shop: "Shop", clo
     told = shop.sweep()
     assert (told["orders"], told["failed"]) == (1, 1)
     assert rung() >= 2
-    assert shop.table.order(good) is not None
+    assert shop.store.orders.get(good) is not None
     assert shop.collection(good).order.status is OrderStatus.CANCELLED
 
 
@@ -427,7 +427,7 @@ def images(**changes: Any) -> dict[str, Any]:
     """A record of the stream: a payment that becomes paid, with other values."""
     from payments.store.dynamodb import plain, wire
 
-    new = {**payment_key(order().order_sn, 1), **plain(paid_payment())} | changes
+    new = {**keys.payment(order().order_sn, 1), **plain(paid_payment())} | changes
     new = {name: value for name, value in new.items() if value is not None}
     return {
         "eventID": "e1",
@@ -481,7 +481,7 @@ def test_a_record_that_can_never_be_read_goes_to_the_dead_letters_and_the_others
     shop: "Shop", rung: Any, number: int
 ) -> None:
     bad = unreadable_records()[number]
-    after = images(**payment_key(order().order_sn, 2), n=2)
+    after = images(**keys.payment(order().order_sn, 2), n=2)
     rung()
     assert len(publish(shop, images(), bad, after)) == 2
     (letter,) = shop.set_aside()
@@ -584,11 +584,11 @@ def test_put_writes_what_is_new_or_changed_and_says_so(shop: "Shop", command: An
     file = homes({}, {"homestay_id": "second", "on_sale": False}, {"homestay_id": "third", "title": "湖景🏠"})
     dry = command("put", file, "--dry-run", "--json")
     assert (dry.exit_code, json.loads(dry.stdout)["written"]) == (0, False)
-    assert shop.table.offer(HOMESTAY.catalogue, "second") is None
+    assert shop.store.catalogue.get(HOMESTAY.catalogue, "second") is None
     done = command("put", file)
     assert done.exit_code == 0
     assert "the guest's bill says 湖景" in done.stdout
-    assert shop.table.offer(HOMESTAY.catalogue, "second") is not None
+    assert shop.store.catalogue.get(HOMESTAY.catalogue, "second") is not None
     told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["offers"]
     assert told == [{"homestay_id": HOME.homestay_id, "what": "changed", "fields": ["price_fen: 38800 → 39900"]}]
     told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["offers"]
@@ -602,7 +602,7 @@ def test_put_writes_nothing_unless_every_home_is_good(shop: "Shop", command: Any
     done = command("put", file)
     assert done.exit_code == 1
     assert "offer 2 (third): price_fen: whole fen" in done.stderr
-    assert shop.table.offer(HOMESTAY.catalogue, "second") is None
+    assert shop.store.catalogue.get(HOMESTAY.catalogue, "second") is None
     assert json.loads(command("put", file, "--json").stdout)["written"] is False
 
 

@@ -10,9 +10,11 @@ import pytest
 
 from payments.domain.payment import PaymentStatus
 from payments.domain.times import utc_now
+from payments.store.payments import Payments
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from simulator.world import World
+from tests.examples import CHANGED
 
 if TYPE_CHECKING:
     from tests.component.conftest import Answer, Shop
@@ -265,7 +267,7 @@ def test_wechat_is_not_acknowledged_when_the_table_fails(
     def down(*_: Any, **__: Any) -> None:
         raise ConnectionError("the table is away")
 
-    monkeypatch.setattr(type(shop.table), "record_success", down)
+    monkeypatch.setattr(Payments, "record_success", down)
     with pytest.raises(ConnectionError):
         shop.notify(shop.notice(paid))  # the gateway answers 5xx, WeChat comes again
 
@@ -273,7 +275,7 @@ def test_wechat_is_not_acknowledged_when_the_table_fails(
 def test_a_payment_that_keeps_changing_is_not_acknowledged(
     shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(shop.table), "record_mispaid", lambda *_: False)
+    monkeypatch.setattr(Payments, "record_mispaid", lambda *_: CHANGED)
     wrong = shop.notice(paid, plaintext={"mchid": "1900000000"})
     with pytest.raises(RuntimeError, match="keeps changing"):
         shop.notify(wrong)

@@ -16,7 +16,7 @@ TOOLS = "sh make env dirname basename mkdir rm cp cat find echo sed"
 
 COMPILED = {
     "LoginFunction/__pycache__/app": b"/var/task/app.py",
-    "PaymentsLayer/python/payments/store/__pycache__/table": b"/opt/python/payments/store/table.py",
+    "PaymentsLayer/python/payments/store/__pycache__/orders": b"/opt/python/payments/store/orders.py",
     "DependenciesLayer/python/__pycache__/six": b"/opt/python/six.py",
 }
 """Bytecode, and what a traceback will call its source."""

@@ -18,7 +18,7 @@ from payments.wechat import pay as wechat_pay
 from tests.component.conftest import Context, default, forget_secrets
 from tests.local.conftest import Cloud, eventually
 
-CACHED = (settings.table, wechat_pay._built, mini_program._built, topic.topic)
+CACHED = (settings.store, wechat_pay._built, mini_program._built, topic.topic)
 UNTOUCHED = {
     "ORDER_CONFIRMED_FIELDS": "OrderConfirmedFields",
     "CHECK_IN_CODE_FIELDS": "CheckInCodeFields",

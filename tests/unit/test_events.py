@@ -6,8 +6,8 @@ from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
 from payments.domain.refund import RefundOrigin, automatic_refund
 from payments.edge.events import TYPES, Event, UnreadableEvent, derive, parse
+from payments.store import keys
 from payments.store.dynamodb import plain
-from payments.store.table import order_key, payment_key
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
 
 
@@ -15,8 +15,8 @@ def image(value: object, key: dict[str, str]) -> dict[str, object]:
     return {**key, **plain(value)}
 
 
-PAYMENT = payment_key(ORDER_SN, 1)
-ORDER = order_key(ORDER_SN)
+PAYMENT = keys.payment(ORDER_SN, 1)
+ORDER = keys.order(ORDER_SN)
 
 
 def test_a_payment_that_becomes_paid_is_one_event_with_an_id_that_stays() -> None:

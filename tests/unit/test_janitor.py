@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from payments.domain.case import Case
-from payments.domain.collection import Collection
+from payments.domain.collection import Collection, ItemRef
 from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, refund_notice
 from payments.domain.janitor import SELDOM, Announce, Ask, AskRefund, Close, End, Expire, OpenCase, next_look, next_step
 from payments.domain.order import LOOKS, OrderStatus
@@ -42,7 +42,7 @@ def own_refund(status: RefundStatus, amount: int = 100, **changes: Any) -> Refun
     return replace(made, origin=RefundOrigin.MERCHANT, amount_fen=amount, status=status, **changes)
 
 
-LATE_SN = f"REFUND#{ORDER_SN}_1_R1"
+ORDER, PAYMENT, LATE = ItemRef(), ItemRef(n=1), ItemRef(out_refund_no=f"{ORDER_SN}_1_R1")
 
 
 @pytest.mark.parametrize(
@@ -51,22 +51,22 @@ LATE_SN = f"REFUND#{ORDER_SN}_1_R1"
         (Collection(order(), []), None),
         (Collection(order(), [payment()]), Ask(1)),
         (Collection(order(), [payment(status=PaymentStatus.CLOSED)]), None),
-        (Collection(order(), [paid_payment()]), Announce("PAYMENT#1")),
-        (Collection(order(closing=True), [paid_payment()]), Announce("PAYMENT#1")),
+        (Collection(order(), [paid_payment()]), Announce(PAYMENT)),
+        (Collection(order(closing=True), [paid_payment()]), Announce(PAYMENT)),
         (Collection(order(closing=True), [payment()]), End()),
         (Collection(order(expires_at=EARLY), [payment()]), End()),
         (Collection(order(status=OrderStatus.CANCELLED), [payment(status=PaymentStatus.CLOSED)]), None),
-        (Collection(order(status=OrderStatus.CANCELLED), [paid_payment()]), Announce("PAYMENT#1")),
+        (Collection(order(status=OrderStatus.CANCELLED), [paid_payment()]), Announce(PAYMENT)),
         (Collection(paid_order(), [paid_payment()], notices=TOLD), None),
-        (Collection(paid_order(), [paid_payment()]), Announce("ORDER")),
-        (Collection(paid_order(), [paid_payment()], notices=notice(ORDER_PAID, Delivery.WAITING)), Announce("ORDER")),
+        (Collection(paid_order(), [paid_payment()]), Announce(ORDER)),
+        (Collection(paid_order(), [paid_payment()], notices=notice(ORDER_PAID, Delivery.WAITING)), Announce(ORDER)),
         (Collection(paid_order(status=OrderStatus.USED), [paid_payment()]), None),
         (Collection(paid_order(paid_by=2), [payment(1), paid_payment(2)], notices=TOLD), Close(1)),
-        (Collection(paid_order(paid_by=2), [paid_payment(1), paid_payment(2)], notices=TOLD), Announce("PAYMENT#1")),
+        (Collection(paid_order(paid_by=2), [paid_payment(1), paid_payment(2)], notices=TOLD), Announce(PAYMENT)),
     ],
 )
 def test_what_is_left_to_do(collection: Collection, step: Any) -> None:
-    assert next_step(collection, EARLY, {"ORDER"}) == step
+    assert next_step(collection, EARLY, {ORDER}) == step
 
 
 # --- the shipping record
@@ -86,14 +86,14 @@ ON_PAYMENT, ON_REDEMPTION, OFF = ShippingRecord.ON_PAYMENT, ShippingRecord.ON_RE
     [
         (WAIT_USE, {}, OFF, None),
         (WAIT_USE, {}, ON_REDEMPTION, None),
-        (WAIT_USE, {}, ON_PAYMENT, Announce("ORDER")),
-        (WAIT_USE, shipping(ShippingStatus.UPLOADING), ON_PAYMENT, Announce("ORDER")),
+        (WAIT_USE, {}, ON_PAYMENT, Announce(ORDER)),
+        (WAIT_USE, shipping(ShippingStatus.UPLOADING), ON_PAYMENT, Announce(ORDER)),
         (WAIT_USE, shipping(ShippingStatus.UPLOADED), ON_PAYMENT, None),
         (WAIT_USE, shipping(ShippingStatus.REFUSED), ON_PAYMENT, None),
-        (WAIT_USE, shipping(ShippingStatus.UPLOADED, 2), ON_PAYMENT, Announce("ORDER")),
+        (WAIT_USE, shipping(ShippingStatus.UPLOADED, 2), ON_PAYMENT, Announce(ORDER)),
         (USED, {}, OFF, None),
-        (USED, {}, ON_REDEMPTION, Announce("ORDER")),
-        (USED, {}, ON_PAYMENT, Announce("ORDER")),
+        (USED, {}, ON_REDEMPTION, Announce(ORDER)),
+        (USED, {}, ON_PAYMENT, Announce(ORDER)),
         (USED, shipping(ShippingStatus.UPLOADED), ON_REDEMPTION, None),
         (replace(USED, status=OrderStatus.REFUNDED), {}, ON_REDEMPTION, None),
         (replace(USED, status=OrderStatus.EXPIRED), {}, ON_PAYMENT, None),
@@ -107,9 +107,9 @@ def test_an_order_is_at_rest_when_its_shipping_is_recorded(
     collection = Collection(made, payments, notices=TOLD, shippings=shippings)
     assert next_step(collection, EARLY, record=record) == step
     if step is not None:
-        assert next_look(collection, "ORDER", EARLY, record) == EARLY + (EARLY - NOW)
+        assert next_look(collection, ORDER, EARLY, record) == EARLY + (EARLY - NOW)
     elif made.status is OrderStatus.USED:
-        assert next_look(collection, "ORDER", EARLY, record) is None
+        assert next_look(collection, ORDER, EARLY, record) is None
 
 
 def test_wechat_is_asked_only_about_what_is_due() -> None:
@@ -117,7 +117,7 @@ def test_wechat_is_asked_only_about_what_is_due() -> None:
 
 
 def test_a_step_that_was_tried_is_not_tried_again_in_this_look() -> None:
-    assert next_step(Collection(order(), [payment()]), EARLY, {"ORDER"}, {Ask(1)}) is None
+    assert next_step(Collection(order(), [payment()]), EARLY, {ORDER}, {Ask(1)}) is None
 
 
 def test_a_stay_ends_with_the_day_of_departure_in_beijing() -> None:
@@ -133,12 +133,12 @@ def test_a_stay_ends_with_the_day_of_departure_in_beijing() -> None:
     ("made", "due", "step"),
     [
         (late_refund(RefundStatus.REQUESTED), False, None),
-        (late_refund(RefundStatus.REQUESTED), True, Announce(LATE_SN)),
+        (late_refund(RefundStatus.REQUESTED), True, Announce(LATE)),
         (late_refund(RefundStatus.PROCESSING), True, AskRefund(f"{ORDER_SN}_1_R1")),
-        (late_refund(RefundStatus.SUCCESS), False, Announce(LATE_SN)),
-        (late_refund(RefundStatus.ABNORMAL), False, Announce(LATE_SN)),
+        (late_refund(RefundStatus.SUCCESS), False, Announce(LATE)),
+        (late_refund(RefundStatus.ABNORMAL), False, Announce(LATE)),
         (late_refund(RefundStatus.SUCCESS, origin=RefundOrigin.CONSOLE, amount_fen=100), False, None),
-        (late_refund(RefundStatus.SUCCESS, origin=RefundOrigin.CONSOLE), False, Announce(LATE_SN)),  # too much is back
+        (late_refund(RefundStatus.SUCCESS, origin=RefundOrigin.CONSOLE), False, Announce(LATE)),  # too much is back
     ],
 )
 def test_a_refund_is_followed_to_its_consequences(made: Refund, due: bool, step: Any) -> None:
@@ -151,14 +151,14 @@ def test_a_refund_is_followed_to_its_consequences(made: Refund, due: bool, step:
     )
     notices = notice(refund_notice("x"), Delivery.SENT)
     collection = Collection(cancelled, payments, [made, *extra], notices)
-    assert next_step(collection, EARLY, {LATE_SN} if due else set()) == step
+    assert next_step(collection, EARLY, {LATE} if due else set()) == step
 
 
 def test_a_refund_that_the_sums_do_not_count_is_told_again() -> None:
     made = own_refund(RefundStatus.SUCCESS)
     told = TOLD | notice(refund_notice(made.out_refund_no), Delivery.SENT)
     stale = Collection(paid_order(), [paid_payment()], [made], told)
-    assert next_step(stale, EARLY) == Announce(LATE_SN)
+    assert next_step(stale, EARLY) == Announce(LATE)
     drawn = sums(stale.order, [made])
     counted = replace(stale, order=paid_order(refunded_fen=drawn.refunded, refundable_fen=drawn.refundable))
     assert next_step(counted, EARLY) is None
@@ -167,12 +167,12 @@ def test_a_refund_that_the_sums_do_not_count_is_told_again() -> None:
 def test_after_seven_days_a_person_is_asked_once() -> None:
     made = late_refund(RefundStatus.PROCESSING)
     collection = Collection(order(status=OrderStatus.CANCELLED), [paid_payment()], [made])
-    step = next_step(collection, NOW + PATIENCE, {LATE_SN})
+    step = next_step(collection, NOW + PATIENCE, {LATE})
     assert isinstance(step, OpenCase)
     assert (step.case.kind, step.case.amount_fen) == ("refund_stalled", made.amount_fen)
     asked = replace(collection, cases=[step.case])
-    assert next_step(asked, NOW + PATIENCE, {LATE_SN}) == AskRefund(made.out_refund_no)
-    assert next_look(asked, LATE_SN, NOW + PATIENCE) == NOW + PATIENCE + SELDOM
+    assert next_step(asked, NOW + PATIENCE, {LATE}) == AskRefund(made.out_refund_no)
+    assert next_look(asked, LATE, NOW + PATIENCE) == NOW + PATIENCE + SELDOM
 
 
 # --- when to look again
@@ -181,19 +181,19 @@ def test_after_seven_days_a_person_is_asked_once() -> None:
 def test_an_unpaid_order_is_looked_at_after_2_5_10_20_minutes_and_at_its_end() -> None:
     collection, now, looks = Collection(order(), []), NOW, []
     while now < order().expires_at:
-        now = next_look(collection, "ORDER", now) or now
+        now = next_look(collection, ORDER, now) or now
         looks.append(int((now - NOW).total_seconds() // 60))
     assert looks == [2, 5, 10, 20, 30]
 
 
 def test_an_order_that_is_closing_is_looked_at_every_minute() -> None:
-    assert next_look(Collection(order(closing=True), [payment()]), "ORDER", EARLY) == EARLY + timedelta(minutes=1)
+    assert next_look(Collection(order(closing=True), [payment()]), ORDER, EARLY) == EARLY + timedelta(minutes=1)
 
 
 def test_a_paid_order_is_looked_at_when_its_stay_is_over_and_then_never() -> None:
-    assert next_look(Collection(paid_order(), [paid_payment()], notices=TOLD), "ORDER", EARLY) == order().usable_until
+    assert next_look(Collection(paid_order(), [paid_payment()], notices=TOLD), ORDER, EARLY) == order().usable_until
     expired = paid_order(status=OrderStatus.EXPIRED)
-    assert next_look(Collection(expired, [paid_payment()], notices=TOLD), "ORDER", EARLY) is None
+    assert next_look(Collection(expired, [paid_payment()], notices=TOLD), ORDER, EARLY) is None
 
 
 def test_what_does_not_come_to_rest_is_looked_at_ever_more_seldom() -> None:
@@ -201,7 +201,7 @@ def test_what_does_not_come_to_rest_is_looked_at_ever_more_seldom() -> None:
     collection = Collection(order(status=OrderStatus.CANCELLED), [paid_payment()], [made])
     now, gaps = NOW, []
     for _ in range(14):
-        look = next_look(collection, LATE_SN, now)
+        look = next_look(collection, LATE, now)
         assert look is not None
         gaps.append((look - now).total_seconds() / 60)
         now = look
@@ -211,8 +211,8 @@ def test_what_does_not_come_to_rest_is_looked_at_ever_more_seldom() -> None:
 
 def test_a_late_payment_is_let_go_when_its_refund_exists() -> None:
     cancelled, late = order(status=OrderStatus.CANCELLED), replace(paid_payment(), at={"SUCCESS": millis(NOW)})
-    assert next_look(Collection(cancelled, [late]), "PAYMENT#1", EARLY) == EARLY + (EARLY - NOW)
-    assert next_look(Collection(cancelled, [late], [late_refund(RefundStatus.REQUESTED)]), "PAYMENT#1", EARLY) is None
+    assert next_look(Collection(cancelled, [late]), PAYMENT, EARLY) == EARLY + (EARLY - NOW)
+    assert next_look(Collection(cancelled, [late], [late_refund(RefundStatus.REQUESTED)]), PAYMENT, EARLY) is None
 
 
 def test_a_case_of_another_refund_is_not_this_ones() -> None:
@@ -220,4 +220,4 @@ def test_a_case_of_another_refund_is_not_this_ones() -> None:
     names = {"out_trade_no": "x", "currency": "CNY", "transaction_id": "", "detail": "", "opened_at": NOW}
     other = Case(kind="refund_closed", case_id="another", amount_fen=1, **names)  # type: ignore[arg-type]
     collection = Collection(order(status=OrderStatus.CANCELLED), [paid_payment()], [made], cases=[other])
-    assert next_step(collection, EARLY) == Announce(LATE_SN)
+    assert next_step(collection, EARLY) == Announce(LATE)

@@ -32,7 +32,7 @@ from payments.domain.payment import (
 )
 from payments.domain.refund import RefundOrigin, automatic_refund, merchant_refund
 from payments.products.homestay.offer import HOMESTAY
-from payments.store.table import payment_key
+from payments.store import keys
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, STAY, order, paid_payment, payment, trade
 
 CLOSED: dict[str, Any] = {"status": PaymentStatus.CLOSED}
@@ -153,7 +153,7 @@ def test_a_coupon_lowers_payer_total_and_that_is_fine() -> None:
 
 def test_keys_follow_from_the_number() -> None:
     assert parse_out_trade_no(payment(3).out_trade_no) == (ORDER_SN, 3)
-    assert payment_key(ORDER_SN, 3) == {"pk": f"ORDER#{ORDER_SN}", "sk": "PAYMENT#3"}
+    assert keys.payment(ORDER_SN, 3) == {"pk": f"ORDER#{ORDER_SN}", "sk": "PAYMENT#3"}
     for foreign in ("", "PMT1", ORDER_SN, f"{ORDER_SN}_0", f"{ORDER_SN}_1_R1", f"x{ORDER_SN}_1", f"{ORDER_SN}_1\n"):
         assert parse_out_trade_no(foreign) is None
 

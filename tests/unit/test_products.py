@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from pydantic import BaseModel
 
 from local import openapi
-from payments.domain.collection import Collection
+from payments.domain.collection import Collection, ItemRef
 from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message
 from payments.domain.janitor import Announce, next_look, next_step
 from payments.domain.message import Kind, messages_of
@@ -121,11 +121,11 @@ def test_the_janitor_neither_waits_for_a_code_nor_ends_a_use_without_end() -> No
     told = messages_of({}, redeemed=False)
     made = order_of(changed(redeemed=False), {}, status=OrderStatus.WAIT_USE, paid_by=1, refundable_fen=1, paid_at=NOW)
     collection = Collection(made, [paid_payment()])
-    assert next_step(collection, NOW) == Announce("ORDER")  # its message; no code is missing
-    assert next_step(collection, NOW, tried=[Announce("ORDER")]) is None
+    assert next_step(collection, NOW) == Announce(ItemRef())  # its message; no code is missing
+    assert next_step(collection, NOW, tried=[Announce(ItemRef())]) is None
     assert "check_in_code" not in told
     redeemed = order_of(Least(), {}, status=OrderStatus.WAIT_USE, paid_by=1, refundable_fen=1, paid_at=NOW)
-    assert next_step(Collection(redeemed, [paid_payment()]), NOW) == Announce("PAYMENT#1")
+    assert next_step(Collection(redeemed, [paid_payment()]), NOW) == Announce(ItemRef(n=1))
 
 
 def test_an_order_without_an_end_is_looked_at_no_more_once_its_guest_is_told() -> None:
@@ -134,8 +134,8 @@ def test_an_order_without_an_end_is_looked_at_no_more_once_its_guest_is_told() -
     notice = GuestMessages(order_sn=made.order_sn, event=ORDER_PAID, version=1, attempt="a", at=NOW, messages=sent)
     collection = Collection(made, [paid_payment()], notices={ORDER_PAID: notice})
     long_after = NOW + timedelta(days=9999)
-    assert next_step(collection, long_after, due={"ORDER", "PAYMENT#1"}) is None
-    assert next_look(collection, "ORDER", long_after) is None
+    assert next_step(collection, long_after, due={ItemRef(), ItemRef(n=1)}) is None
+    assert next_look(collection, ItemRef(), long_after) is None
 
 
 # --- what is kept

@@ -11,7 +11,8 @@ from payments.domain.order import Order
 from payments.domain.payment import Payment, PaymentStatus
 from payments.edge.observability import count, logger
 from payments.recording import record_payment
-from payments.store.table import Table
+from payments.store.items import Standing
+from payments.store.store import Store
 from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay
 
 
@@ -27,33 +28,35 @@ class Paid(Exception):
     """The order cannot be cancelled: one of its trades is paid, as the table knew or as WeChat says now."""
 
 
-def close_order(table: Table, client: WechatPay, order_sn: str, now: datetime, *, marked: bool = False) -> Order:
+def close_order(store: Store, client: WechatPay, order_sn: str, now: datetime, *, marked: bool = False) -> Order:
     """Brings an unpaid order to CANCELLED, or as near to it as WeChat allows now; the order as it stands afterwards.
 
     `marked`: the caller has read its mark. Without it, who finds the order marked leaves it to the one who marked it:
     a cancel that comes twice at once closes once. Raises Paid, and LookupError when there is no such order.
     """
-    if not marked and (standing := table.mark_closing(order_sn)) is not None:
-        return standing
-    collection = table.collection(order_sn, consistent=True)
+    if not marked:
+        match store.orders.mark_closing(order_sn):
+            case Standing(Order() as order):
+                return order
+    collection = store.collection(order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"no order {order_sn}")
     if any(payment.status is PaymentStatus.SUCCESS for payment in collection.payments):
         raise Paid(f"{order_sn} is paid")  # its event is on the way to the order
     ends = [
-        close_trade(table, client, payment, now)
+        close_trade(store, client, payment, now)
         for payment in collection.payments
         if payment.status is PaymentStatus.NOTPAY
     ]
     if End.PAID in ends:
         raise Paid(f"{order_sn} is paid")
-    if End.UNKNOWN not in ends and table.cancel_order(order_sn):
+    if End.UNKNOWN not in ends and store.orders.cancel(order_sn):
         logger.info("order.cancelled", order_sn=order_sn)
         count("OrderCancelled")
-    return table.order(order_sn) or collection.order
+    return store.orders.get(order_sn) or collection.order
 
 
-def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime) -> End:
+def close_trade(store: Store, client: WechatPay, payment: Payment, now: datetime) -> End:
     """Closes an open trade, here and at WeChat, or records that it was paid instead."""
     try:
         trade = client.query(payment)
@@ -68,11 +71,11 @@ def close_trade(table: Table, client: WechatPay, payment: Payment, now: datetime
         logger.warning("close.unknown", out_trade_no=payment.out_trade_no, why=str(error))
         return End.UNKNOWN
     if trade is not None and trade.paid:
-        record_payment(table, trade, now)
-    elif (trade is None or closed) and table.close_payment(payment, unused=trade is None):
+        record_payment(store, trade, now)
+    elif (trade is None or closed) and store.payments.close(payment, unused=trade is None):
         # While no prepay_id is stored none can reach a phone any more: a trade that WeChat does not know never opened.
         return End.OVER
-    standing = table.payment(payment.order_sn, payment.n)
+    standing = store.payments.get(payment.order_sn, payment.n)
     if standing is None or standing.status is PaymentStatus.NOTPAY:
         return End.UNKNOWN
     return End.PAID if standing.status is PaymentStatus.SUCCESS else End.OVER

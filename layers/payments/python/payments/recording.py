@@ -43,7 +43,8 @@ from payments.domain.refund import (
 from payments.domain.times import plausible
 from payments.edge.observability import count, logger
 from payments.store.dynamodb import Conflict
-from payments.store.table import Table
+from payments.store.items import Standing, Written
+from payments.store.store import Store
 
 TRIES = 5
 """Each try after the first answers a change that another writer made in between; there are few such changes."""
@@ -60,51 +61,52 @@ class Recorded(StrEnum):
 # --- payments
 
 
-def record_payment(table: Table, trade: TradeReport, now: datetime) -> Recorded:
+def record_payment(store: Store, trade: TradeReport, now: datetime) -> Recorded:
     """Stores a verified success of WeChat's: on its payment, or as a case when it fits nowhere. One that WeChat calls
     refunded, of which no refund is known here, puts its order on hold (R4).
 
     Raises Conflict when other writers keep changing the payment: nothing is stored then, come again.
     """
     timed = replace(trade, success_time=plausible(trade.success_time, now))
-    outcome = _settled_refunded(table, timed, now) if trade.refunded else _settled(table, timed, now)
+    outcome = _settled_refunded(store, timed, now) if trade.refunded else _settled(store, timed, now)
     logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome)
     count(f"Payment{outcome.title()}")
     return outcome
 
 
-def _settled(table: Table, trade: TradeReport, now: datetime) -> Recorded:
+def _settled(store: Store, trade: TradeReport, now: datetime) -> Recorded:
     if parse_out_trade_no(trade.out_trade_no) is None:
-        return _open_case(table, trade, Verdict.UNKNOWN_TRADE, "not a number of ours", now)
+        return _open_case(store, trade, Verdict.UNKNOWN_TRADE, "not a number of ours", now)
     leaves = PaymentStatus.NOTPAY
     for _ in range(TRIES):
-        obstacle = table.record_success(trade, leaves, now)
-        if obstacle is None:
-            return Recorded.BOOKED
-        outcome = _not_written(table, obstacle.payment, trade, now)
-        if outcome is not None:
-            return outcome
-        if obstacle.payment is not None:
-            leaves = obstacle.payment.status
+        match store.payments.record_success(trade, leaves, now):
+            case Written():
+                return Recorded.BOOKED
+            case Standing(payment):
+                outcome = _not_written(store, payment, trade, now)
+                if outcome is not None:
+                    return outcome
+                if payment is not None:
+                    leaves = payment.status
     raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
-def _settled_refunded(table: Table, trade: TradeReport, now: datetime) -> Recorded:
+def _settled_refunded(store: Store, trade: TradeReport, now: datetime) -> Recorded:
     """A trade that WeChat calls refunded: was paid, and has gone back in part or in full. Its refunds decide."""
     numbers = parse_out_trade_no(trade.out_trade_no)
     for _ in range(TRIES):
-        collection = table.collection(numbers[0], consistent=True) if numbers else None
+        collection = store.collection(numbers[0], consistent=True) if numbers else None
         payment = collection.payment(numbers[1]) if collection and numbers else None
         if collection is None or payment is None:
-            return _settled(table, trade, now)
+            return _settled(store, trade, now)
         written = payment.transaction_id == trade.transaction_id
-        outcome = None if written else _not_written(table, payment, trade, now)
+        outcome = None if written else _not_written(store, payment, trade, now)
         if outcome is not None:
             return outcome
         if payment.status is PaymentStatus.MISPAID or not _refunded_elsewhere(collection, trade):
-            return _settled(table, trade, now)
+            return _settled(store, trade, now)
         case = elsewhere_case(trade, now)
-        if table.record_refunded_elsewhere(collection.order, payment, trade, case, now):
+        if store.payments.record_refunded_elsewhere(collection.order, payment, trade, case, now):
             logger.error("case.opened", out_trade_no=trade.out_trade_no, kind=case.kind)
             count("CaseOpened")
             return Recorded.DUPLICATE if written else Recorded.BOOKED
@@ -119,70 +121,70 @@ def _refunded_elsewhere(collection: Collection, trade: TradeReport) -> bool:
     return not any((one.kind, one.case_id) == (case.kind, case.case_id) for one in collection.cases)
 
 
-def _not_written(table: Table, payment: Payment | None, trade: TradeReport, now: datetime) -> Recorded | None:
+def _not_written(store: Store, payment: Payment | None, trade: TradeReport, now: datetime) -> Recorded | None:
     """What a success is that could not be written on its payment as that stands; None: it can be, try that."""
     verdict = judge(payment, trade)
     if verdict is Verdict.DUPLICATE:
         return Recorded.DUPLICATE
     if payment is None or verdict is Verdict.SECOND_TRANSACTION:
-        return _open_case(table, trade, verdict, "", now)
+        return _open_case(store, trade, verdict, "", now)
     if verdict is Verdict.MISPAID:
         case = _case(trade, verdict, ", ".join(differences(payment, trade)), now)
-        return Recorded.CASE if table.record_mispaid(payment, trade, case) else None
+        return Recorded.CASE if store.payments.record_mispaid(payment, trade, case) else None
     return None
 
 
-def record_answer(table: Table, payment: Payment, trade: TradeReport, now: datetime) -> bool:
+def record_answer(store: Store, payment: Payment, trade: TradeReport, now: datetime) -> bool:
     """Stores what WeChat says of a trade that is open here; True when that has ended it."""
     if trade.paid:
-        record_payment(table, trade, now)
+        record_payment(store, trade, now)
         return True
-    return trade.over and table.close_payment(payment, unused=False)
+    return trade.over and bool(store.payments.close(payment, unused=False))
 
 
 # --- refunds
 
 
-def record_refund_report(table: Table, word: RefundReport, now: datetime) -> Recorded:
+def record_refund_report(store: Store, word: RefundReport, now: datetime) -> Recorded:
     """Stores WeChat's verified word on a refund: on the one that we asked for, as a refund made in WeChat's merchant
     console, or as a case when its trade, its transaction or its sum is not ours.
 
     Raises Conflict when other writers keep changing the order: nothing is stored then, come again.
     """
-    outcome = _refund_settled(table, replace(word, accepted_at=plausible(word.accepted_at, now)), now)
+    outcome = _refund_settled(store, replace(word, accepted_at=plausible(word.accepted_at, now)), now)
     logger.info("refund.settled", out_refund_no=word.out_refund_no, status=word.status, outcome=outcome)
     count(f"Refund{outcome.title()}")
     return outcome
 
 
-def _refund_settled(table: Table, word: RefundReport, now: datetime) -> Recorded:
+def _refund_settled(store: Store, word: RefundReport, now: datetime) -> Recorded:
     numbers = parse_out_trade_no(word.out_trade_no)
     for _ in range(TRIES):
-        collection = table.collection(numbers[0], consistent=True) if numbers else None
+        collection = store.collection(numbers[0], consistent=True) if numbers else None
         payment = collection.payment(numbers[1]) if collection and numbers else None
         if collection is None or payment is None:
-            return _refund_case(table, word, "unknown_refund", "of no trade of ours", now)
+            return _refund_case(store, word, "unknown_refund", "of no trade of ours", now)
         refund = collection.refund(word.out_refund_no)
         wrong = refund_differences(payment, refund, word)
         if wrong:
-            return _refund_case(table, word, "refund_mismatch", ", ".join(wrong), now)
+            return _refund_case(store, word, "refund_mismatch", ", ".join(wrong), now)
         if refund is not None and refund.status not in ENTERED_FROM[word.status]:
             return Recorded.DUPLICATE
-        if _taken_in(table, collection, payment, refund, word, now):
+        if _taken_in(store, collection, payment, refund, word, now):
             return Recorded.BOOKED
     raise Conflict(f"{word.out_refund_no} keeps changing; WeChat's word on it is not stored yet")
 
 
 def _taken_in(
-    table: Table, collection: Collection, payment: Payment, refund: Refund | None, word: RefundReport, now: datetime
-) -> bool:
+    store: Store, collection: Collection, payment: Payment, refund: Refund | None, word: RefundReport, now: datetime
+) -> Written | Standing[Refund | None]:
     if refund is None:
         found = console_refund(payment, word, now)
         hold = held_by(collection.cases, payment.out_trade_no) if known_at_wechat(found) else None
         released = hold is not None and not holds(collection.cases, collection.order, but=hold)
-        return table.add_refund(collection, found, now, hold=hold, released=released)
+        return store.refunds.add(collection, found, now, hold=hold, released=released)
     if refund.status not in GIVEN_UP or word.status in GIVEN_UP:
-        return table.record_refund(collection, refund, word, now)
+        return store.refunds.record(collection, refund, word, now)
     # Its sum was free again: what the order may still give back is drawn anew in the same write.
     after = [as_reported(one, word, now) if one == refund else one for one in collection.refunds]
     drawn = replace(collection, refunds=after).sums() if collection.order.paid_by is not None else None
@@ -191,15 +193,16 @@ def _taken_in(
         cases.append(refund_case(refund, now, "refund_after_withdrawal"))
     cases += excess_cases(of_trade(after, payment.out_trade_no), collection.cases, now, about=refund)
     known = {case.name for case in collection.cases}  # one that stands there would keep the word from being stored
-    return table.record_refund(collection, refund, word, now, drawn, [case for case in cases if case.name not in known])
+    new = [case for case in cases if case.name not in known]
+    return store.refunds.record(collection, refund, word, now, drawn, new)
 
 
 # --- cases
 
 
-def _refund_case(table: Table, word: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:
+def _refund_case(store: Store, word: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:
     told = f"{word.out_trade_no}:{word.transaction_id}:{word.mchid}:{word.total_fen}:{word.amount_fen}"
-    table.put_case(
+    store.cases.open(
         Case(
             kind=kind,
             case_id=f"{word.out_refund_no}@{hashlib.sha256(told.encode()).hexdigest()[:8]}",  # one of each that differs
@@ -227,6 +230,6 @@ def _case(trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> C
     )
 
 
-def _open_case(table: Table, trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> Recorded:
-    table.put_case(_case(trade, verdict, detail, now))
+def _open_case(store: Store, trade: TradeReport, verdict: Verdict, detail: str, now: datetime) -> Recorded:
+    store.cases.open(_case(trade, verdict, detail, now))
     return Recorded.CASE

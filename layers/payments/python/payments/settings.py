@@ -13,8 +13,9 @@ from payments.calls import (
     bounded,
 )
 from payments.domain.shipping import ShippingRecord
+from payments.domain.times import utc_now
 from payments.edge.observability import unreadable
-from payments.store.table import Table
+from payments.store.store import Store
 
 V = TypeVar("V")
 
@@ -50,9 +51,9 @@ def shipping_record() -> ShippingRecord:
 
 
 @cache
-def table() -> Table:
-    name = setting("TABLE_NAME")
-    return Table(aws("dynamodb"), name, optional("POWERTOOLS_SERVICE_NAME"), unreadable)
+def store() -> Store:
+    """The table, as the function of this process writes to it."""
+    return Store(aws("dynamodb"), setting("TABLE_NAME"), utc_now, optional("POWERTOOLS_SERVICE_NAME"), unreadable)
 
 
 def aws(service: str) -> Any:

@@ -47,7 +47,7 @@ class Resolution(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """`CASE#<kind>#<case_id>` beside the order, or under the trade's own number if that is not ours.
+    """Beside the order of its trade, or by itself if the trade's number is not ours; named by `kind` and `case_id`.
 
     `kind` is one word (unknown_trade, mispaid, second_transaction, unreadable, refunded_elsewhere, unknown_refund,
     refund_mismatch, refund_abnormal, refund_closed, refund_refused, refund_stalled, refund_after_withdrawal,

@@ -13,6 +13,25 @@ from payments.domain.shipping import Shipping
 
 
 @dataclass(frozen=True, slots=True)
+class ItemRef:
+    """Names one item of an order that has a status of its own: its payment `n`, its refund `out_refund_no`, or, with
+    neither, the order itself."""
+
+    n: int | None = None
+    out_refund_no: str | None = None
+
+    @classmethod
+    def of(cls, item: Order | Payment | Refund) -> "ItemRef":
+        match item:
+            case Payment():
+                return cls(n=item.n)
+            case Refund():
+                return cls(out_refund_no=item.out_refund_no)
+            case _:
+                return cls()
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """One order's partition: all that happened to it. Payments by number, refunds by age, notices by event, shipping
     records by the number of their trade."""
@@ -30,6 +49,12 @@ class Collection:
 
     def refund(self, out_refund_no: str | None) -> Refund | None:
         return next((refund for refund in self.refunds if refund.out_refund_no == out_refund_no), None)
+
+    def item(self, ref: ItemRef) -> Order | Payment | Refund | None:
+        """The item that is named so."""
+        if ref.n is not None:
+            return self.payment(ref.n)
+        return self.order if ref.out_refund_no is None else self.refund(ref.out_refund_no)
 
     def sums(self) -> Sums:
         """The order's sums as its refunds and its cases have them now."""

@@ -42,7 +42,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuestMessages:
-    """`NOTICE#<event>`: the messages of one event of an order, by template name; written whole under its version."""
+    """The messages of one event of an order, by template name; written whole under its version."""
 
     order_sn: str
     event: str

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from payments.domain.case import STALLED, Case, held_by, refund_case
-from payments.domain.collection import Collection
+from payments.domain.collection import Collection, ItemRef
 from payments.domain.guest_messages import ORDER_PAID, refund_notice
 from payments.domain.order import LOOKS, Order, OrderStatus
 from payments.domain.payment import Payment, PaymentStatus
@@ -36,10 +36,19 @@ SELDOM = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """Entry of index `due`: the janitor re-checks this item of the order at `due_at` (R10)."""
+
+    order_sn: str
+    item: ItemRef
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Publish the event of an item's state again: its consequence is not there."""
 
-    sk: str
+    item: ItemRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +102,22 @@ Step = Announce | Ask | Close | End | Expire | AskRefund | Withdraw | OpenCase
 def next_step(
     collection: Collection,
     now: datetime,
-    due: Known[str] = (),
+    due: Known[ItemRef] = (),
     tried: Known[Step] = (),
     record: ShippingRecord = ShippingRecord.OFF,
 ) -> Step | None:
     """The first thing left to do that was not tried yet; None: nothing.
 
-    WeChat is asked only about the items (sort keys) that are `due`; `record` tells when shipping is recorded.
+    WeChat is asked only about the items that are `due`; `record` tells when shipping is recorded.
     """
     return next((step for step in _steps(collection, now, due, record) if step not in tried), None)
 
 
-def _steps(collection: Collection, now: datetime, due: Known[str], record: ShippingRecord) -> Iterator[Step]:
+def _steps(collection: Collection, now: datetime, due: Known[ItemRef], record: ShippingRecord) -> Iterator[Step]:
     order = collection.order
     for payment in collection.payments:
         if payment.status is PaymentStatus.SUCCESS and not _spent(collection, payment):
-            yield Announce(f"PAYMENT#{payment.n}")
+            yield Announce(ItemRef.of(payment))
     open_trades = [payment.n for payment in collection.payments if payment.status is PaymentStatus.NOTPAY]
     if order.status is not OrderStatus.WAIT_PAY:
         yield from map(Close, open_trades)
@@ -116,24 +125,24 @@ def _steps(collection: Collection, now: datetime, due: Known[str], record: Shipp
         pass  # announced above
     elif order.closing or order.expires_at <= now:
         yield End()
-    elif "ORDER" in due:
+    elif ItemRef.of(order) in due:
         yield from map(Ask, open_trades)
     if order.on_hold:
         pass  # a person looks into it: no code, no message, no record, no end (R4)
     elif order.usable and order.lacks_code and not order.over(now):
-        yield Announce(f"PAYMENT#{order.paid_by}")  # the hold is over: order_update writes the code
+        yield Announce(ItemRef(n=order.paid_by))  # the hold is over: order_update writes the code
     elif (order.usable and not _told(collection, ORDER_PAID)) or _unrecorded(collection, record):
-        yield Announce("ORDER")
+        yield Announce(ItemRef.of(order))
     if order.status is OrderStatus.WAIT_USE and order.over(now) and not order.on_hold:
         yield Expire()
     for refund in collection.refunds:
         yield from _refund_steps(collection, refund, now, due)
 
 
-def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Known[str]) -> Iterator[Step]:
-    event = Announce(f"REFUND#{refund.out_refund_no}")
+def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Known[ItemRef]) -> Iterator[Step]:
+    event, looked_at = Announce(ItemRef.of(refund)), ItemRef.of(refund) in due
     trade = collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
-    if event.sk in due and trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
+    if looked_at and trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
         yield Ask(trade.n)  # a refund proves that it was paid
     if refund.status not in ON_ITS_WAY and not _at_rest(collection, refund):
         yield event
@@ -143,7 +152,7 @@ def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Kn
         and not _has_case(collection, refund, STALLED)
     ):
         yield OpenCase(refund_case(refund, now, STALLED))
-    if event.sk not in due:
+    if not looked_at:
         return
     if refund.status is RefundStatus.REQUESTED:
         question = next_question(refund, now)
@@ -213,7 +222,7 @@ def _has_case(collection: Collection, refund: Refund, kind: str) -> bool:
 
 def next_look(
     collection: Collection,
-    sk: str,
+    ref: ItemRef,
     now: datetime,
     record: ShippingRecord = ShippingRecord.OFF,
     *,
@@ -223,14 +232,14 @@ def next_look(
 
     `unanswered`: WeChat was to be asked, and did not answer.
     """
-    kind, _, name = sk.partition("#")
-    if kind == "PAYMENT":
-        payment = next(payment for payment in collection.payments if payment.n == int(name))
-        return None if _spent(collection, payment) else _again(payment, now)
-    if kind == "REFUND":
-        refund = next(refund for refund in collection.refunds if refund.out_refund_no == name)
-        return _next_look_at_refund(collection, refund, now, unanswered=unanswered)
-    return _next_look_at_order(collection, now, record)
+    match collection.item(ref):
+        case Payment() as payment:
+            return None if _spent(collection, payment) else _again(payment, now)
+        case Refund() as refund:
+            return _next_look_at_refund(collection, refund, now, unanswered=unanswered)
+        case Order():
+            return _next_look_at_order(collection, now, record)
+    raise LookupError(f"{collection.order.order_sn} has no {ref}")
 
 
 def _next_look_at_refund(collection: Collection, refund: Refund, now: datetime, *, unanswered: bool) -> datetime | None:
@@ -251,7 +260,9 @@ def _next_look_at_order(collection: Collection, now: datetime, record: ShippingR
             return now + SOON
         looks = (order.created_at + look for look in LOOKS)
         return next((look for look in looks if look > now), order.expires_at)
-    if any(isinstance(step, Close) or (isinstance(step, Announce) and "REFUND#" not in step.sk) for step in left):
+    if any(
+        isinstance(step, Close) or (isinstance(step, Announce) and step.item.out_refund_no is None) for step in left
+    ):
         return _again(order, now)
     return order.usable_until if order.status is OrderStatus.WAIT_USE and not order.on_hold else None
 

@@ -50,7 +50,7 @@ ENTERED_FROM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """`PAYMENT#n`: the n-th WeChat trade of an order. The prepay body is rebuilt from these fields alone (R2)."""
+    """The n-th WeChat trade of an order. The prepay body is rebuilt from these fields alone (R2)."""
 
     order_sn: str
     n: int
@@ -183,7 +183,7 @@ def parse_out_trade_no(out_trade_no: str) -> tuple[str, int] | None:
 
 @dataclass(frozen=True, slots=True)
 class CreatePayment:
-    """No trade is open: put `PAYMENT#n`, then call WeChat."""
+    """No trade is open: put the n-th payment, then call WeChat."""
 
     n: int
 
@@ -301,7 +301,7 @@ def new_payment(
     now: datetime,
     attempt: str = "",
 ) -> Payment:
-    """`PAYMENT#n` of an order, as it is put before WeChat is called; time_expire in whole seconds, as WeChat has it.
+    """The n-th payment of an order, put before WeChat is called; time_expire in whole seconds, as WeChat has it.
     `description`: what the guest reads in the bill, in the product's words; kept as WeChat takes it.
 
     Raises ValueError for an n that is not from 1 to MAX_TRADES: its number would be none of ours.

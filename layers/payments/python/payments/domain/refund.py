@@ -91,7 +91,7 @@ class RefundOrigin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refund:
-    """`REFUND#<out_refund_no>`: the refund body is rebuilt from these fields alone. Sums in fen."""
+    """One refund of a trade: the body of the call is rebuilt from these fields alone. Sums in fen."""
 
     order_sn: str
     out_refund_no: str

@@ -55,7 +55,7 @@ ENTERED_FROM = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shipping:
-    """`SHIPPING#n` of the trade that pays the order: the body of the call is rebuilt from these fields alone."""
+    """The shipping record of the trade that pays the order: the body of the call is rebuilt from these fields alone."""
 
     order_sn: str
     n: int

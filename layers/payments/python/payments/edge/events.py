@@ -4,13 +4,16 @@ An event's id is `<pk>/<sk>@<version>`, the same on every delivery. It carries s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from payments.store.dynamodb import UnreadableItem, plain, typed
+from payments.domain.order import Order
+from payments.domain.payment import Payment
+from payments.domain.refund import Refund
+from payments.store.dynamodb import UnreadableItem
+from payments.store.images import image_of, read_image
 
 TYPES = {
     "ORDER": {
@@ -80,27 +83,9 @@ def parse(body: str) -> Event:
         raise UnreadableEvent(f"not an event: {fields or 'JSON'}") from None
 
 
-def again(sk: str, item: object, time: datetime) -> Event | None:
+def again(item: Order | Payment | Refund, time: datetime) -> Event | None:
     """The event of the status that an item has now, with the id that it had at the first time (R10)."""
-    image = plain(item)
-    return derive(None, image | {"pk": f"ORDER#{image['order_sn']}", "sk": sk, "version": image["entered"]}, time)
-
-
-@dataclass(frozen=True, slots=True)
-class _Image:
-    """What an event needs of an item: its key, and what `State` says of it."""
-
-    pk: str
-    sk: str
-    order_sn: str
-    status: str
-    version: int
-    n: int | None = None
-    total_fen: int | None = None
-    success_time: datetime | None = None
-    paid_by: int | None = None
-    out_refund_no: str | None = None
-    amount_fen: int | None = None
+    return derive(None, image_of(item), time)
 
 
 def derive(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, time: datetime) -> Event | None:
@@ -109,24 +94,15 @@ def derive(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, time: d
     Raises UnreadableItem for an image that no event can ever be made of: an attribute is missing or of another type,
     or the status is one that this version does not know. Items that have no events are not looked at.
     """
-    sk = (new or {}).get("sk", "")
-    if new is None or not isinstance(sk, str) or (entity := sk.partition("#")[0]) not in TYPES:
+    image = read_image(new or {})
+    if new is None or image is None or (old or {}).get("status") == image.status:
         return None
-    image = typed(_Image, new)
-    if (old or {}).get("status") == image.status:
-        return None
-    event_type = TYPES[entity].get(image.status)
-    if event_type is None and image.status not in SILENT[entity]:
+    event_type = TYPES[image.entity].get(image.status)
+    if event_type is None and image.status not in SILENT[image.entity]:
         raise UnreadableItem(new, "status", "is none that this version knows")
-    if image.pk != f"ORDER#{image.order_sn}":
+    if not image.beside_its_order:
         raise UnreadableItem(new, "order_sn", "is another than its key's")
     if event_type is None:
         return None
     state = {name: value for name in State.model_fields if (value := getattr(image, name)) is not None}
-    return Event(
-        id=f"{image.pk}/{image.sk}@{image.version}",
-        type=event_type,
-        time=time,
-        order_sn=image.order_sn,
-        state=State(**state),
-    )
+    return Event(id=image.event_id, type=event_type, time=time, order_sn=image.order_sn, state=State(**state))

@@ -265,7 +265,7 @@ class Api(APIGatewayHttpResolver):
     def _unreadable(self, error: UnreadableItem) -> Response[str]:
         """An item of the table cannot be read. Whoever it does not belong to hears that there is no such thing."""
         unreadable(error)
-        if not error.pk.startswith("ORDER#"):
+        if not error.order_sn:
             return self._problem(cannot_be_read())
         who = self.current_event.raw_event["requestContext"].get("authorizer", {}).get("lambda") or {}
         mine = bool(error.user_id) and who.get("user_id") == error.user_id

@@ -1,7 +1,7 @@
-"""DynamoDB as the table uses it: the wire form of the domain's values, and conditional writes. Knows no keys.
+"""DynamoDB as the store uses it: the wire form of the domain's values, and conditional writes.
 
-A failed condition is told by the image that stood in the way: botocore repeats a write whose answer got lost, and the
-repeat fails its own condition (R11).
+A failed condition is told with the stored item that made it fail: botocore repeats a write whose answer got lost, and
+the repeat fails its own condition (R11).
 """
 
 import random
@@ -30,6 +30,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
 from payments.domain.money import MAX_FEN, is_fen
 from payments.domain.times import iso
+from payments.store import keys
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -83,6 +84,11 @@ class UnreadableItem(Exception):
             owner if isinstance(owner := values.get(name), str) else "" for name in ("user_id", "business_id")
         )
         super().__init__(f"{self.pk}/{self.sk}: {attribute} {why}")
+
+    @property
+    def order_sn(self) -> str:
+        """The order beside which the item lies; empty if it lies beside none."""
+        return keys.order_sn_of(self.pk)
 
     def of(self, owner: Mapping[str, Any]) -> "UnreadableItem":
         """The same of an item that belongs to whoever `owner` (an order's values) belongs to."""
@@ -316,8 +322,8 @@ def _condition(when: ConditionBase | None) -> dict[str, Any]:
 def write(client: "DynamoDBClient", table: str, **arguments: Any) -> dict[str, Any] | None:
     """One conditional PutItem or UpdateItem (`arguments` tells which).
 
-    None when it is written; else the image that stood in the way, empty if there is no item. A conflict with a running
-    transaction is tried again; raises Conflict when it does not end.
+    None when it is written; else the stored item that made its condition fail, empty if there is none. A conflict
+    with a running transaction is tried again; raises Conflict when it does not end.
     """
     operation = client.put_item if "Item" in arguments else client.update_item
     for number in range(CONFLICT_TRIES):

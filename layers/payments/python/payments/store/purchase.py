@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 from payments.domain.order import Order
+from payments.store import keys
 from payments.store.dynamodb import UnreadableItem, plain, typed
-from payments.store.table import order_key
 
 
 class HasPurchase(Protocol):
@@ -29,7 +29,7 @@ def bought(order: Order, products: Mapping[str, P]) -> tuple[P, Any]:
 
     Raises UnreadableItem: no such product is sold here, or it cannot read what it kept.
     """
-    item = {**order_key(order.order_sn), "version": order.version}
+    item = {**keys.order(order.order_sn), "version": order.version}
     item |= {"user_id": order.user_id, "business_id": order.business_id}
     product = products.get(order.service_type)
     if product is None:

@@ -18,8 +18,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from payments.calls import OutOfTime, wechat_limits
 from payments.domain.shipping import NOT_FOUND
 from payments.edge.secret import app_secret
-from payments.settings import setting, table
-from payments.store.table import AccessToken, Table
+from payments.settings import setting, store
+from payments.store.access_tokens import AccessToken, AccessTokens
 from payments.wechat.session import wechat_session
 
 TIMEOUT_S = (2.0, 4.0)
@@ -103,7 +103,7 @@ class WechatUser:
 class MiniProgram:
     """The server API of one mini-program, on one kept-alive connection."""
 
-    def __init__(self, appid: str, secret: str, base_url: str, tokens: Table) -> None:
+    def __init__(self, appid: str, secret: str, base_url: str, tokens: AccessTokens) -> None:
         self.appid = appid
         self._secret = secret
         self._base_url = base_url
@@ -200,7 +200,7 @@ class MiniProgram:
         """The shared token: from this process, from the table, or a new one."""
         token = self._token
         if token is None or token.expires_at <= now:
-            token = self._tokens.access_token(self.appid)
+            token = self._tokens.get(self.appid)
         if token is None or token.expires_at <= now:
             return self._renewed(token, now)
         self._token = token
@@ -220,7 +220,7 @@ class MiniProgram:
             raise NotReached("stable_token without a token")
         life = max(timedelta(seconds=expires_in) - TOKEN_MARGIN, timedelta(seconds=expires_in) / 2)
         token = AccessToken(appid=self.appid, access_token=access_token, expires_at=now + life)
-        self._token = self._tokens.replace_access_token(token, failed.access_token if failed else None)
+        self._token = self._tokens.replace(token, failed.access_token if failed else None)
         return self._token
 
     def _call(
@@ -267,4 +267,4 @@ def mini_program() -> MiniProgram:
 
 @lru_cache(maxsize=1)
 def _built(appid: str, secret: str, base_url: str) -> MiniProgram:
-    return MiniProgram(appid, secret, base_url, table())
+    return MiniProgram(appid, secret, base_url, store().access_tokens)
