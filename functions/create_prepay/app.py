@@ -41,7 +41,13 @@ from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay, wech
 ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""
 
-app = Api()
+
+class _Api(Api):
+    products: Products
+    """What is sold here."""
+
+
+app = _Api()
 
 
 class Prepay(Body):
@@ -99,7 +105,7 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
 def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
     """Puts `PAYMENT#n`, then makes sure that the order is still open: a cancel may have come in between. None when
     another call has put it: its parameters are the trade's, and it calls WeChat."""
-    product, purchase = bought(collection.order, _products())
+    product, purchase = bought(collection.order, app.products)
     payment = new_payment(
         collection.order,
         n,
@@ -200,17 +206,12 @@ def _notify_url() -> str:
     return f"{base}/wxpay/notify"
 
 
-def _products() -> Products:
-    products: Products = app.context["products"]
-    return products
-
-
 def handler_for(products: Products) -> Handler:
     """The function as it sells these products."""
 
     @instrumented
     def handle(event: dict[str, Any], context: LambdaContext) -> Any:
-        app.context["products"] = products  # until it is answered
+        app.products = products
         return app.resolve(event, context)
 
     return handle

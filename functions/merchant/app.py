@@ -95,7 +95,13 @@ TRIES = 4
 NOT_OF_ITS_TRADE = {"refund_mismatch", "unknown_refund", "unreadable"}
 """Cases of what cannot be recorded: a refund that answers one need not be either."""
 
-app = Api()
+
+class _Api(Api):
+    products: Products
+    """What is sold here."""
+
+
+app = _Api()
 
 REFUND_NO = re.compile("[0-9A-Za-z_|*@-]{1,64}")
 RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
@@ -291,7 +297,7 @@ def redeem(body: Redemption) -> StaffOrder:
     if not orders:
         raise not_found()
     order, attempt = orders[0], secrets.token_urlsafe(4)
-    bought(order, _products())  # what cannot be shown is not redeemed
+    bought(order, app.products)  # what cannot be shown is not redeemed
     look = look_after_redemption(order, shipping_record(), utc_now())
     standing = table().redeem(order.order_sn, staff["user_id"], attempt, look)
     if standing is not None:
@@ -719,7 +725,7 @@ def _order_of(case: Case) -> Order | None:
 
 
 def _order_out(order: Order) -> StaffOrder:
-    product, purchase = bought(order, _products())
+    product, purchase = bought(order, app.products)
     return StaffOrder(
         service_type=order.service_type,
         order_sn=order.order_sn,
@@ -760,17 +766,12 @@ def _decoded(text: str) -> str:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
-def _products() -> Products:
-    products: Products = app.context["products"]
-    return products
-
-
 def handler_for(products: Products) -> Handler:
     """The function as it sells these products."""
 
     @instrumented
     def handle(event: dict[str, Any], context: LambdaContext) -> Any:
-        app.context["products"] = products  # until it is answered
+        app.products = products
         return app.resolve(event, context)
 
     return handle

@@ -65,7 +65,13 @@ PAGE = 20
 DRAWS = 4
 """Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
 
-app = Api()
+
+class _Api(Api):
+    products: Products
+    """What is sold here."""
+
+
+app = _Api()
 
 
 class Catalogue(BaseModel):
@@ -117,7 +123,7 @@ class OrderList(BaseModel):
 @app.get("/catalogue/<service_type>")
 def list_offers(service_type: Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]) -> Catalogue:
     """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
-    product = _products().get(service_type)
+    product = app.products.get(service_type)
     catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
     if catalogue is None or model is None:
         raise not_found()
@@ -182,9 +188,9 @@ def _check_pace(user_id: str, now: datetime) -> None:
 
 def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:
     """The product that is asked for, and the fields of its request. 422: it is none, or a field is not valid."""
-    product = _products().get(body.service_type)
+    product = app.products.get(body.service_type)
     if product is None:
-        raise invalid("body.service_type", f"one of {', '.join(_products())}")
+        raise invalid("body.service_type", f"one of {', '.join(app.products)}")
     return product, read_body(product.models().order, body.model_dump())
 
 
@@ -280,7 +286,7 @@ def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
 
 
 def _out(order: Order) -> OrderOut:
-    product, purchase = bought(order, _products())
+    product, purchase = bought(order, app.products)
     return OrderOut(
         service_type=order.service_type,
         order_sn=order.order_sn,
@@ -301,17 +307,12 @@ def _out(order: Order) -> OrderOut:
     )
 
 
-def _products() -> Products:
-    products: Products = app.context["products"]
-    return products
-
-
 def handler_for(products: Products) -> Handler:
     """The function as it sells these products."""
 
     @instrumented
     def handle(event: dict[str, Any], context: LambdaContext) -> Any:
-        app.context["products"] = products  # until it is answered
+        app.products = products
         return app.resolve(event, context)
 
     return handle
