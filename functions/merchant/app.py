@@ -113,8 +113,8 @@ After = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 
 class StaffOrder(BaseModel):
     """An order as staff see it: no code, no openid; `purchase` is what was bought, in the fields of its `service_type`.
-    Sums in fen. `on_hold`: WeChat says that it was refunded, and no
-    refund is known here: its case waits, and it is neither redeemed nor refunded."""
+    Sums in fen. `on_hold`: WeChat says that it was refunded, and no refund is known here: its case waits, and it is
+    neither redeemed nor refunded."""
 
     order_sn: str
     service_type: str

@@ -90,10 +90,9 @@ class NewOrder(Body):
 
 class OrderOut(BaseModel):
     """An order as its owner sees it: `purchase` is what was bought, in the fields of its `service_type`; redeem_code
-    only while it can be used. `closing`: it is being cancelled;
-    `refunding_fen`: what is on its way back; `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`:
-    what WeChat could not give back, so that the shop has to; `on_hold`: WeChat says that it was refunded, and the shop
-    checks that."""
+    only while it can be used. `closing`: it is being cancelled; `refunding_fen`: what is on its way back;
+    `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`: what WeChat could not give back, so that the
+    shop has to; `on_hold`: WeChat says that it was refunded, and the shop checks that."""
 
     order_sn: str
     service_type: str
