@@ -179,13 +179,21 @@ def shots(
 
 @app.command("test")
 def run_tests(
+    pytest_arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="-- ARGUMENTS", help="For pytest, over unit and component tests: ./dev test -- -k name"),
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(checks.PARTS)}; may repeat.")] = None,
     long: Annotated[bool, typer.Option("--long", help="Also the interleavings that take minutes.")] = False,
 ) -> None:
-    """Lint, types, template, unit, component, local and browser tests, as CI runs them."""
+    """Lint, types, template, unit, component, local and browser tests, as CI runs them; or a few tests alone."""
     unknown = set(only or []) - set(checks.PARTS)
     if unknown:
         operate.fail(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(checks.PARTS)}")
+    if pytest_arguments and only:
+        operate.fail("--only runs whole parts: say either that or what follows --")
+    if pytest_arguments:
+        raise typer.Exit(checks.run_some(pytest_arguments, long=long))
     raise typer.Exit(checks.run(console, only or list(checks.PARTS), long=long))
 
 
@@ -320,7 +328,7 @@ def make_events() -> None:
         operate.fail(str(error))
     grid = Grid("event", "order", "what it does")
     for name in sorted(made):
-        grid.add_row(str(_near(made[name].path)), made[name].about, events.SAYS[name])
+        grid.add_row(str(_near(made[name].path)), made[name].about, events.SAYS.get(name, ""))
     console.print(grid)
     console.print("Each works once. Codes and WeChat's notices are good for five minutes, orders for half an hour.")
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from local import topology
 from local.home import PROJECT
 
 BUILT = PROJECT / ".aws-sam/build"
@@ -27,7 +28,6 @@ UNCHECKED_HASH = 0b01
 """The .pyc's flags: named by its source's hash, which Python does not compare at import."""
 
 _LIBRARY = re.compile(r"\.(so(\.[0-9.]+)?|dylib|pyd|dll)$")
-_RESOURCE = re.compile(r"^  (\w+):\n    Type: AWS::Serverless::(?:Function|LayerVersion)\n(?s:.*?)Uri: (\S+)$", re.M)
 BUILD_AGAIN = "sam build --no-cached"
 
 
@@ -65,7 +65,11 @@ def check(built: Path = BUILT, *, architecture: str, project: Path = PROJECT) ->
     """Looks at every function and layer of the project's template in the folder `built`."""
     findings: list[Finding] = []
     libraries = sources = 0
-    for name, uri in _RESOURCE.findall(_template(project)):
+    for name, resource in topology.load(project / "template.yaml")["Resources"].items():
+        properties = resource.get("Properties", {})
+        uri = properties.get("CodeUri") or properties.get("ContentUri")
+        if uri is None:
+            continue
         folder = built / name
         files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         if not files:
@@ -98,13 +102,7 @@ def chosen_architecture(config_env: str, project: Path = PROJECT) -> str:
     given = next((found["parameter_overrides"] for found in sections if "parameter_overrides" in found), "")
     if found := re.search(r"\bArchitecture=\W?(\w+)", given if isinstance(given, str) else " ".join(given)):
         return found[1]
-    default = re.search(r"^  Architecture:\n    Type: String\n    Default: (\w+)$", _template(project), re.M)
-    assert default, "template.yaml: parameter Architecture"
-    return default[1]
-
-
-def _template(project: Path) -> str:
-    return (project / "template.yaml").read_text()
+    return str(topology.load(project / "template.yaml")["Parameters"]["Architecture"]["Default"])
 
 
 def _of_library(path: Path, where: str, architecture: str) -> Iterator[Finding]:

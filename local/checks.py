@@ -142,6 +142,14 @@ def run(console: Console, parts: list[str], *, long: bool = False) -> int:
     return 1 if "failed" in results else 0
 
 
+def run_some(arguments: list[str], *, long: bool = False) -> int:
+    """Runs pytest over the unit and component tests with these arguments (`-k name`); where one of them is a path, over
+    that alone. pytest's exit code: 5 when no test matches. `long`: the tests too that take minutes."""
+    named = any(argument.startswith("tests/") for argument in arguments)
+    step = _pytest(*([] if named else ["tests/unit", "tests/component"]), *arguments, workers=1, long=long)
+    return _run(step.command)
+
+
 def run_step(step: Step) -> Outcome:
     """Runs one command, its output to the terminal."""
     if step.needs and not shutil.which(step.needs):

@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from local.emulator import CLOUD, StartFailed, run
 from local.home import PROJECT, State
+from local.topology import Topology, load
 from simulator.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -40,10 +41,10 @@ def client(name: str, endpoint_url: str, config: Config = CALLS) -> Any:
     )
 
 
-def package(dependencies: Path) -> dict[str, bytes]:
+def package(topology: Topology, dependencies: Path) -> dict[str, bytes]:
     """The zip of each function and layer, by its folder in the template."""
-    packages = {f"functions/{folder.name}": _zip(folder) for folder in sorted((PROJECT / "functions").iterdir())}
-    packages["layers/payments"] = _zip(PROJECT / "layers/payments")
+    folders = [*(f"functions/{name}" for name in topology.functions), "layers/payments"]
+    packages = {folder: _zip(topology.path.parent / folder) for folder in folders}
     # See emulator.install_dependencies: one line instead of 37 MB for every worker.
     line = f"import sys; sys.path.insert(0, {str(dependencies)!r})\n"
     packages["layers/dependencies"] = _zip_of({"python/lib/python3/site-packages/dependencies.pth": line.encode()})
@@ -68,12 +69,11 @@ def artifact_key(folder: str, content: bytes) -> str:
     return f"{folder.replace('/', '-')}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
 
 
-async def expand(packages: dict[str, bytes]) -> str:
+async def expand(topology: Topology, packages: dict[str, bytes]) -> str:
     """The template as plain CloudFormation, with the packages' places in it."""
     keys = {folder: artifact_key(folder, content) for folder, content in packages.items()}
-    artifacts = json.dumps({"bucket": BUCKET, "keys": keys}).encode()
-    command = [str(CLOUD / "bin/python"), str(PROJECT / "local/expand.py"), str(PROJECT / "template.yaml")]
-    return (await run(command, artifacts)).decode()
+    told = json.dumps({"template": load(topology.path), "bucket": BUCKET, "keys": keys}).encode()
+    return (await run([str(CLOUD / "bin/python"), str(PROJECT / "local/expand.py")], told)).decode()
 
 
 def upload(endpoint_url: str, packages: dict[str, bytes]) -> None:
@@ -132,26 +132,6 @@ def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, publi
     }
 
 
-def routes(endpoint_url: str, api_id: str) -> dict[str, str]:
-    """The function behind each route of the deployed API: {"POST /orders": its ARN}."""
-    api = client("apigatewayv2", endpoint_url)
-    integrations = api.get_integrations(ApiId=api_id)["Items"]
-    uris = {integration["IntegrationId"]: integration["IntegrationUri"] for integration in integrations}
-    return {
-        route["RouteKey"]: uris[route["Target"].removeprefix("integrations/")]
-        for route in api.get_routes(ApiId=api_id)["Items"]
-    }
-
-
-SECRETS = {
-    "merchant": "MerchantSecretArn",
-    "verification": "VerificationSecretArn",
-    "app": "AppSecretArn",
-    "token": "TokenSecretArn",
-}
-"""The outputs of template.yaml, by secret."""
-
-
 def secret_values(credentials: Credentials) -> dict[str, dict[str, Any]]:
     """What the four secrets hold."""
     return {
@@ -168,14 +148,16 @@ def secret_values(credentials: Credentials) -> dict[str, dict[str, Any]]:
     }
 
 
-def fill_secrets(endpoint_url: str, outputs: dict[str, str], credentials: Credentials) -> None:
+def fill_secrets(state: State, credentials: Credentials) -> None:
     """The four secrets, as an operator fills them on AWS."""
-    manager = client("secretsmanager", endpoint_url)
+    manager = client("secretsmanager", state.aws_endpoint_url)
     for name, value in secret_values(credentials).items():
-        manager.put_secret_value(SecretId=outputs[SECRETS[name]], SecretString=json.dumps(value))
+        manager.put_secret_value(SecretId=state.secrets[name], SecretString=json.dumps(value))
 
 
-def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat: str, aws: str) -> State:
+def state(
+    topology: Topology, outputs: dict[str, str], credentials: Credentials, *, web: str, wechat: str, aws: str
+) -> State:
     return State(
         web_url=f"{web}/",
         api_url=f"{web}/api",
@@ -185,21 +167,10 @@ def state(outputs: dict[str, str], credentials: Credentials, *, web: str, wechat
         table=outputs["TableName"],
         topic_arn=outputs["TopicArn"],
         stack=STACK,
-        queues={
-            "order_update": outputs["OrderUpdateQueueUrl"],
-            "execute_refund": outputs["ExecuteRefundQueueUrl"],
-            "notify_user": outputs["NotifyUserQueueUrl"],
-            "upload_shipping": outputs["UploadShippingQueueUrl"],
-        },
-        dlqs={
-            "order_update": outputs["OrderUpdateDlqUrl"],
-            "execute_refund": outputs["ExecuteRefundDlqUrl"],
-            "notify_user": outputs["NotifyUserDlqUrl"],
-            "upload_shipping": outputs["UploadShippingDlqUrl"],
-            "publish_events": outputs["StreamDlqUrl"],
-        },
+        queues=topology.queue_urls(outputs),
+        dlqs=topology.dead_letter_urls(outputs),
         sweep_function=outputs["SweepFunctionName"],
         appid=credentials.appid,
         mchid=credentials.mchid,
-        secrets={name: outputs[output] for name, output in SECRETS.items()},
+        secrets=topology.secret_arns(outputs),
     )

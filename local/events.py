@@ -24,6 +24,7 @@ import httpx
 from local.home import PROJECT, Home, State
 from local.shopper import Purchase, ShopFailed, Shopper, order_body
 from local.stack import local
+from local.topology import whole
 from payments.domain.collection import ItemRef
 from payments.domain.janitor import Due
 from payments.domain.order import Order
@@ -39,15 +40,28 @@ LASTS = timedelta(minutes=30)
 CATCH_WITHIN_S = 20
 BUSINESS = "b-hangzhou"
 
+STAFF = {
+    "order": "GET /merchant/orders/{order_sn}",
+    "cases": "GET /merchant/cases",
+    "redemption": "POST /merchant/redemptions",
+    "refund": "POST /merchant/orders/{order_sn}/refunds",
+}
+
+
+def of_staff(case: str) -> str:
+    """The name of an event that staff cause, with the function that answers its route."""
+    return f"{whole().routes[STAFF[case]]}/{case}"
+
+
 SAYS = {
     "authorizer/request": "a guest's token: isAuthorized",
     "create_prepay/first": "an open order: 200, the fields of wx.requestPayment",
     "execute_refund/refund_requested": "staff asked for a refund: WeChat takes it, PROCESSING",
     "login/code": "a code of wx.login, good for five minutes and once: 200, a token",
-    "merchant/cases": "staff: 200, the open cases",
-    "merchant/order": "staff: 200, a paid order with its payment",
-    "merchant/redemption": "staff: 200, the order is USED",
-    "merchant/refund": "staff: 201, a refund of 300.00 yuan is on its way",
+    of_staff("cases"): "staff: 200, the open cases",
+    of_staff("order"): "staff: 200, a paid order with its payment",
+    of_staff("redemption"): "staff: 200, the order is USED",
+    of_staff("refund"): "staff: 201, a refund of 300.00 yuan is on its way",
     "notify_user/order_paid": "a paid order: both messages go to the guest",
     "notify_user/refund_succeeded": "a refund has arrived: the message goes to the guest",
     "order_update/payment_succeeded": "a payment: its order is WAIT_USE",
@@ -66,6 +80,10 @@ SAYS = {
     "wx_callback/refunded": "WeChat's notice of a refund, good for five minutes: 204, the refund is SUCCESS",
 }
 """What each event does, by function and case."""
+
+PAID, REFUNDED, USED = {"payment_succeeded", "order_paid"}, {"refund_requested", "refund_succeeded"}, {"order_used"}
+CAUSES = PAID | REFUNDED | USED
+"""What a consumer's file in events/ may be called for a message of that type to be made."""
 
 Event = dict[str, Any]
 
@@ -147,13 +165,13 @@ class _Maker:
         yield asks("orders/cancel", cancelled)
         yield asks("create_prepay/first", opened, {})
         yield asks("status_poll/waiting", waits)
-        yield asks("merchant/order", order, who=self._staff)
-        yield asks("merchant/cases", who=self._staff)
+        yield asks(of_staff("order"), order, who=self._staff)
+        yield asks(of_staff("cases"), who=self._staff)
         yield (
-            "merchant/redemption",
-            (self._request("merchant/redemption", "", {"code": code}, self._staff), redeemed.order_sn),
+            of_staff("redemption"),
+            (self._request(of_staff("redemption"), "", {"code": code}, self._staff), redeemed.order_sn),
         )
-        yield asks("merchant/refund", order, {"reason": "客人改期", "amount_fen": 30000}, self._staff)
+        yield asks(of_staff("refund"), order, {"reason": "客人改期", "amount_fen": 30000}, self._staff)
         yield "sweep/every_minute", (_shape("sweep/every_minute") | {"time": iso(utc_now())}, "")
         yield from self._lost_messages()
         paid, _ = self._pay_and_see_before(told=False)
@@ -226,7 +244,8 @@ class _Maker:
     def _lost_messages(self) -> Iterator[tuple[str, tuple[Event, str]]]:
         """Messages that were sent and did not arrive, each of an order of its own. Refunds take WeChat some seconds:
         they all begin together."""
-        counted, told, asked, used, refunded = (self._buy() for _ in range(5))
+        made = {"order_update/payment_succeeded", "order_update/refund_succeeded", "notify_user/refund_succeeded"}
+        counted, told, refunded = (self._buy() for _ in range(3))
         with self._paused("order_update"), self._paused("notify_user"):
             for one in (counted, told):
                 self._refund(one.order_sn)
@@ -238,15 +257,23 @@ class _Maker:
             yield "order_update/payment_succeeded", self._caught("order_update", order_sn, "payment.succeeded")
             for function, one in (("order_update", counted), ("notify_user", told)):
                 yield f"{function}/refund_succeeded", self._caught(function, one.order_sn, "refund.succeeded")
-        with self._paused("notify_user"):
-            order_sn, _ = self._pay_and_see_before()
-            yield "notify_user/order_paid", self._caught("notify_user", order_sn, "order.paid")
-        with self._paused("execute_refund"):
-            self._refund(asked.order_sn)
-            yield "execute_refund/refund_requested", self._caught("execute_refund", asked.order_sn, "refund.requested")
-        with self._paused("upload_shipping"):
-            self._redeem(used.redeem_code)
-            yield "upload_shipping/order_used", self._caught("upload_shipping", used.order_sn, "order.used")
+        shapes = [(name, path.stem) for name in whole().consumers for path in sorted((SHAPES / name).glob("*.json"))]
+        for function, case in shapes:
+            if f"{function}/{case}" not in made and case in CAUSES:
+                bought = self._buy()
+                with self._paused(function):
+                    order_sn = self._cause(case, bought)
+                    yield f"{function}/{case}", self._caught(function, order_sn, case.replace("_", ".", 1))
+
+    def _cause(self, case: str, bought: Purchase) -> str:
+        """Lets one of CAUSES happen: to a new order if it is the payment, else to the one that is bought."""
+        if case in PAID:
+            return self._pay_and_see_before()[0]
+        if case in REFUNDED:
+            self._refund(bought.order_sn)
+        else:
+            self._redeem(bought.redeem_code)
+        return bought.order_sn
 
     @contextlib.contextmanager
     def _paused(self, function: str) -> Iterator[None]:

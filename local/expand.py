@@ -2,11 +2,11 @@
 
 Runs in the emulator's environment (.venv-cloud), where the SAM translator lives:
 
-    python expand.py template.yaml < artifacts.json > template.json
+    python expand.py < told.json > template.json
 
-`artifacts.json` is {"bucket": ..., "keys": {"functions/login": "<key>", ...}}. The emulator makes an HTTP API from
-AWS::ApiGatewayV2::Api but not the routes in its OpenAPI body, so the body becomes authorizer, integration and route
-resources. Nothing else of the template changes.
+`told.json` is {"template": ..., "bucket": ..., "keys": {"functions/login": "<key>", ...}}, the template as JSON.
+The emulator makes an HTTP API from AWS::ApiGatewayV2::Api but not the routes in its OpenAPI body, so the body becomes
+authorizer, integration and route resources. Nothing else of the template changes.
 """
 
 import json
@@ -16,7 +16,6 @@ import sys
 from typing import Any
 
 from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 
 Resource = dict[str, Any]
 
@@ -107,6 +106,5 @@ def _logical_id(*parts: str) -> str:
 
 if __name__ == "__main__":
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")  # the translator asks boto3 for a partition
-    artifacts = json.load(sys.stdin)
-    with open(sys.argv[1]) as file:
-        json.dump(expand(yaml_parse(file.read()), artifacts["bucket"], artifacts["keys"]), sys.stdout)
+    told = json.load(sys.stdin)
+    json.dump(expand(told["template"], told["bucket"], told["keys"]), sys.stdout)

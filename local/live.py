@@ -1,5 +1,6 @@
 """The live trace behind the pages: an order's life as server-sent events, and WeChat's faults as a switchboard.
 
+    GET /live/functions              which functions there are, and what each is tied to
     GET /live/orders                 events: the newest order, whenever there is one
     GET /live/orders/{order_sn}      events: the life so far, then each step as it happens
     GET, POST, DELETE /live/faults   what can be made to go wrong; {"name": ..., "mode": "once" | "always" | "off"}
@@ -28,6 +29,7 @@ from starlette.routing import Route
 
 from local.stack import Stack, SweepFailed
 from local.steps import ApiCall, answer, as_json, route, steps, summary
+from local.topology import Topology, whole
 from payments.domain.order import ORDER_SN
 from payments.store.keys import PAYMENT, entity
 
@@ -95,8 +97,8 @@ class Trouble(Exception):
 class Live:
     """What the front door saw, who watches, and the way to table and simulator."""
 
-    def __init__(self, stack: Stack, wechat_url: str) -> None:
-        self._stack, self._wechat_url = stack, wechat_url
+    def __init__(self, stack: Stack, wechat_url: str, topology: Topology | None = None) -> None:
+        self._stack, self._wechat_url, self._topology = stack, wechat_url, topology or whole()
         self._store = stack.store
         self._numbers = itertools.count(1)
         self._requests: OrderedDict[str, list[ApiCall]] = OrderedDict()
@@ -122,6 +124,7 @@ class Live:
 
     def routes(self) -> list[Route]:
         return [
+            Route("/live/functions", self._functions),
             Route("/live/orders", self._newest_order),
             Route("/live/orders/{order_sn}", self._order),
             Route("/live/faults", self._faults, methods=["GET", "POST", "DELETE"]),
@@ -173,6 +176,24 @@ class Live:
         for number, watch in self._watches.items():
             if order_sn in ("", number):
                 watch.liven()
+
+    async def _functions(self, _: Request) -> Response:
+        """For the picture, in the order of the template. `wechat`: it calls WeChat, or WeChat's mini-program API."""
+        return JSONResponse(
+            [
+                {
+                    "name": function.name,
+                    "routes": function.routes,
+                    "takes": function.takes,
+                    "stream": function.reads_stream,
+                    "scheduled": bool(function.schedules),
+                    "table": "TABLE_NAME" in function.variables,
+                    "topic": "TOPIC_ARN" in function.variables,
+                    "wechat": bool({"WECHAT_PAY_BASE_URL", "MINI_PROGRAM_BASE_URL"} & set(function.variables)),
+                }
+                for function in self._topology.functions.values()
+            ]
+        )
 
     # --- streams
 

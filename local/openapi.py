@@ -22,19 +22,17 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from local.home import PROJECT
+from local.topology import Topology, whole
 from payments.edge.http import Api, strict
 from payments.products import PRODUCTS
 from payments.products.product import Product
 
 FILE = PROJECT / "docs/openapi.json"
 
-TAGS = {"login": "guest", "orders": "guest", "create_prepay": "guest", "status_poll": "guest", "merchant": "staff"}
-"""The functions with routes, and for whom they are."""
-
 REF = "#/components/schemas/{model}"
 ANSWER = re.compile(r"\b(\d{3}): ")
-OPEN = {"/login"}
-"""Routes without a token; WeChat's own is described by hand."""
+NOTIFY = "/wxpay/notify"
+"""WeChat's own route, described by hand."""
 
 PROBLEM = {
     "type": "object",
@@ -102,23 +100,26 @@ WECHAT_REFUSAL = {
 }
 
 
-def document(products: Mapping[str, Product[Any]] = PRODUCTS) -> dict[str, Any]:
-    """The whole description, for those who sell these products. Raises ValueError where one name is given to different
-    schemas."""
+def document(topology: Topology | None = None, products: Mapping[str, Product[Any]] = PRODUCTS) -> dict[str, Any]:
+    """The whole description, of this project's routes and products unless told otherwise. Raises ValueError where one
+    name is given to different schemas."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
-    for function, tag in TAGS.items():
+    topology = topology or whole()
+    for function in dict.fromkeys(name for route, name in topology.routes.items() if not route.endswith(NOTIFY)):
         app: Api = import_module(f"functions.{function}.app").app
         raw = json.loads(app.get_openapi_json_schema(title=function, version="1"))
         for name, schema in raw.get("components", {}).get("schemas", {}).items():
             if not name.endswith("ValidationError") and schemas.setdefault(name, schema) != schema:
                 raise ValueError(f"{function}: another function has a schema {name} too, and it is different")
         for route, path, operation in _operations(app, raw):
-            paths.setdefault(path, {})[route.method.lower()] = _operation(route, path, operation, function, tag)
+            paths.setdefault(path, {})[route.method.lower()] = _operation(
+                route, path, operation, function, is_open=f"{route.method} {path}" in topology.open_routes
+            )
     _describe_products(products, schemas)
     for parameter in paths["/catalogue/{service_type}"]["get"]["parameters"]:
         parameter["schema"] = {"type": "string", "enum": [name for name, one in products.items() if one.catalogue]}
-    paths["/wxpay/notify"] = WECHAT_NOTICE
+    paths[NOTIFY] = WECHAT_NOTICE
     schemas |= {"Problem": PROBLEM, "GatewayRefusal": GATEWAY, "WechatRefusal": WECHAT_REFUSAL}
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     return {
@@ -198,34 +199,34 @@ def _operations(app: Api, raw: dict[str, Any]) -> Iterator[tuple[Handler, str, d
         yield route, route.openapi_path, raw["paths"][route.openapi_path][route.method.lower()]
 
 
-def _operation(route: Handler, path: str, raw: dict[str, Any], function: str, tag: str) -> dict[str, Any]:
+def _operation(route: Handler, path: str, raw: dict[str, Any], function: str, *, is_open: bool) -> dict[str, Any]:
     told = " ".join((route.func.__doc__ or "").split())
     if not told:
         raise ValueError(f"{function}: {route.func.__name__} has no docstring")
     first, *answers = ANSWER.split(told)
     summary, _, rest = first.strip().partition(". ")
-    success = str(route.status_code)
+    success, for_staff = str(route.status_code), path.startswith("/merchant/")
     responses = {success: raw["responses"][success] | {"description": "Done."}}
-    responses |= _common(raw, path)
+    responses |= _common(raw, path, is_open=is_open)
     for code, why in zip(answers[::2], answers[1::2], strict=True):
         responses[code] = _problem(f"{why.strip()[:1].upper()}{why.strip()[1:]}")
     for code in ("429", "503"):
         responses[code]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}
     return {
-        "operationId": f"{function}_{route.func.__name__}" if function == "merchant" else route.func.__name__,
-        "tags": [tag],
+        "operationId": f"merchant_{route.func.__name__}" if for_staff else route.func.__name__,
+        "tags": ["staff" if for_staff else "guest"],
         "summary": summary.rstrip("."),
         **({"description": rest.strip()} if rest.strip() else {}),
-        **({"security": []} if path in OPEN else {}),
+        **({"security": []} if is_open else {}),
         **{name: raw[name] for name in ("parameters", "requestBody") if name in raw},
         "responses": dict(sorted(responses.items())),
     }
 
 
-def _common(raw: dict[str, Any], path: str) -> dict[str, dict[str, Any]]:
+def _common(raw: dict[str, Any], path: str, *, is_open: bool) -> dict[str, dict[str, Any]]:
     """What any route of this kind may answer."""
     answers = {"429": "Too many requests.", "500": "Something broke here.", "503": "Try again."}
-    if path not in OPEN:
+    if not is_open:
         answers |= {"401": "No token.", "403": "The token is not good, or not for this."}
     if "{" in path:
         answers["404"] = "Not there, or not yours."

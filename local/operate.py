@@ -54,9 +54,7 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, for
 StackName = Annotated[str | None, typer.Option("--stack", help="A stack on AWS; left out: the running laptop cloud.")]
 Profile = Annotated[str | None, typer.Option("--profile", help="AWS profile of the stack.")]
 Region = Annotated[str | None, typer.Option("--region", help="AWS region of the stack.")]
-Queue = Annotated[
-    str, typer.Argument(help="order_update, execute_refund, notify_user, upload_shipping or publish_events.")
-]
+Queue = Annotated[str, typer.Argument(help="The function, as ./dev dlq names it.")]
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -68,9 +66,9 @@ TOGETHER_BYTES = 200_000
 """SQS takes ten messages in one call, of 256 KB in all."""
 
 POINTERS = (
-    "publish_events has no queue to go back to. Its dead letters are pointers into the stream, or name an item that "
+    "{0} has no queue to go back to. Its dead letters are pointers into the stream, or name an item that "
     "cannot be read (type unreadable: mend that item first). The janitor publishes what is missing within its next "
-    "looks; then ./dev dlq delete publish_events --all."
+    "looks; then ./dev dlq delete {0} --all."
 )
 
 
@@ -486,7 +484,7 @@ def redrive(
     on = chosen(stack, profile, region)
     name = _dead(on, queue)
     if name not in on.queues:
-        fail(POINTERS)
+        fail(POINTERS.format(name))
     source, target, went = on.dlqs[name], on.queues[name], 0
     would, verb = ("would go back", "would go") if dry_run else ("back", "went")
     try:

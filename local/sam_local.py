@@ -13,32 +13,30 @@ from urllib.parse import urlsplit
 
 from local.deploy import client, parameters
 from local.home import Home, State
+from local.topology import named, whole
 from simulator.credentials import Credentials
 
 
 def write_variables(home: Home, state: State, host: str) -> Path:
-    """The file for --env-vars: every variable that template.yaml declares, with the running stack's value."""
+    """The file for --env-vars: every variable of template.yaml that names a resource or a parameter which the running
+    stack has been given; sam local knows the others."""
     aws_url, wechat_url = (_at(url, host) for url in (state.aws_endpoint_url, state.wechat_url))
     credentials = Credentials.load_or_create(home.folder / "simulator")
     chosen = parameters(credentials, aws_url=aws_url, wechat_url=wechat_url, public_url=state.api_url)
     manager = client("secretsmanager", state.aws_endpoint_url)
     arns = {name: manager.describe_secret(SecretId=secret)["ARN"] for name, secret in state.secrets.items()}
-    variables = {
-        "AWS_ENDPOINT_URL": aws_url,
-        "TABLE_NAME": state.table,
-        "TOPIC_ARN": state.topic_arn,
-        "APPID": state.appid,
-        "MCHID": state.mchid,
-        "PUBLIC_BASE_URL": state.api_url,
-        "WECHAT_PAY_BASE_URL": wechat_url,
-        "MINI_PROGRAM_BASE_URL": wechat_url,
-        **{f"{name.upper()}_SECRET_ARN": arn for name, arn in arns.items()},
-        "ORDER_CONFIRMED_TEMPLATE_ID": chosen["OrderConfirmedTemplateId"],
-        "CHECK_IN_CODE_TEMPLATE_ID": chosen["CheckInCodeTemplateId"],
-        "REFUND_TEMPLATE_ID": chosen["RefundTemplateId"],
-        "MINIPROGRAM_STATE": chosen["MiniprogramState"],
-        "SHIPPING_RECORD": chosen["ShippingRecord"],
+    functions = whole().functions.values()
+    values = chosen | {"Table": state.table, "Topic": state.topic_arn}
+    values |= {f"{name.capitalize()}Secret": arn for name, arn in arns.items()}
+    values |= {
+        one.dead_letters.logical_id: f"{aws_url}{urlsplit(state.dlqs[one.name]).path}"
+        for one in functions
+        if one.dead_letters
     }
+    variables = {"AWS_ENDPOINT_URL": aws_url}
+    for function in functions:
+        there = {name: values.get(named(value)) for name, value in function.variables.items()}
+        variables |= {name: value for name, value in there.items() if value is not None}
     path = home.folder / "sam-local.json"
     path.write_text(json.dumps({"Parameters": variables}, indent=1) + "\n")
     return path

@@ -11,22 +11,10 @@ from botocore.exceptions import BotoCoreError, ClientError, ReadTimeoutError
 
 from local import deploy
 from local.home import Home, State
+from local.topology import read
 from payments.domain.times import utc_now
 from payments.edge.secret import TOKEN, text_of
 from payments.store.store import Store
-
-QUEUES = {
-    "order_update": ("OrderUpdateQueueUrl", "OrderUpdateDlqUrl"),
-    "execute_refund": ("ExecuteRefundQueueUrl", "ExecuteRefundDlqUrl"),
-    "notify_user": ("NotifyUserQueueUrl", "NotifyUserDlqUrl"),
-    "upload_shipping": ("UploadShippingQueueUrl", "UploadShippingDlqUrl"),
-    "publish_events": ("", "StreamDlqUrl"),
-}
-"""The outputs of template.yaml, by function: its queue and its dead letters."""
-
-SHIPPING = "upload_shipping"
-"""Is there only where ShippingRecord is on."""
-
 
 SWEEP_WITHIN_S = 70
 SWEEP_CALLS = Config(connect_timeout=2, read_timeout=SWEEP_WITHIN_S, retries={"total_max_attempts": 1})
@@ -105,14 +93,15 @@ def deployed(name: str, profile: str | None, region: str | None) -> Stack:
     except (BotoCoreError, ClientError) as error:
         raise NoStack(f"stack {name} cannot be read: {error}") from None
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stacks[0].get("Outputs", [])}
-    functions = {name: urls for name, urls in QUEUES.items() if name != SHIPPING or urls[0] in outputs}
+    chosen = {one["ParameterKey"]: one["ParameterValue"] for one in stacks[0].get("Parameters", [])}
+    topology = read(parameters=chosen)
     try:
         return Stack(
             client=lambda service, config=deploy.CALLS: session.client(service, config=config),
             table_name=outputs["TableName"],
-            queues={function: outputs[queue] for function, (queue, _) in functions.items() if queue},
-            dlqs={function: outputs[dlq] for function, (_, dlq) in functions.items()},
-            secrets={name: outputs[output] for name, output in deploy.SECRETS.items()},
+            queues=topology.queue_urls(outputs),
+            dlqs=topology.dead_letter_urls(outputs),
+            secrets=topology.secret_arns(outputs),
             sweep_function=outputs["SweepFunctionName"],
             api_url=outputs["ApiUrl"].rstrip("/"),
         )

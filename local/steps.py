@@ -10,26 +10,23 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from local.topology import whole
 from local.trace import MILLISECOND, WECHAT, Item, Moment, life, promises
 from payments.domain.order import ORDER_SN
 from payments.domain.times import iso, millis, of_millis
 from payments.store.keys import GUEST_MESSAGES, ORDER, PAYMENT, REFUND, entity
 
-ROUTES = {
-    "order": ("POST", r"/orders", "orders"),
-    "prepay": ("POST", rf"/orders/({ORDER_SN.pattern})/prepay", "create_prepay"),
-    "poll": ("GET", rf"/orders/({ORDER_SN.pattern})/payment", "status_poll"),
-    "cancel": ("POST", rf"/orders/({ORDER_SN.pattern})/cancel", "orders"),
-    "redeem": ("POST", r"/merchant/redemptions", "merchant"),
-    "refund": ("POST", rf"/merchant/orders/({ORDER_SN.pattern})/refunds", "merchant"),
+GUESTS = {
+    "order": "POST /orders",
+    "prepay": "POST /orders/{order_sn}/prepay",
+    "poll": "GET /orders/{order_sn}/payment",
+    "cancel": "POST /orders/{order_sn}/cancel",
 }
-"""The requests that are a step of an order's life: method, path, function. The others only look."""
+ROUTES = GUESTS | {"redeem": "POST /merchant/redemptions", "refund": "POST /merchant/orders/{order_sn}/refunds"}
+"""The requests that are a step of an order's life, by their name in the trace. The others only look."""
 
 COPIES = {"at_once", "duplicate"}
 """Faults that send one notice several times."""
-
-ASKERS = ("status_poll", "orders", "create_prepay")
-"""Who asks WeChat while a guest waits; the janitor does when nobody waits."""
 
 Call = Mapping[str, Any]
 AtWork = Callable[..., str]
@@ -58,10 +55,21 @@ class ApiCall:
 
 def route(method: str, path: str) -> tuple[str, str, str] | None:
     """(call, function, order_sn) of a request, order_sn empty if only the reply names it; None: no step of an order."""
-    for call, (verb, pattern, part) in ROUTES.items():
-        if method == verb and (match := re.fullmatch(pattern, path)):
-            return call, part, match[1] if match.groups() else ""
+    for call, key in ROUTES.items():
+        pattern = key.replace("{order_sn}", f"({ORDER_SN.pattern})")
+        if match := re.fullmatch(pattern, f"{method} {path}"):
+            return call, function_of(call), match[1] if match.groups() else ""
     return None
+
+
+def function_of(call: str) -> str:
+    """The function that answers a request of ROUTES."""
+    return whole().routes[ROUTES[call]]
+
+
+def _askers() -> set[str]:
+    """Who asks WeChat while a guest waits; the janitor does when nobody waits."""
+    return set(map(function_of, GUESTS))
 
 
 def answer(call: str, body: object) -> str:
@@ -159,11 +167,11 @@ def _known_better(moment: Moment, wire: Sequence[Call], at_work: AtWork) -> Mome
     if moment.kind.startswith("refund.") and moment.part == WECHAT and moment.state:
         return replace(moment, part=at_work(moment.at, "wx_callback") or "sweep")
     if moment.kind == "case.closed":
-        return replace(moment, part="merchant")
+        return replace(moment, part=whole().routes["POST /merchant/cases/{case_id}/close"])
     if moment.kind == "case.opened" and moment.facts["case"].startswith("refund_"):
         return replace(moment, part="order_update")
     if not moment.part:
-        return replace(moment, part=at_work(moment.at, "wx_callback", *ASKERS) or "sweep")
+        return replace(moment, part=at_work(moment.at, "wx_callback", *_askers()) or "sweep")
     return moment
 
 
@@ -202,7 +210,7 @@ def _caller(call: Call, wire: Iterable[Call], at_work: AtWork) -> str:
         "cashier": "phone",
         "callback": WECHAT,
     }
-    return callers.get(call["call"]) or at_work(call["at"], *ASKERS) or "sweep"
+    return callers.get(call["call"]) or at_work(call["at"], *_askers()) or "sweep"
 
 
 def _of_a_notice(call: Call, items: Iterable[Item]) -> bool:

@@ -40,6 +40,7 @@ from local.front_door import create_app
 from local.home import Home
 from local.lanes import Lanes
 from local.live import Live
+from local.topology import whole
 from simulator.credentials import Credentials
 
 
@@ -98,23 +99,24 @@ class Supervisor:
         )
         dependencies = install_dependencies(self._home)
         emulator, wechat = self._child(start_emulator, self._ports.aws), self._child(start_wechat, self._ports.wechat)
-        packages = deploy.package(self._home.folder / "dependencies")
+        topology = whole()
+        packages = deploy.package(topology, self._home.folder / "dependencies")
         self._step("functions and layers packed")
-        template, *_ = await asyncio.gather(deploy.expand(packages), dependencies, emulator, wechat)
+        template, *_ = await asyncio.gather(deploy.expand(topology, packages), dependencies, emulator, wechat)
         self._step("emulator, simulator and dependencies are there")
         await asyncio.to_thread(deploy.upload, aws_url, packages)
         credentials = Credentials.load_or_create(self._home.folder / "simulator")
         parameters = deploy.parameters(credentials, aws_url=aws_url, wechat_url=wechat_url, public_url=f"{web_url}/api")
         outputs = await asyncio.to_thread(deploy.deploy, aws_url, template, parameters)
         self._step("template.yaml deployed")
-        await asyncio.to_thread(deploy.fill_secrets, aws_url, outputs, credentials)
-        state = deploy.state(outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
+        state = deploy.state(topology, outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
+        await asyncio.to_thread(deploy.fill_secrets, state, credentials)
         await asyncio.to_thread(catalogue.seed, stack.local(state).store)
-        self._live = Live(stack.local(state), wechat_url)
+        self._live = Live(stack.local(state), wechat_url, topology)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
         pages = [*phone.routes(wechat_url, credentials.appid, templates), *openapi.routes()]
         upstream = f"{aws_url}/_aws/execute-api/{outputs['ApiId']}/$default"
-        lanes = Lanes(await asyncio.to_thread(deploy.routes, aws_url, outputs["ApiId"]), self._at_once)
+        lanes = Lanes(topology.routes, self._at_once)
         front_door = await self._open_front_door(door, create_app(upstream, self._live, pages, lanes))
         self._home.publish(state)
         self._step("secrets filled, catalogue seeded, front door open")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from local.topology import whole
 from payments.domain.payment import PREPAY_ID_LIFE
 from payments.domain.times import of_millis
 from payments.edge.events import TYPES
@@ -118,7 +119,8 @@ def _order(item: Item) -> Iterator[Moment]:
     yield _moment(
         item, _at(item["created_at"]), "order.created", "orders", state="WAIT_PAY", fen=int(item["total_fen"])
     )
-    functions = {"WAIT_USE": "order_update", "USED": "merchant", "REFUNDED": "order_update", "EXPIRED": "sweep"}
+    functions = {"WAIT_USE": "order_update", "REFUNDED": "order_update", "EXPIRED": "sweep"}
+    functions["USED"] = whole().routes["POST /merchant/redemptions"]
     fen = int(item.get("refunded_fen", 0))
     facts: dict[str, Any] = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
     facts["code"] = ", redeem code" if "redeem_code" in item else ", no redeem code"
@@ -156,10 +158,12 @@ def _refund(item: Item) -> Iterator[Moment]:
         yield _moment(item, made, "refund.console", WECHAT, **facts)
     else:
         by_itself = item["requested_by"] == "order-update"
-        part, who = ("order_update", "") if by_itself else ("merchant", item["requested_by"])
+        asked = whole().routes["POST /merchant/orders/{order_sn}/refunds"]
+        part, who = ("order_update", "") if by_itself else (asked, item["requested_by"])
         yield _moment(item, made, "refund.created", part, who, "REQUESTED", **facts)
     if "withdrawing_at" in item:
-        yield _moment(item, _at(item["withdrawing_at"]), "refund.withdrawing", "merchant")
+        asked = whole().routes["POST /merchant/orders/{order_sn}/refunds/{out_refund_no}/withdraw"]
+        yield _moment(item, _at(item["withdrawing_at"]), "refund.withdrawing", asked)
     for entry, moment in item["at"].items():
         part = {"REFUSED": "execute_refund", "WITHDRAWN": "sweep"}.get(entry, WECHAT)
         yield _moment(item, of_millis(int(moment)), f"refund.{entry}", part, state=entry)

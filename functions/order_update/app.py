@@ -1,4 +1,4 @@
-"""order_update: what happens to an order's money happens to the order.
+"""order_update: an order follows what happens to its payments and refunds.
 
 payment.succeeded: WAIT_PAY → WAIT_USE, with `paid_by`, the redeem code (if its product has one) and the sums of the
 refunds that are there already, in the same write (R5). An order that is no longer WAIT_PAY decides what the event is:

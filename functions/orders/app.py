@@ -1,7 +1,7 @@
 """orders: the catalogue, and a user's orders. The price is always the server's: no request carries an amount.
 
 Cancelling marks the order, closes its trade at WeChat, then cancels (R8). While WeChat cannot be asked, or while
-someone is typing the password, it stays marked: `closing` is the guest's wish kept safe, and the janitor finishes it.
+someone is typing the password, it stays marked: `closing` stores the guest's wish, and the janitor cancels it later.
 
 Run twice with one Idempotency-Key: the order and what the key stands for are one write, so a crash, or a repeat on
 another phone, ends in the same single order.

@@ -5,7 +5,7 @@ comes again, in order: what was published before is published twice with the sam
 Failures are never reported one by one (batchItemFailures): where that is not understood, a record would be lost.
 
 A record that can never be read, however often it comes, must not keep the others waiting for hours: it goes to the
-dead letters at once, with what identifies it, and rings.
+dead letters at once, with what identifies it, and sets off an alarm (R12).
 """
 
 import json

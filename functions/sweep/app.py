@@ -1,6 +1,6 @@
 """sweep: the janitor. Every minute it looks at what is due and brings it to its end (R10).
 
-Any event, callback or answer may be lost at any time; an item's `due_at` is the promise to look again, and only the
+Any event, callback or answer may be lost at any time; an item's `due_at` is when the janitor re-checks it, and only the
 janitor takes it away, after a consistent read in which nothing is left to do. What to do is decided in
 `payments.domain.janitor`; here it is done: WeChat is asked, an order's time ends, a lost event is published again with
 the same id.

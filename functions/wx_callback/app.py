@@ -141,8 +141,8 @@ def _store(notice: Mapping[str, Any], resource: Mapping[str, Any]) -> None:
 
 
 def unreadable_case(notice: Mapping[str, Any], resource: Mapping[str, Any], why: str, now: datetime) -> Case:
-    """The case of a verified notice that cannot be recorded: with the sum where one can be read, and kept apart from
-    every other by the notice's id, or where that is none by a hash of what it says."""
+    """The case of a verified notice that cannot be recorded (R12): with the sum where one can be read, and kept apart
+    from every other by the notice's id, or where that is none by a hash of what it says."""
     event_type, currency = _plain(notice.get("event_type")), ""
     amount_fen = _sum(resource.get("amount"), "refund" if event_type.startswith("REFUND.") else "total")
     if amount_fen:

@@ -2,8 +2,6 @@
 import { say } from "./trace-words.js"
 
 const SVG = "http://www.w3.org/2000/svg"
-const API = ["orders", "create_prepay", "status_poll", "wx_callback", "merchant"]
-const CONSUMERS = ["order_update", "upload_shipping", "notify_user", "execute_refund"]
 const UNDER = {
   phone: "pay.js",
   staff: "",
@@ -12,13 +10,18 @@ const UNDER = {
   table: "DynamoDB",
   stream: "DynamoDB",
   topic: "SNS",
-  sweep: "sweep",
 }
 
 export const name = (part) => say(part === "sweep" ? "sweep_box" : part.replace(/^q_/, ""))
 
-/** Where everything is: boxes {part: [x, y, width, height]} and lines {"from>to": [[x, y], ...]}. */
-function layout(width) {
+/** Where everything is: boxes {part: [x, y, width, height]} and lines {"from>to": [[x, y], ...]}. `functions` as
+ * /live/functions tells them. */
+function layout(width, functions) {
+  const names = (chosen) => functions.filter(chosen).map((one) => one.name)
+  const api = functions.filter((one) => one.routes.length)
+  const consumers = functions.filter((one) => one.takes.length)
+  const publishers = names((one) => one.stream)
+  const timed = functions.filter((one) => one.scheduled)
   const narrow = width < 660
   const bar = narrow ? 54 : 88
   const gutter = narrow ? 22 : 28
@@ -37,21 +40,30 @@ function layout(width) {
     })
     return y + height + gutter
   }
+  const most = narrow ? 5 : 9 // boxes side by side
+  const rows = (all) => {
+    const size = Math.ceil(all.length / Math.ceil(all.length / most))
+    return Array.from({ length: Math.ceil(all.length / size) || 0 }, (_, i) =>
+      all.slice(i * size, (i + 1) * size).map((one) => one.name),
+    )
+  }
   let y = 6
   const client = narrow ? 84 : 150
   boxes.staff = [left, y, client, tall]
   boxes.phone = [right - client, y, client, tall]
   y = row(["gateway"], y + tall + gutter, flat)
-  y = row(API, y, tall)
+  for (const some of rows(api)) y = row(some, y, tall)
   y = row(["table"], y, flat)
-  y = row(["stream", "publish_events", "topic", "sweep"], y, tall)
-  row(
-    CONSUMERS.map((part) => `q_${part}`),
-    y,
-    16,
-  )
-  row(CONSUMERS, y + 16, tall)
-  const bottom = y + 16 + tall
+  y = row(["stream", ...publishers, "topic", ...timed.map((one) => one.name)], y, tall)
+  for (const some of rows(consumers)) {
+    row(
+      some.map((part) => `q_${part}`),
+      y,
+      16,
+    )
+    y = row(some, y + 16, tall)
+  }
+  const bottom = y - gutter
   boxes.wechat = [width - bar - 2, 6, bar, bottom + 22 - 6]
 
   const at = (part, dx, dy) => {
@@ -75,31 +87,37 @@ function layout(width) {
   down("phone", "gateway")
   across("phone", "wechat")
   line("wechat", "gateway", [wall, at("gateway", 1, 0.5)[1]], at("gateway", 1, 0.5))
-  for (const part of API) {
+  for (const { name: part, table } of api) {
     up(part, "gateway")
-    down(part, "table", 0.35)
+    if (table) down(part, "table", 0.35)
   }
-  ;["orders", "create_prepay", "status_poll"].forEach((part, i) => {
-    const [x, y0] = at(part, 0.75, 1)
-    const lane = y0 + gutter * (0.3 + 0.2 * i)
-    line(part, "wechat", [x, y0], [x, lane], [wall, lane])
-  })
+  api
+    .filter((one) => one.wechat)
+    .forEach(({ name: part }, i, { length }) => {
+      const [x, y0] = at(part, 0.75, 1)
+      const lane = y0 + gutter * (0.25 + (0.5 * i) / Math.max(length - 1, 1))
+      line(part, "wechat", [x, y0], [x, lane], [wall, lane])
+    })
   up("stream", "table")
-  across("stream", "publish_events")
-  across("publish_events", "topic")
-  line("sweep", "topic", at("sweep", 0, 0.5), at("topic", 1, 0.5))
-  line("sweep", "table", at("sweep", 0.5, 0), [at("sweep", 0.5, 0)[0], at("table", 0, 1)[1]])
-  line("sweep", "wechat", at("sweep", 1, 0.5), [wall, at("sweep", 1, 0.5)[1]])
-  CONSUMERS.forEach((part, i) => {
+  for (const part of publishers) {
+    across("stream", part)
+    across(part, "topic")
+  }
+  for (const { name: part, table, topic, wechat } of timed) {
+    if (topic) line(part, "topic", at(part, 0, 0.5), at("topic", 1, 0.5))
+    if (table) line(part, "table", at(part, 0.5, 0), [at(part, 0.5, 0)[0], at("table", 0, 1)[1]])
+    if (wechat) line(part, "wechat", at(part, 1, 0.5), [wall, at(part, 1, 0.5)[1]])
+  }
+  consumers.forEach(({ name: part, table, wechat }) => {
     const [tx, ty] = at("topic", 0.5, 1)
     const [qx, qy] = at(`q_${part}`, 0.5, 0)
     const lane = ty + gutter / 2
     line("topic", `q_${part}`, [tx, ty], [tx, lane], [qx, lane], [qx, qy])
     const [wx, wy] = at(part, 0.3, 1)
     const [, tableY] = at("table", 0, 0.5)
-    line(part, "table", [wx, wy], [wx, wy + 8], [left - 9, wy + 8], [left - 9, tableY], [left, tableY])
+    if (table) line(part, "table", [wx, wy], [wx, wy + 8], [left - 9, wy + 8], [left - 9, tableY], [left, tableY])
     const [sx, sy] = at(part, 0.7, 1)
-    if (i) line(part, "wechat", [sx, sy], [sx, sy + 15], [wall, sy + 15])
+    if (wechat) line(part, "wechat", [sx, sy], [sx, sy + 15], [wall, sy + 15])
   })
   return { boxes, lines, height: bottom + 26, narrow }
 }
@@ -112,19 +130,20 @@ const draw = (tag, attributes, ...children) => {
 }
 const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("")
 
-/** Draws into `element` and again whenever its width changes. */
+/** Draws into `element`, as soon as `show` has told it which functions there are, and again whenever its width changes. */
 export function picture(element) {
   const svg = element.appendChild(draw("svg", { role: "img", class: "trace-picture" }))
   const been = new Set()
   let lines = {}
   let boxes = {}
   let width = 0
+  let functions
 
   function redraw() {
     const now = Math.min(Math.max(Math.round(element.clientWidth), 320), 900)
-    if (now === width) return
+    if (now === width || !functions) return
     width = now
-    const made = layout(width)
+    const made = layout(width, functions)
     lines = made.lines
     svg.classList.toggle("narrow", made.narrow)
     svg.setAttribute("viewBox", `0 0 ${width} ${made.height}`)
@@ -144,7 +163,7 @@ export function picture(element) {
           draw("rect", { x, y, width: w, height: h, rx: queue ? 4 : 8 }),
           label,
         )
-        const under = queue ? "" : (UNDER[part] ?? part)
+        const under = queue || name(part) === part ? "" : (UNDER[part] ?? part)
         if (!made.narrow && under) {
           label.setAttribute("y", y + h / 2 - (tallWechat ? 9 : 7))
           const flat = h < 40 && !tallWechat
@@ -160,7 +179,6 @@ export function picture(element) {
     svg.replaceChildren(edges, draw("g", { class: "pulses" }), ...Object.values(boxes))
   }
   new ResizeObserver(redraw).observe(element)
-  redraw()
 
   function flash(node, ...classes) {
     node?.classList.add(...classes)
@@ -168,6 +186,11 @@ export function picture(element) {
   }
 
   return {
+    show(told) {
+      functions = told
+      width = 0
+      redraw()
+    },
     /** Says in words what it shows. */
     describe(text) {
       svg.setAttribute("aria-label", text)

@@ -49,6 +49,7 @@ const WORDS = {
   create_prepay: ["Prepay", "预支付"],
   status_poll: ["Poll", "查询"],
   wx_callback: ["Callback", "回调"],
+  login: ["Sign-in", "登录"],
   merchant: ["Staff", "商家"],
   table: ["Table", "数据表"],
   stream: ["Stream", "变更流"],

@@ -10,7 +10,6 @@ const HURRY_AT = 5
 const OLD_MS = 4000
 const TELL_EVERY_MS = 2000
 const STAFF = ["api.redeem", "api.refund"]
-const CONSUMERS = ["order_update", "upload_shipping", "notify_user", "execute_refund"]
 const GROUPS = {
   callback: ["callback_lost", "callback_late", "callback_ten", "callback_probe", "callback_wrong_amount"],
   prepay: ["prepay_500", "prepay_reply_lost", "paid_first", "query_timeout"],
@@ -28,29 +27,26 @@ function took(ms) {
   return `${Math.floor(ms / 60_000)} min ${Math.round(ms / 1000) % 60} s`
 }
 
-/** The queues that get an event (template.yaml's filter policies). */
-function queuesOf(event) {
-  return [
-    /^(payment|refund)\./.test(event) && event !== "refund.requested" && "order_update",
-    ["order.paid", "refund.succeeded"].includes(event) && "notify_user",
-    event === "refund.requested" && "execute_refund",
-    event === "order.used" && "upload_shipping",
-  ].filter(Boolean)
-}
+/** Whether the template's filter lets an event through to a function, `payment.*` all that begin so. */
+const isSent = ({ takes }, event) =>
+  takes.some((type) => (type.endsWith("*") ? event.startsWith(type.slice(0, -1)) : event === type))
 
 /** The lines of the picture from part to part. */
 const along = (...parts) => parts.slice(1).map((part, index) => [parts[index], part])
 
 /** Through which lines of the picture a step went, one after the other. */
-function hops({ happened, part, event, facts }) {
+function hops({ happened, part, event, facts }, functions) {
   if (happened.startsWith("api.")) return along(STAFF.includes(happened) ? "staff" : "phone", "gateway", part)
   if (happened === "call.callback" && facts.fault === "drop") return along("wechat", "wechat")
   if (happened === "call.callback") return along("wechat", "gateway", "wx_callback")
   if (happened.startsWith("call.")) return along(facts.caller, "wechat")
   if (part === "wechat") return along("phone", "wechat")
-  const way = CONSUMERS.includes(part) ? along(`q_${part}`, part, "table") : along(part, "table")
-  const queues = queuesOf(event).map((queue) => ["topic", `q_${queue}`])
-  return queues.length ? [...way, ...along("table", "stream", "publish_events", "topic"), ...queues] : way
+  const consumes = functions.some((one) => one.name === part && one.takes.length)
+  const way = consumes ? along(`q_${part}`, part, "table") : along(part, "table")
+  const sent = event ? functions.filter((one) => isSent(one, event)) : []
+  if (!sent.length) return way
+  const publisher = functions.find((one) => one.stream)?.name
+  return [...way, ...along("table", "stream", publisher, "topic"), ...sent.map((one) => ["topic", `q_${one.name}`])]
 }
 
 /** Whether it went as nobody wants it to. */
@@ -128,6 +124,11 @@ export function mountTrace(element) {
   element.append(h("header", {}, h("h2", {}, say("title")), status), told, frame, switchboard(element), scroller)
 
   const drawn = picture(frame)
+  let functions = []
+  const learned = fetch("/live/functions")
+    .then((reply) => reply.json())
+    .then((all) => drawn.show((functions = all)))
+    .catch(() => {}) // the steps are shown without a picture
   const rows = new Map()
   let source
   let where = ""
@@ -157,7 +158,7 @@ export function mountTrace(element) {
       const row = rows.get(step.id)?.row
       const mine = source
       row?.classList.add("now")
-      for (const [from, to] of hops(step)) {
+      for (const [from, to] of hops(step, functions)) {
         if (mine !== source) break // another order
         if (from !== to) drawn.pulse(from, to, wrong)
         drawn.touch(from, {})
@@ -185,7 +186,7 @@ export function mountTrace(element) {
     rows.set(step.id, { row })
     if (!known || (wrong && !known.wrong)) {
       if (calm.matches || Date.now() - new Date(step.at) > OLD_MS) {
-        for (const part of hops(step).flat()) drawn.touch(part, {})
+        for (const part of hops(step, functions).flat()) drawn.touch(part, {})
       } else {
         waiting.push(step)
         play()
@@ -224,7 +225,7 @@ export function mountTrace(element) {
       status.textContent = `${order_sn}: ${say(source.readyState === EventSource.CLOSED ? "gone" : "lost")}`
     }
   }
-  document.addEventListener("order", (event) => follow(event.detail))
+  document.addEventListener("order", ({ detail }) => learned.then(() => follow(detail)))
 }
 
 async function json(path, method = "GET", body) {

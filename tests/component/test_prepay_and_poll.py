@@ -372,7 +372,7 @@ def test_twenty_calls_open_one_connection(world: World) -> None:
 
 @pytest.mark.parametrize("forgery", ["probe", "other key", "old", "unknown serial", "other body", "no timestamp"])
 def test_a_reply_that_does_not_verify_is_unknown_and_not_failed(
-    shop: "Shop", forgery: str, monkeypatch: pytest.MonkeyPatch
+    shop: "Shop", forgery: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from simulator import app as simulator_app
     from simulator import credentials as simulator_credentials
@@ -381,7 +381,7 @@ def test_a_reply_that_does_not_verify_is_unknown_and_not_failed(
     token = shop.login()
     order_sn = shop.order(token)
 
-    def forged(world: Any, body: bytes) -> dict[str, str]:
+    def forged(world: Any, body: bytes, **_: Any) -> dict[str, str]:
         now = int(world.clock.now())
         match forgery:
             case "probe":
@@ -400,6 +400,8 @@ def test_a_reply_that_does_not_verify_is_unknown_and_not_failed(
 
     monkeypatch.setattr(simulator_app, "signature_headers", forged)
     assert shop.call(PREPAY, {}, token=token, order_sn=order_sn).status == 503
+    unknown = [record for record in caplog.records if record.message == "prepay.unknown"]
+    assert [vars(record)["why"] for record in unknown] == ["200 whose signature does not verify"]
     assert isinstance(shop.world.trades[f"{order_sn}_1"], Trade)  # it did take effect
     stored = shop.collection(order_sn).payments[0]
     assert (stored.status, stored.prepay_id) == (PaymentStatus.NOTPAY, None)

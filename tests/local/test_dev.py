@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from local.home import PROJECT, Home, NotRunning, State
+from local.topology import whole
 from tests.local.conftest import dev, eventually, free_ports, ports_arguments
 
 
@@ -52,9 +53,8 @@ def test_the_state_file_tells_scripts_where_everything_is(running: State, folder
     assert told["running"]
     names = {"api_url", "wechat_url", "aws_endpoint_url", "region", "table", "topic_arn", "queues", "dlqs", "stack"}
     assert names <= set(told)
-    consumers = {"order_update", "execute_refund", "notify_user", "upload_shipping"}
-    assert set(told["queues"]) == consumers
-    assert set(told["dlqs"]) == consumers | {"publish_events"}
+    assert set(told["queues"]) == set(whole().consumers)
+    assert set(told["dlqs"]) == set(whole().consumers) | {"publish_events"}
 
 
 def test_pay_as_json_is_one_object(folder: Path, running: State) -> None:

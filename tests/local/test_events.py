@@ -56,7 +56,8 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     dead = {name: cloud.waiting(url) for name, url in cloud.state.dlqs.items()}
     made = events.make(Home(folder), cloud.state)
     shapes = {str(path.relative_to(events.SHAPES).with_suffix("")) for path in events.SHAPES.glob("*/*.json")}
-    assert set(made) == set(events.SAYS) == shapes | {"wx_callback/paid", "wx_callback/refunded"}
+    assert set(made) == shapes | {"wx_callback/paid", "wx_callback/refunded"}
+    assert set(events.SAYS) <= set(made)
 
     def run(name: str) -> dict[str, Any]:
         function = name.partition("/")[0]
@@ -85,10 +86,10 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     assert answer("orders/cancel", 200)["status"] == "CANCELLED"
     assert answer("create_prepay/first", 200)["paySign"]
     assert answer("status_poll/waiting", 200)["payment_status"] == "NOTPAY"
-    assert answer("merchant/order", 200)["order_sn"] == made["merchant/order"].about
-    assert answer("merchant/redemption", 200)["status"] == "USED"
-    assert answer("merchant/refund", 201)["amount_fen"] == 30000
-    assert "cases" in answer("merchant/cases", 200)
+    assert answer(events.of_staff("order"), 200)["order_sn"] == made[events.of_staff("order")].about
+    assert answer(events.of_staff("redemption"), 200)["status"] == "USED"
+    assert answer(events.of_staff("refund"), 201)["amount_fen"] == 30000
+    assert "cases" in answer(events.of_staff("cases"), 200)
 
     # what WeChat is answered
     assert answer("wx_callback/forged", 401)["message"] == "the signature does not verify"

@@ -5,11 +5,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 from local import checks
+from local.__main__ import app
 from local.checks import Outcome, Step, run, run_step
 
 TESTS = {
@@ -165,3 +168,43 @@ def test_the_table_names_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "Lambda's 3.13 is not on this machine" in checks._python()
     monkeypatch.setattr("platform.python_version", lambda: "3.13.2")
     assert checks._python() == "under Python 3.13.2, Lambda's"
+
+
+# --- a few tests alone
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that ./dev test starts; each ends with 5."""
+    commands: list[list[str]] = []
+
+    def run_command(command: list[str], **_: object) -> CompletedProcess[bytes]:
+        commands.append(command)
+        return CompletedProcess(command, 5)
+
+    monkeypatch.setattr("subprocess.run", run_command)
+    return commands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["--", "-k", "late_money"], ["-m", "not long", "tests/unit", "tests/component", "-k", "late_money"]),
+        (["--", "-k", "events", "-x"], ["-m", "not long", "tests/unit", "tests/component", "-k", "events", "-x"]),
+        (["--long", "--", "-k", "crash"], ["tests/unit", "tests/component", "-k", "crash"]),
+        (["--", "tests/local/test_payment.py::test_x"], ["-m", "not long", "tests/local/test_payment.py::test_x"]),
+    ],
+)
+def test_what_follows_the_dashes_goes_to_pytest_alone(
+    started: list[list[str]], arguments: list[str], given: list[str]
+) -> None:
+    result = CliRunner().invoke(app, ["test", *arguments])
+    assert result.exit_code == 5, "pytest's own: no test matched"
+    assert [command[1:] for command in started] == [["-m", "pytest", "-q", *given]]
+
+
+def test_a_part_and_a_few_tests_are_not_asked_for_together(started: list[list[str]]) -> None:
+    result = CliRunner().invoke(app, ["test", "--only", "unit", "--", "-k", "late_money"])
+    assert result.exit_code == 1
+    assert "either" in result.output
+    assert not started

@@ -34,6 +34,8 @@ def test_a_payment_that_becomes_paid_is_one_event_with_an_id_that_stays() -> Non
 
 def test_a_change_without_a_new_status_is_no_event() -> None:
     assert derive(image(payment(), PAYMENT), image(payment(prepay_id="wx1"), PAYMENT), NOW) is None
+    paid = image(paid_payment(), PAYMENT)
+    assert derive(paid, paid | {"version": 3}, NOW) is None
 
 
 def test_what_is_new_and_waits_is_no_event() -> None:

@@ -1,15 +1,14 @@
 """What goes into a message: mappings that fit WeChat's types, texts that are cut where people would cut them."""
 
-import json
 import re
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import cfnlint.decode
 import pytest
 
 from functions.notify_user.app import order_paid_values, refund_values
+from local.topology import load
 from payments.domain.message import (
     TYPES,
     BadMapping,
@@ -24,7 +23,7 @@ from payments.products.homestay.offer import HOMESTAY
 from simulator.mini_program import _RULES
 from tests.examples import NOW, ORDER_SN, STAY, order, paid_payment
 
-PARAMETERS: dict[str, Any] = json.loads(json.dumps(cfnlint.decode.decode("template.yaml")[0]))["Parameters"]
+PARAMETERS: dict[str, Any] = load()["Parameters"]
 PARAMETER = {"order_confirmed": "OrderConfirmed", "check_in_code": "CheckInCode", "refund": "Refund"}
 
 VALUES = HOMESTAY.messages()

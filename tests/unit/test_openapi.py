@@ -4,7 +4,7 @@ import pytest
 
 from local import openapi
 from local.home import PROJECT
-from tests.unit.test_template import RESOURCES
+from local.topology import whole
 
 DOCUMENT = openapi.document()
 OPERATIONS = [
@@ -12,26 +12,13 @@ OPERATIONS = [
 ]
 
 
-def routed() -> dict[tuple[str, str], bool]:
-    """(path, method) of the template's routes, and whether they ask for a token."""
-    events = [
-        event["Properties"]
-        for resource in RESOURCES.values()
-        for event in resource.get("Properties", {}).get("Events", {}).values()
-        if event["Type"] == "HttpApi"
-    ]
-    return {
-        (event["Path"], event["Method"].lower()): event.get("Auth", {}).get("Authorizer") != "NONE" for event in events
-    }
-
-
 def test_the_file_is_up_to_date() -> None:
     assert openapi.FILE.read_text() == openapi.text(), "./dev openapi writes it"
 
 
 def test_it_describes_the_templates_routes_and_no_other() -> None:
-    described = {(path, method): operation.get("security") != [] for path, method, operation in OPERATIONS}
-    assert described == routed()
+    described = {f"{method.upper()} {path}": operation.get("security") != [] for path, method, operation in OPERATIONS}
+    assert described == {route: route not in whole().open_routes for route in whole().routes}
 
 
 def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:

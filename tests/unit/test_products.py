@@ -241,7 +241,7 @@ def test_answers_are_json_in_the_products_fields() -> None:
 
 
 def test_the_api_description_tells_products_apart_by_service_type() -> None:
-    schemas = openapi.document(Products(HOMESTAY, VOUCHER))["components"]["schemas"]
+    schemas = openapi.document(products=Products(HOMESTAY, VOUCHER))["components"]["schemas"]
     for name, part in (
         ("NewOrder", "NewVouchers"),
         ("OrderOut", "VoucherOrderOut"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from local.live import SWITCHES, _Watch
-from local.steps import ROUTES, ApiCall, answer, as_json, route, steps, summary
+from local.steps import ROUTES, ApiCall, answer, as_json, function_of, route, steps, summary
 from local.trace import TEXT
 from payments.domain.guest_messages import Delivery, GuestMessages, Message
 from payments.domain.order import OrderStatus
@@ -38,7 +38,7 @@ def call(n: int, name: str, seconds: float, **changes: Any) -> dict[str, Any]:
 
 
 def asked(n: int, name: str, seconds: float, ms: float | None = 50.0, **changes: Any) -> ApiCall:
-    return ApiCall(n=n, at=at(seconds), call=name, part=ROUTES[name][2], ms=ms, **{"status": 200, **changes})
+    return ApiCall(n=n, at=at(seconds), call=name, part=function_of(name), ms=ms, **{"status": 200, **changes})
 
 
 def items_of(*more: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
@@ -220,8 +220,7 @@ def test_the_page_has_words_for_everything_that_can_happen() -> None:
     calls = {
         f"call.{one}" for one in ("prepay", "query", "close", "refund", "query_refund", "send", "cashier", "callback")
     }
-    parts = {part for _, _, part in ROUTES.values()} | {"wx_callback", "order_update", "notify_user", "execute_refund"}
-    assert (kinds | calls | parts | set(SWITCHES) | {status.value for status in OrderStatus}) - named == set()
+    assert (kinds | calls | set(SWITCHES) | {status.value for status in OrderStatus}) - named == set()
 
 
 def test_every_switch_is_one_of_the_simulators_faults_and_stands_on_the_page() -> None:

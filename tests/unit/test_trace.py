@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from local.topology import whole
 from local.trace import life, promises
 from payments.domain.case import Case, Resolution
 from payments.domain.guest_messages import Delivery, GuestMessages, Message
@@ -84,7 +85,7 @@ def test_everything_that_happened_stands_in_its_order() -> None:
         ("SUCCESS", "wx-callback"),
         ("WAIT_USE", "order-update"),
         ("message order_confirmed refused", "notify-user"),
-        ("USED", "merchant"),
+        ("USED", whole().functions[whole().routes["POST /merchant/redemptions"]].service),
         ("UPLOADING", "upload-shipping"),
         ("UPLOADED", "upload-shipping"),
         ("REQUESTED", "order-update"),

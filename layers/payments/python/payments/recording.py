@@ -197,7 +197,7 @@ def _taken_in(
     return store.refunds.record(collection, refund, word, now, drawn, new)
 
 
-# --- cases
+# --- cases: what matches no order, payment or refund (R12)
 
 
 def _refund_case(store: Store, word: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:

@@ -1,4 +1,5 @@
-"""A queue of events, as both consumers read it: each message by itself, failures come again one by one."""
+"""A queue of events, as every consumer reads it: each message alone; one that fails comes again, at last to the dead
+letters (R9, R12)."""
 
 from collections.abc import Callable
 from typing import Any
