@@ -118,7 +118,7 @@ def paid_payment(n: int = 1, transaction_id: str = "4200000001") -> Payment:
 
 
 def trade(n: int = 1, **changes: Any) -> TradeReport:
-    """WeChat's word that trade n is paid as it was asked for."""
+    """WeChat's report that trade n is paid as it was asked for."""
     base = TradeReport(
         out_trade_no=payment(n).out_trade_no,
         trade_state="SUCCESS",

@@ -18,7 +18,8 @@ from payments.domain.payment import Payment, TradeReport
 from payments.domain.refund import Refund, RefundReport, RefundStatus
 from payments.edge.events import Event, derive
 from payments.store.dynamodb import unwire
-from payments.wechat.pay import OutcomeUnknown, PaymentRequest, Refused
+from payments.wechat.errors import OutcomeUnknown, Refused
+from payments.wechat.pay import PaymentRequest
 from tests.examples import APPID, MCHID, NOW, ORDER_SN
 
 TABLE = "table"
@@ -180,7 +181,7 @@ class Wechat:
 
 
 def trade(n: int, state: str) -> TradeReport:
-    """WeChat's word on trade n of the example order."""
+    """WeChat's report on trade n of the example order."""
     known = TradeReport(out_trade_no=f"{ORDER_SN}_{n}", trade_state=state, appid=APPID, mchid=MCHID)
     if not known.paid:
         return known
@@ -189,7 +190,7 @@ def trade(n: int, state: str) -> TradeReport:
 
 
 def word(out_refund_no: str, n: int, amount: int, status: str) -> RefundReport:
-    """WeChat's word on a refund of trade n."""
+    """WeChat's report on a refund of trade n."""
     return RefundReport(
         out_trade_no=f"{ORDER_SN}_{n}",
         out_refund_no=out_refund_no,
@@ -498,20 +499,20 @@ def _wechat(world: World, operation: str, arguments: dict[str, Any]) -> tuple[An
     known = next((list(refund) for refund in world.refunds if refund[0] == number), None)
     match operation:
         case "prepay" if state in PAID:
-            return {"refused": [400, "ORDER_PAID"]}, world
+            return {"refused": ["ORDER_PAID", 400]}, world
         case "prepay" if state == "CLOSED":
-            return {"refused": [400, "ORDER_CLOSED"]}, world
+            return {"refused": ["ORDER_CLOSED", 400]}, world
         case "prepay":
             return {"told": f"wx{n}"}, _with_trade(world, n, "NOTPAY")
         case "query":
             return {"told": state}, world
         case "close" if state in PAID:
-            return {"refused": [400, "ORDER_PAID"]}, world
+            return {"refused": ["ORDER_PAID", 400]}, world
         case "close":
             return {"told": None}, _with_trade(world, n, "CLOSED")
         case "refund" if known is None:
             if sum(refund[2] for refund in world.refunds if refund[1] == n) + arguments["amount"] > TOTAL:
-                return {"refused": [400, "INVALID_REQUEST"]}, world
+                return {"refused": ["INVALID_REQUEST", 400]}, world
             made = (str(number), int(n), int(arguments["amount"]), "PROCESSING")
             return {"told": made}, replace(world, refunds=tuple(sorted((*world.refunds, made))))
     return {"told": known}, world

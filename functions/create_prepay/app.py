@@ -36,10 +36,15 @@ from payments.products import PRODUCTS, Products
 from payments.recording import record_answer
 from payments.settings import optional, setting, store
 from payments.store.purchase import bought
-from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
+from payments.wechat.codes import Meaning
+from payments.wechat.errors import OutcomeUnknown, Refused, WechatError
+from payments.wechat.pay import WechatPay, wechat_pay
 
 ROUNDS = 4
 """A trade that turns out to be closed or taken sends us back to the start; more than this is no longer chance."""
+
+WAITS = {Meaning.LATER, Meaning.NOT_ENOUGH}
+"""Refusals after which the same trade is prepaid again later."""
 
 
 class _Api(Api):
@@ -138,9 +143,9 @@ def _prepay_id(payment: Payment, now: datetime) -> str | None:
     except Refused as refused:
         logger.warning("prepay.refused", out_trade_no=payment.out_trade_no, code=refused.code, status=refused.status)
         count("PrepayRefused")
-        if refused.advice is Advice.LATER:
+        if refused.meaning in WAITS:
             raise _down(payment.order_sn, now) from None
-        if refused.advice is Advice.ASK and _brought_to_its_end(client, payment, now):
+        if refused.meaning is Meaning.ASK and _brought_to_its_end(client, payment, now):
             return None
         # The first call was refused for good: without a prepay_id there is no trade, and the next prepay starts clean.
         store().payments.close(payment, unused=True)
@@ -158,7 +163,7 @@ def _brought_to_its_end(client: WechatPay, payment: Payment, now: datetime) -> b
         if not record_answer(store(), payment, trade, now) and not trade.over:
             client.close(payment)  # it exists with other parameters than the stored ones: it must not stay payable
             store().payments.close(payment, unused=False)
-    except (OutcomeUnknown, Refused) as error:
+    except WechatError as error:
         logger.warning("prepay.unknown", out_trade_no=payment.out_trade_no, why=str(error))
         raise _down(payment.order_sn, now) from None
     return True
@@ -175,21 +180,23 @@ def _conflict(collection: Collection, why: str) -> Problem:
 
 
 def _used_up(collection: Collection) -> Problem:
-    told = f"It has had {MAX_TRADES}. Place a new order; this one ends by itself."
+    detail = f"It has had {MAX_TRADES}. Place a new order; this one ends by itself."
     title = "No more payments can be opened for this order."
-    return Problem(409, "trades-used-up", title, told, order_status=collection.order.status)
+    return Problem(409, "trades-used-up", title, detail, order_status=collection.order.status)
 
 
 def _too_soon(until: datetime) -> Problem:
-    told = f"WeChat is called for one payment at most every {seconds(CALL_PAUSE)} seconds. The same one is used again."
+    detail = (
+        f"WeChat is called for one payment at most every {seconds(CALL_PAUSE)} seconds. The same one is used again."
+    )
     wait = seconds(until - utc_now())
-    return Problem(429, "prepay-too-soon", "This payment was asked for a moment ago.", told, retry_after_s=wait)
+    return Problem(429, "prepay-too-soon", "This payment was asked for a moment ago.", detail, retry_after_s=wait)
 
 
 def _down(order_sn: str, called_at: datetime) -> Problem:
     """503, until WeChat may be called again for a trade that it was called for at `called_at`."""
-    told = f"{_charged(order_sn)} Try again in a few seconds; the same order is used."
-    return wechat_down(told, seconds(called_at + CALL_PAUSE - utc_now()))
+    detail = f"{_charged(order_sn)} Try again in a few seconds; the same order is used."
+    return wechat_down(detail, seconds(called_at + CALL_PAUSE - utc_now()))
 
 
 def _charged(order_sn: str) -> str:

@@ -19,7 +19,12 @@ from payments.edge.observability import count, instrumented, logger
 from payments.edge.queues import consume
 from payments.recording import record_refund_report
 from payments.settings import store
-from payments.wechat.pay import ABOUT_US, NOT_ENOUGH, Advice, OutcomeUnknown, Refused, WechatPay, wechat_pay
+from payments.wechat.codes import Meaning
+from payments.wechat.errors import OutcomeUnknown, Refused
+from payments.wechat.pay import WechatPay, wechat_pay
+
+WAITS = {Meaning.LATER, Meaning.NOT_ENOUGH, Meaning.US}
+"""Refusals that are no final no: the refund is asked for again, once somebody has mended what it waits for."""
 
 
 @instrumented
@@ -42,13 +47,13 @@ def _handle(event: Event) -> None:
         store().refunds.postpone(refund, earliest)
         return
     try:
-        word = _asked(wechat_pay(), refund)
+        report = _asked(wechat_pay(), refund)
     except Refused as refused:
         logger.warning("refund.waits", out_refund_no=refund.out_refund_no, code=refused.code, status=refused.status)
-        count("RefundNotEnough" if refused.code in NOT_ENOUGH else "RefundWaits")
+        count("RefundNotEnough" if refused.meaning is Meaning.NOT_ENOUGH else "RefundWaits")
         return  # its due_at is the promise that it comes again
-    if word is not None:
-        record_refund_report(store(), word, utc_now())
+    if report is not None:
+        record_refund_report(store(), report, utc_now())
     elif refund.first_no_at is None:
         store().refunds.note_first_no(refund, utc_now())
     elif second_no(refund, utc_now()) and store().refunds.refuse(refund):
@@ -57,7 +62,7 @@ def _handle(event: Event) -> None:
 
 
 def _asked(client: WechatPay, refund: Refund) -> RefundReport | None:
-    """WeChat's word on the refund; None: it will not do it, and does not know its number.
+    """WeChat's report on the refund; None: it will not do it, and does not know its number.
 
     Raises Refused when it may do it later, OutcomeUnknown when nothing is known: both must come again (R1).
     """
@@ -66,15 +71,15 @@ def _asked(client: WechatPay, refund: Refund) -> RefundReport | None:
     except OutcomeUnknown as unknown:
         logger.warning("refund.unknown", out_refund_no=refund.out_refund_no, why=str(unknown))
         count("RefundUnknown")
-        word = client.query_refund(refund.out_refund_no)
-        if word is None:
+        report = client.query_refund(refund.out_refund_no)
+        if report is None:
             raise  # it has not arrived, or not yet: the same call again
-        return word
+        return report
     except Refused as refused:
         # WeChat's documents differ on whether a refund that met 429 was accepted: ask before anything else.
-        word = client.query_refund(refund.out_refund_no)
-        if word is None and (refused.advice is Advice.LATER or refused.code in ABOUT_US):
+        report = client.query_refund(refund.out_refund_no)
+        if report is None and refused.meaning in WAITS:
             raise
-        if word is None:
+        if report is None:
             logger.error("refund.final_no", out_refund_no=refund.out_refund_no, code=refused.code)
-        return word
+        return report

@@ -17,7 +17,9 @@ from payments.edge.secret import token_keys
 from payments.edge.tokens import LIFE, Identity, Role, issue
 from payments.settings import store
 from payments.store.users import User
-from payments.wechat.mini_program import ApiRefused, CodeRefused, NotReached, mini_program
+from payments.wechat.codes import Meaning
+from payments.wechat.errors import Refused, WechatError
+from payments.wechat.mini_program import mini_program
 
 MAX_OPENID = 40
 """WeChat's are 28 characters; the table's items are sized for this."""
@@ -41,9 +43,10 @@ def login(body: Login) -> SignedIn:
     client = mini_program()
     try:
         wechat_user = client.code2session(body.code)
-    except CodeRefused:
-        raise Problem(401, "bad-code", "This login code is unknown, used or too old.", "Call wx.login again.") from None
-    except (NotReached, ApiRefused) as error:
+    except WechatError as error:
+        if isinstance(error, Refused) and error.meaning is Meaning.LOGIN_CODE:
+            detail = "Call wx.login again."
+            raise Problem(401, "bad-code", "This login code is unknown, used or too old.", detail) from None
         logger.warning("login.failed", why=str(error))
         raise wechat_down("Sign in again in a few seconds.") from None
     if len(wechat_user.openid) > MAX_OPENID:

@@ -79,7 +79,8 @@ from payments.settings import shipping_record, store
 from payments.store.cases import CasePlace
 from payments.store.items import Standing, Written
 from payments.store.purchase import bought
-from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
+from payments.wechat.errors import WechatError
+from payments.wechat.pay import wechat_pay
 
 GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
 """Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
@@ -157,7 +158,7 @@ class StaffRefund(BaseModel):
 
 
 class StaffCase(BaseModel):
-    """Money, or a word of WeChat's, that a person has to look at. `case` names it in paths."""
+    """Money, or a notice of WeChat's, that a person has to look at. `case` names it in paths."""
 
     case: str
     kind: str
@@ -606,14 +607,14 @@ def _check_refund(case: Case, reference: str) -> None:
     refund = collection.refund(reference) if collection else None
     stored = refund if refund is not None and case.kind != "second_transaction" else None
     if stored is None or stored.status is not RefundStatus.SUCCESS:
-        word = _asked(reference)
-        of_another = word.out_trade_no != case.out_trade_no
+        report = _asked(reference)
+        of_another = report.out_trade_no != case.out_trade_no
         if case.kind == "second_transaction":
-            of_another = of_another or word.transaction_id != case.transaction_id
+            of_another = of_another or report.transaction_id != case.transaction_id
         elif collection is not None and not of_another:
-            recorded = record_refund_report(store(), word, utc_now()) is not Recorded.CASE
+            recorded = record_refund_report(store(), report, utc_now()) is not Recorded.CASE
             of_another = not recorded and case.kind not in NOT_OF_ITS_TRADE
-        found: Refund | RefundReport = word
+        found: Refund | RefundReport = report
     else:
         of_another, found = stored.out_trade_no != case.out_trade_no, stored
     if of_another:
@@ -629,8 +630,8 @@ def _asked(out_refund_no: str) -> RefundReport:
     if not REFUND_NO.fullmatch(out_refund_no):
         raise invalid("body.reference", "not an out_refund_no: it stands with the refund in WeChat's merchant console")
     try:
-        word = wechat_pay().query_refund(out_refund_no)
-    except (OutcomeUnknown, Refused) as error:
+        report = wechat_pay().query_refund(out_refund_no)
+    except WechatError as error:
         logger.warning("query.failed", out_refund_no=out_refund_no, why=str(error))
         raise Problem(
             503,
@@ -639,9 +640,9 @@ def _asked(out_refund_no: str) -> RefundReport:
             "The case stays open. Try again.",
             retry_after_s=3,
         ) from None
-    if word is None:
+    if report is None:
         raise invalid("body.reference", "WeChat knows no refund of this number")
-    return word
+    return report
 
 
 @app.post("/merchant/cases/<case_id>/refund", status_code=201)

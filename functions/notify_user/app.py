@@ -1,5 +1,5 @@
-"""notify_user: what a guest is told by subscription message. His order is paid: order confirmed, and the code, if the
-product is redeemed by one. His money is back: how much of it, and why.
+"""notify_user: the subscription messages to a guest. His order is paid: order confirmed, and the code, if the product
+is redeemed by one. His money is back: how much of it, and why.
 
 WeChat's send has no idempotency. So what is about to be sent is written first, then what became of it: a message that
 may have been sent is never sent again, one that surely was not is tried again, and "the guest does not want it" (43101)
@@ -28,9 +28,11 @@ from payments.products.product import P, Product
 from payments.settings import Misconfigured, optional, setting, store
 from payments.store.items import Standing
 from payments.store.purchase import bought
-from payments.wechat.mini_program import About, ApiRefused, Blocked, NotReached, PerhapsDone, mini_program
+from payments.wechat.codes import Meaning
+from payments.wechat.errors import Blocked, NotReached, OutcomeUnknown, Refused
+from payments.wechat.mini_program import mini_program
 
-FINAL = {About.GUEST: Delivery.REFUSED, About.MESSAGE: Delivery.FAILED}
+FINAL = {Meaning.GUEST: Delivery.REFUSED, Meaning.OPENID: Delivery.FAILED}
 """What ends a message; all else that WeChat refuses is about us: it waits, comes again, and rings."""
 
 MAX_WHY = 160
@@ -137,13 +139,12 @@ def _send(order: Order, product: Product[Any], template: str, values: Mapping[st
         return _blocked(template, str(error)), False
     except NotReached as error:
         return Message(state=Delivery.WAITING, why=_short(str(error))), False
-    except PerhapsDone as error:
+    except OutcomeUnknown as error:
         return Message(state=Delivery.UNKNOWN, why=_short(str(error))), True
-    except ApiRefused as refused:
-        why = f"errcode {refused.errcode}"
-        if refused.about in FINAL:
-            return Message(state=FINAL[refused.about], why=why), True
-        return _blocked(template, why), True
+    except Refused as refused:
+        if refused.meaning in FINAL:
+            return Message(state=FINAL[refused.meaning], why=str(refused)), True
+        return _blocked(template, str(refused)), True
     return Message(state=Delivery.SENT, why="" if linked else "without its page, which is not released"), True
 
 

@@ -1,8 +1,8 @@
-"""status_poll: the answer that the client trusts. WeChat's word on the phone proves nothing.
+"""status_poll: the answer that the client trusts. What WeChat says on the phone proves nothing.
 
 While the trade is open here, WeChat itself is asked, at most every five seconds however often the client polls, and
-what it says goes through `payments.recording`. A poll in between costs a read and no write. When WeChat cannot be
-asked, the table's state is the answer: the client polls on, and the callback or the next poll brings the truth.
+its answer is recorded as a callback's would be (R4). A poll in between costs a read and no write. When WeChat cannot
+be asked, the table's state is the answer: the client polls on, and the callback or the next poll brings the truth.
 """
 
 from datetime import datetime, timedelta
@@ -19,11 +19,12 @@ from payments.edge.http import Api, OrderSn, not_found
 from payments.edge.observability import instrumented, logger
 from payments.recording import record_answer
 from payments.settings import store
-from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
+from payments.wechat.errors import WechatError
+from payments.wechat.pay import wechat_pay
 
 PACE = ((300, 300), (900, 600), (2100, 1200))
-"""(age, pause) in milliseconds: while a state is younger than the age, the next poll comes after the pause. Who polls
-as he is told does so after 300, 600 and 1200 ms."""
+"""(age, pause) in milliseconds: while a state is younger than the age, the next poll comes after the pause. A client
+that heeds it polls after 300, 600 and 1200 ms."""
 
 SLOW_MS = 2000
 SELDOM_AFTER = timedelta(minutes=5)
@@ -72,7 +73,7 @@ def _learned(payment: Payment, now: datetime) -> bool:
     """Asks WeChat and stores what it says; True when something changed."""
     try:
         trade = wechat_pay().query(payment)
-    except (OutcomeUnknown, Refused) as error:
+    except WechatError as error:
         logger.warning("query.failed", out_trade_no=payment.out_trade_no, why=str(error))
         return False
     if trade is None:

@@ -53,7 +53,8 @@ from payments.edge.topic import publish
 from payments.recording import record_answer, record_refund_report
 from payments.settings import shipping_record, store
 from payments.store.dynamodb import UnreadableItem
-from payments.wechat.pay import OutcomeUnknown, Refused, wechat_pay
+from payments.wechat.errors import WechatError
+from payments.wechat.pay import wechat_pay
 
 SHARDS = "0123456789"
 AT_ONCE = 25
@@ -72,25 +73,25 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:  #
     orders: dict[str, list[Due]] = {}
     for one in due:
         orders.setdefault(one.order_sn, []).append(one)
-    told = {"orders": 0, "failed": 0, "left": 0}
+    counts = {"orders": 0, "failed": 0, "left": 0}
     for order_sn, items in orders.items():
         if context.get_remaining_time_in_millis() < LAST_MS:
-            told["left"] = len(orders) - told["orders"] - told["failed"]
+            counts["left"] = len(orders) - counts["orders"] - counts["failed"]
             break
         try:
             _bring_to_rest(order_sn, items, utc_now())
-            told["orders"] += 1
+            counts["orders"] += 1
         except Exception as error:  # noqa: BLE001  # one order must not keep the others waiting
             if isinstance(error, UnreadableItem):
                 unreadable(error)
             logger.error("sweep.failed", order_sn=order_sn, why=described(error), came_from=came_from(error))
             count("SweepFailed")
-            told["failed"] += 1
+            counts["failed"] += 1
             for one in items:
                 store().looks.move(one, now + LEASE)
     gauge("OpenCases", store().cases.count_open())
-    logger.info("sweep.done", told=told)
-    return told
+    logger.info("sweep.done", counts=counts)
+    return counts
 
 
 def _bring_to_rest(order_sn: str, items: list[Due], now: datetime) -> None:
@@ -135,9 +136,9 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
             case Expire():
                 store().orders.expire(order_sn)
             case AskRefund(out_refund_no):
-                word = wechat_pay().query_refund(out_refund_no)
-                if word is not None:
-                    record_refund_report(store(), word, now)
+                report = wechat_pay().query_refund(out_refund_no)
+                if report is not None:
+                    record_refund_report(store(), report, now)
             case Withdraw(out_refund_no):
                 _withdraw(collection, out_refund_no, now)
             case OpenCase(case):
@@ -145,7 +146,7 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
                 count("CaseOpened")
     except Paid:
         logger.info("sweep.paid", order_sn=order_sn)  # its event is on the way to the order
-    except (OutcomeUnknown, Refused) as error:
+    except WechatError as error:
         logger.warning("sweep.unknown", order_sn=order_sn, step=type(step).__name__, why=str(error))
         return False
     return True
@@ -153,9 +154,9 @@ def _do(step: Step, collection: Collection, now: datetime) -> bool:
 
 def _withdraw(collection: Collection, out_refund_no: str, now: datetime) -> None:
     """WeChat does not know a refund that staff take back: noted the first time, WITHDRAWN the second (R7)."""
-    refund, word = collection.refund(out_refund_no), wechat_pay().query_refund(out_refund_no)
-    if word is not None:
-        record_refund_report(store(), word, now)
+    refund, report = collection.refund(out_refund_no), wechat_pay().query_refund(out_refund_no)
+    if report is not None:
+        record_refund_report(store(), report, now)
     elif refund is not None and refund.first_no_at is None:
         store().refunds.note_first_no(refund, now)
     elif refund is not None and second_no(refund, now) and store().refunds.withdraw(refund, now):

@@ -1,4 +1,4 @@
-"""upload_shipping: an order is paid, or redeemed, so WeChat is told that it is shipped; without that the money of some
+"""upload_shipping: an order is paid, or redeemed, so its shipping is recorded at WeChat; without that the money of some
 mini-programs stays frozen (docs/deploy-aws.md).
 
 What is sent is written first, and is the same at every try: the one change that WeChat allows is never spent by
@@ -11,13 +11,15 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from payments.domain.shipping import DONE, RECORDED_AFTER, SHIPPED, Shipping, final, refusal_case, shipping_of
+from payments.domain.shipping import RECORDED_AFTER, Shipping, refusal_case, shipping_of
 from payments.domain.times import utc_now
 from payments.edge.events import Event
 from payments.edge.observability import count, instrumented, logger
 from payments.edge.queues import consume
 from payments.settings import shipping_record, store
-from payments.wechat.mini_program import ApiRefused, MiniProgram, mini_program
+from payments.wechat.codes import SHIPPED, Meaning
+from payments.wechat.errors import Refused
+from payments.wechat.mini_program import MiniProgram, mini_program
 
 
 @instrumented
@@ -46,18 +48,15 @@ def _handle(event: Event) -> None:
 
 
 def _record(client: MiniProgram, shipping: Shipping, *, first: bool) -> None:
-    """Sends the record and writes what became of it.
-
-    Raises what says that it must come again: NotReached, PerhapsDone, ApiRefused of what is not final.
-    """
+    """Sends the record and writes what became of it. Raises WechatError when it must come again."""
     try:
         why = _uploaded(client, shipping, first=first)
-    except ApiRefused as refused:
-        if not final(refused.errcode):
+    except Refused as refused:
+        if refused.meaning is not Meaning.FINAL:
             raise
-        if not store().shippings.refuse(shipping, refusal_case(shipping, refused.errcode, utc_now())):
+        if not store().shippings.refuse(shipping, refusal_case(shipping, str(refused), utc_now())):
             raise RuntimeError(f"{shipping.out_trade_no} has changed; its refusal is not stored") from None
-        logger.error("shipping.refused", out_trade_no=shipping.out_trade_no, errcode=refused.errcode)
+        logger.error("shipping.refused", out_trade_no=shipping.out_trade_no, errcode=refused.code)
         count("ShippingRefused")
         count("CaseOpened")
         return
@@ -67,16 +66,13 @@ def _record(client: MiniProgram, shipping: Shipping, *, first: bool) -> None:
 
 
 def _uploaded(client: MiniProgram, shipping: Shipping, *, first: bool) -> str | None:
-    """How WeChat came to have the record, where this call did not bring it.
-
-    Raises NotReached, PerhapsDone, ApiRefused.
-    """
+    """How WeChat came to have the record, where this call did not bring it. Raises WechatError."""
     if not first and client.order_state(shipping.transaction_id, utc_now()) in SHIPPED:
         return "found at WeChat"
     try:
         client.upload_shipping(shipping.body(), utc_now())
-    except ApiRefused as refused:
-        if refused.errcode not in DONE:
+    except Refused as refused:
+        if refused.meaning is not Meaning.DONE:
             raise
-        return f"errcode {refused.errcode}"
+        return str(refused)
     return None

@@ -6,13 +6,12 @@ copies at once make one change of state: the write's condition decides, the othe
 
 The route is open to the world, so everything is checked before a byte is believed: size, headers, clock, key id,
 signature. An unverified notice changes no state and causes no call; if it opens with our key all the same (a rotation,
-a probe), the janitor is told to ask WeChat about that order, five times at most (R13). Neither body nor openid is
-logged. This function loads neither pydantic nor wechatpayv3 nor the merchant's key: a cold start must leave WeChat's
-five seconds alone.
+a probe), that order becomes due, and the janitor asks WeChat about it, five times at most (R13). Neither body nor
+openid is logged. This function loads neither pydantic nor wechatpayv3 nor the merchant's key: a cold start must leave
+WeChat's five seconds alone.
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -21,10 +20,8 @@ from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from cryptography.exceptions import InvalidSignature, InvalidTag
-from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
 
 from payments.domain.case import Case
 from payments.domain.money import is_fen
@@ -42,31 +39,26 @@ from payments.edge.observability import (
     logger,
     unreadable,
 )
-from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_word
+from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_notice
 from payments.recording import record_payment, record_refund_report
 from payments.settings import store
 from payments.store.dynamodb import UnreadableItem
 from payments.wechat.keys import VerificationSecret, verification_secret
+from payments.wechat.signature import Unsigned, Unverified, verify
 
-MAX_CLOCK_DIFFERENCE_S = 300
-PROBE = "WECHATPAY/SIGNTEST/"
 ALGORITHM = "AEAD_AES_256_GCM"
 
 
 class Rejected(Exception):
-    """Not WeChat's word, or not readable with our keys: 4xx, nothing is stored."""
+    """WeChat did not sign it, or our keys do not open it: 4xx, nothing is stored."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
 
 
-class Unverified(Rejected):
-    """Nothing shows that it is WeChat's word, or that it is today's."""
-
-
 class Unopened(Rejected):
-    """It is WeChat's word, today's, and none of our keys opens it: someone has to see to the keys at once (R13)."""
+    """WeChat signed it, just now, and none of our keys opens it: someone has to see to the keys at once (R13)."""
 
 
 @instrumented
@@ -75,11 +67,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     try:
         secret = verification_secret()
         body = _raw_body(event)
-        try:
-            _verify(event, body, secret)
-        except Unverified:
-            _hint(body, secret)
-            raise
+        _verify(event, body, secret)
         notice, resource = _opened(body, secret)
     except Rejected as rejected:
         if isinstance(rejected, Unopened):
@@ -161,7 +149,7 @@ def unreadable_case(notice: Mapping[str, Any], resource: Mapping[str, Any], why:
 
 
 def _plain(value: object) -> str:
-    """A number or a word of WeChat's as it may stand in a key and in a path; empty where it is none."""
+    """A number or a name of WeChat's that may stand in a key and in a path; empty where it may not."""
     return value if isinstance(value, str) and re.fullmatch(r"[0-9A-Za-z_.|*@-]{1,64}", value, re.ASCII) else ""
 
 
@@ -172,27 +160,14 @@ def _sum(amount: object, first: str) -> int:
 
 
 def _verify(event: Mapping[str, Any], body: bytes, secret: VerificationSecret) -> None:
-    """Raises unless WeChat signed these bytes, now. Every check but the last is cheap; none makes a call."""
-    headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
-    timestamp, nonce, signature, serial = (
-        headers.get(f"wechatpay-{name}", "") for name in ("timestamp", "nonce", "signature", "serial")
-    )
-    if not (timestamp and nonce and signature and serial):
-        raise Rejected(400, "a Wechatpay header is missing")
-    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12):
-        raise Rejected(400, "Wechatpay-Timestamp is not a time")
-    if abs(utc_now().timestamp() - int(timestamp)) >= MAX_CLOCK_DIFFERENCE_S:
-        raise Unverified(401, "Wechatpay-Timestamp is too far from now")
-    public_key = secret.public_keys.get(serial)
-    if public_key is None:
-        raise Unverified(401, "Wechatpay-Serial is not one of our keys")
-    if signature.startswith(PROBE):
-        raise Unverified(401, "the signature is a probe")
+    """Raises Rejected unless WeChat signed these bytes, now."""
     try:
-        message = f"{timestamp}\n{nonce}\n".encode() + body + b"\n"
-        public_key.verify(base64.b64decode(signature, validate=True), message, PKCS1v15(), SHA256())
-    except (InvalidSignature, binascii.Error, ValueError):
-        raise Unverified(401, "the signature does not verify") from None
+        verify(event.get("headers") or {}, body, secret.public_keys, utc_now())
+    except Unsigned as error:
+        raise Rejected(400, str(error)) from None
+    except Unverified as error:
+        _hint(body, secret)
+        raise Rejected(401, str(error)) from None
 
 
 def _raw_body(event: Mapping[str, Any]) -> bytes:
@@ -225,7 +200,7 @@ def _decrypted(resource: object, secret: VerificationSecret) -> dict[str, Any]:
 
 def _object(text: bytes) -> dict[str, Any]:
     try:
-        return read_word(text)
+        return read_notice(text)
     except Unreadable as error:
         raise Rejected(400, str(error)) from None
 

@@ -3,6 +3,7 @@
 moto refuses what AWS refuses in an expression; the simulator signs and verifies as WeChat does.
 """
 
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import boto3
 import cfnlint.decode
 import httpx
 import pytest
+import requests
 import time_machine
 from boto3.dynamodb.types import TypeSerializer
 from moto import mock_aws
@@ -102,6 +104,30 @@ class Answer:
     status: int
     headers: dict[str, str]
     json: Any
+
+
+class Replying(requests.Session):
+    """A connection to a WeChat that answers every request alike; None for headers: signed as WeChat signs."""
+
+    def __init__(self, world: World, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        super().__init__()
+        self.world, self.status, self.body, self.signed_with = world, status, body, headers
+
+    def request(self, *_: Any, **__: Any) -> requests.Response:
+        reply = requests.Response()
+        reply.status_code, reply.raw = self.status, io.BytesIO(self.body)
+        signed = notification.signature_headers(self.world, self.body)
+        reply.headers.update(signed if self.signed_with is None else self.signed_with)
+        return reply
+
+
+def client_of(world: World, base_url: str, session: requests.Session | None = None) -> wechat_pay.WechatPay:
+    """WeChat Pay's client of the world's merchant, over that connection."""
+    credentials = world.credentials
+    merchant = keys.MerchantSecret(keys.private_key(credentials.merchant_private_key), credentials.merchant_serial_no)
+    key_id, key = keys.public_key(credentials.platform_key_id, credentials.platform_public_key)
+    verification = keys.VerificationSecret(apiv3_keys=(), public_keys={key_id: key})
+    return wechat_pay.WechatPay(merchant, verification, credentials.mchid, base_url, session)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from payments import settings
 from payments.domain.case import Case
 from payments.domain.times import iso, utc_now
 from payments.edge.tokens import EVERY_BUSINESS
-from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_json, read_word
+from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_json, read_notice
 from payments.store.dynamodb import Busy
 from simulator.notification import Signed, signature_headers
 from tests.component.conftest import Shop, new_order, sqs_record
@@ -51,7 +51,7 @@ def test_what_json_can_say_is_read_as_it_is(value: Any) -> None:
 
 @given(st.binary(max_size=300) | st.text(alphabet='[]{}",:\\u0d8eE+-.1tf n', max_size=300).map(str.encode))
 def test_any_bytes_are_read_or_unreadable(raw: bytes) -> None:
-    for read in (read_json, read_word):
+    for read in (read_json, read_notice):
         try:
             value = read(raw)
         except Unreadable:
@@ -84,10 +84,10 @@ def test_brackets_in_texts_are_no_depth() -> None:
     assert read_json(json.dumps(flat).encode()) == flat
 
 
-def test_one_field_that_cannot_be_held_spoils_no_other_of_wechats_word() -> None:
+def test_one_field_that_cannot_be_held_spoils_no_other_of_a_notice() -> None:
     raw = b'{"total": 89600, "x": 1e999, "y": NaN, "z": ' + b"9" * 5000 + b', "attach": "\\ud83d", "bad": "\xff"}'
-    told = read_word(raw)
-    assert (told["total"], told["x"], told["y"], told["z"], told["attach"]) == (89600, None, None, None, "?")
+    notice = read_notice(raw)
+    assert (notice["total"], notice["x"], notice["y"], notice["z"], notice["attach"]) == (89600, None, None, None, "?")
 
 
 def test_a_body_is_bounded_before_it_is_decoded() -> None:
@@ -478,5 +478,5 @@ def test_a_case_with_the_longest_names_can_be_opened(shop: Shop) -> None:
     changed = {"out_trade_no": long, "amount": None}
     assert shop.notify(shop.notice(f"{order_sn}_1", notice_id="n" * 64, plaintext=changed)).status == 204
     owner = shop.staff(EVERY_BUSINESS)
-    (told,) = shop.call("GET /merchant/cases", token=owner).json["cases"]
-    assert shop.call("GET /merchant/cases/{case_id}", token=owner, case=told["case"]).json["out_trade_no"] == long
+    (case,) = shop.call("GET /merchant/cases", token=owner).json["cases"]
+    assert shop.call("GET /merchant/cases/{case_id}", token=owner, case=case["case"]).json["out_trade_no"] == long

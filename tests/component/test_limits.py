@@ -20,7 +20,8 @@ from payments.store.dynamodb import Conflict, plain
 from payments.store.orders import Orders
 from payments.store.payments import Payments
 from payments.store.store import Store
-from payments.wechat.pay import OutcomeUnknown, WechatPay
+from payments.wechat.errors import OutcomeUnknown
+from payments.wechat.pay import WechatPay
 from tests.component.conftest import Answer, Shop, new_order
 
 PREPAY = "POST /orders/{order_sn}/prepay"

@@ -4,17 +4,20 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
+from wechatpayv3 import WeChatPay, WeChatPayType
 
 from functions.create_prepay import app as create_prepay
 from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
 from payments.domain.times import utc_now
 from payments.store.payments import Payments
-from payments.wechat.keys import MerchantSecret, VerificationSecret, private_key, public_key
-from payments.wechat.pay import OutcomeUnknown, WechatPay
+from payments.wechat.errors import OutcomeUnknown
+from payments.wechat.pay import WechatPay
 from simulator.app import create_app
 from simulator.testing import serving
 from simulator.world import Fault, Trade, World
+from tests.component.conftest import client_of
 from tests.examples import CHANGED, payment
 
 if TYPE_CHECKING:
@@ -359,14 +362,10 @@ def test_twenty_calls_open_one_connection(world: World) -> None:
             connections.add(scope["client"])
         await app(scope, receive, send)
 
-    credentials = world.credentials
-    merchant = MerchantSecret(private_key(credentials.merchant_private_key), credentials.merchant_serial_no)
-    key_id, key = public_key(credentials.platform_key_id, credentials.platform_public_key)
-    verification = VerificationSecret(apiv3_keys=(), public_keys={key_id: key})
     with serving(counting) as base_url:
-        client = WechatPay(merchant, verification, credentials.mchid, base_url)
+        client = client_of(world, base_url)
         for _ in range(20):
-            assert client.query(payment(mchid=credentials.mchid)) is None
+            assert client.query(payment(mchid=world.credentials.mchid)) is None
     assert len(connections) == 1
 
 
@@ -407,55 +406,64 @@ def test_a_reply_that_does_not_verify_is_unknown_and_not_failed(
     assert (stored.status, stored.prepay_id) == (PaymentStatus.NOTPAY, None)
 
 
-def test_a_reset_connection_is_tried_once_more_with_the_same_body(
-    shop: "Shop", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import requests
+class Failing(requests.Session):
+    """A connection that fails the first `times` requests; the rest go out."""
 
-    from payments.wechat.pay import wechat_pay
+    def __init__(self, error: Exception, times: int) -> None:
+        super().__init__()
+        self.error, self.times = error, times
+        self.bodies: list[Any] = []
 
+    def request(self, *arguments: Any, **options: Any) -> requests.Response:
+        self.bodies.append(options["data"])
+        if len(self.bodies) <= self.times:
+            raise self.error
+        return super().request(*arguments, **options)
+
+
+def test_a_reset_connection_is_tried_once_more_with_the_same_body(shop: "Shop") -> None:
     _token, order_sn = shop.paid_order()
     stored = shop.collection(order_sn).payments[0]
-    core = wechat_pay()._library._core
-    real, bodies = core._session.request, []
-
-    def reset_once(*args: Any, **kwargs: Any) -> Any:
-        bodies.append(kwargs["data"])
-        if len(bodies) == 1:
-            raise requests.ConnectionError("reset by peer")
-        return real(*args, **kwargs)
-
-    always = requests.ConnectionError("reset")
-    monkeypatch.setattr(core._session, "request", lambda *_, **__: (_ for _ in ()).throw(always))
+    always = Failing(requests.ConnectionError("reset"), times=99)
     with pytest.raises(OutcomeUnknown):
-        wechat_pay().query(stored)
-    monkeypatch.setattr(core._session, "request", reset_once)
-    assert wechat_pay().query(stored) is not None
-    assert len(bodies) == 2
-    assert bodies[0] == bodies[1]
+        client_of(shop.world, shop.wechat_url, always).query(stored)
+    assert len(always.bodies) == 2
+    once = Failing(requests.ConnectionError("reset by peer"), times=1)
+    assert client_of(shop.world, shop.wechat_url, once).query(stored) is not None
+    assert len(once.bodies) == 2
+    assert once.bodies[0] == once.bodies[1]
 
 
 @pytest.mark.parametrize("error", ["ConnectTimeout", "ReadTimeout", "ChunkedEncodingError"])
-def test_no_answer_is_unknown(shop: "Shop", error: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import requests
-
-    from payments.wechat.pay import wechat_pay
-
+def test_no_answer_is_unknown(shop: "Shop", error: str) -> None:
     _token, order_sn = shop.paid_order()
     stored = shop.collection(order_sn).payments[0]
-    raised = getattr(requests.exceptions, error)("text")
-    session = wechat_pay()._library._core._session
-    monkeypatch.setattr(session, "request", lambda *_, **__: (_ for _ in ()).throw(raised))
+    failing = Failing(getattr(requests.exceptions, error)("text"), times=99)
     with pytest.raises(OutcomeUnknown):
-        wechat_pay().query(stored)
+        client_of(shop.world, shop.wechat_url, failing).query(stored)
 
 
 def test_what_the_library_keeps_private_is_where_we_expect_it(shop: "Shop") -> None:
-    from payments.wechat.pay import wechat_pay
-
-    core = wechat_pay()._library._core
-    assert {"_gate_way", "_mchid", "_cert_serial_no", "_private_key", "_public_key_id"} <= set(vars(core))
-    assert core._gate_way == shop.wechat_url
+    """WechatPay is built past the library's own constructors, which set these names."""
+    credentials = shop.world.credentials
+    of_the_library = WeChatPay(
+        WeChatPayType.MINIPROG,
+        mchid=credentials.mchid,
+        private_key=credentials.merchant_private_key,
+        cert_serial_no=credentials.merchant_serial_no,
+        apiv3_key=credentials.apiv3_key,
+        appid=credentials.appid,
+        notify_url="",
+        public_key=credentials.platform_public_key,
+        public_key_id=credentials.platform_key_id,
+    )
+    ours = client_of(shop.world, shop.wechat_url)._library
+    assert set(vars(ours)) <= set(vars(of_the_library))
+    core = vars(ours._core)
+    expected = {"_gate_way", "_mchid", "_cert_serial_no", "_private_key", "_public_key_id"}
+    assert expected <= set(core)
+    assert expected <= set(vars(of_the_library._core))
+    assert core["_gate_way"] == shop.wechat_url
 
 
 def test_nothing_secret_is_logged_on_the_way(shop: "Shop", caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,5 @@
 """Money and refunds, looked at once more: holds of several trades, refunds that change their mind, money given back
-twice, words of WeChat's that are odd (R1, R4, R5, R6, R7, R10)."""
+twice, replies of WeChat's that are odd (R1, R4, R5, R6, R7, R10)."""
 
 import json
 from datetime import timedelta
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from functions.execute_refund import app as execute_refund
+from functions.merchant import app as merchant
 from functions.order_update import app as order_update
 from payments.domain.case import REFUNDED_ELSEWHERE
 from payments.domain.order import OrderStatus
@@ -16,7 +17,7 @@ from payments.domain.times import utc_now
 from payments.store.dynamodb import Conflict
 from payments.store.refunds import Refunds
 from payments.wechat.pay import wechat_pay
-from tests.component.conftest import Answer, Shop
+from tests.component.conftest import Answer, Replying, Shop, client_of
 from tests.examples import CHANGED
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -126,7 +127,7 @@ def test_a_hold_that_is_closed_as_kept_after_the_stay_leaves_an_expired_order(sh
 
 
 def test_a_refund_of_another_transaction_does_not_end_a_hold(shop: Shop) -> None:
-    """Of the same number, by WeChat's word; it is a case of its own, and the question stays."""
+    """Of the same number, as WeChat reports; it is a case of its own, and the question stays."""
     token, order_sn = shop.paid_order()
     number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
     shop.poll(token, order_sn)
@@ -499,7 +500,7 @@ def size(item: dict[str, Any]) -> int:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         (401, '{"code":"SIGN_ERROR","message":"x"}'),
         (429, '{"code":"FREQUENCY_LIMITED","message":"x"}'),
@@ -518,13 +519,15 @@ def size(item: dict[str, Any]) -> int:
     ],
 )
 def test_whatever_wechat_answers_about_a_reference_the_hold_stays(
-    shop: Shop, told: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+    shop: Shop, answer: tuple[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     token, order_sn = shop.paid_order()
     number = shop.driver(f"trades/{order_sn}_1/refund", amount=TOTAL)["out_refund_no"]
     shop.poll(token, order_sn)
     (case,) = shop.open_cases()
-    monkeypatch.setattr(wechat_pay()._library, "query_refund", lambda **_: told)
+    status, body = answer
+    client = client_of(shop.world, shop.wechat_url, Replying(shop.world, status, body.encode()))
+    monkeypatch.setattr(merchant, "wechat_pay", lambda: client)
     reply = shop.close_case(case["case"], "refunded", number)
     assert (reply.status, reply.headers["retry-after"]) == (503, "3")
     assert shop.collection(order_sn).order.on_hold is True

@@ -307,7 +307,7 @@ def test_an_order_that_cannot_be_read_fails_its_own_event_and_rings(shop: "Shop"
     assert rung() == 1
 
 
-# --- WeChat's word meets what cannot be read
+# --- WeChat's report meets what cannot be read
 
 
 def test_money_of_a_payment_that_cannot_be_read_is_a_case_with_its_sum(shop: "Shop", rung: Any) -> None:

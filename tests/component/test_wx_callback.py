@@ -1,4 +1,4 @@
-"""wx_callback: what is not WeChat's word changes nothing; what is ends as a payment, a duplicate or a case (R3, R4)."""
+"""wx_callback: what WeChat did not sign changes nothing; what is ends as a payment, a duplicate or a case (R3, R4)."""
 
 import base64
 import json
@@ -11,9 +11,11 @@ import pytest
 from payments.domain.payment import PaymentStatus
 from payments.domain.times import utc_now
 from payments.store.payments import Payments
+from payments.wechat.errors import OutcomeUnknown
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from simulator.world import World
+from tests.component.conftest import Replying, client_of
 from tests.examples import CHANGED
 
 if TYPE_CHECKING:
@@ -149,6 +151,25 @@ def test_what_is_not_wechats_word_is_refused_and_changes_nothing(
         others = {record.msg for record in caplog.records} - {"callback.rejected"}
         assert (len(lines), others <= {"callback.hint", "callback.not_opened"}) == (1, True), name
         assert forged.body.decode()[:40] not in str(vars(lines[0])), name
+
+
+SIGNED_BY_WECHAT = {
+    *("not JSON", "not an object", "no resource", "another algorithm", "no nonce", "short nonce", "cipher of a kind"),
+    *("cipher not base64", "aad of a kind", "aad of another", "wrong APIv3 key", "over 64 KB"),
+}
+"""The forgeries whose signature is in order: what is wrong is in the body."""
+
+
+def test_a_reply_is_refused_for_the_same_reason_as_a_callback(shop: "Shop", paid: str) -> None:
+    """What does not verify as a callback does not verify as a reply: the outcome of that call is unknown (R1)."""
+    trade, forged = payment_of(shop, paid), forgeries(shop.world, shop.notice(paid))
+    assert forged.keys() > SIGNED_BY_WECHAT
+    for name in forged.keys() - SIGNED_BY_WECHAT:
+        signed, _ = forged[name]
+        why = shop.notify(signed).json["message"]
+        client = client_of(shop.world, shop.wechat_url, Replying(shop.world, 200, signed.body, signed.headers))
+        with pytest.raises(OutcomeUnknown, match=f"^WeChat Pay answered 200: {why}$"):
+            client.query(trade)
 
 
 def test_a_refusal_makes_no_outbound_call(shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The decisions of R2, R3 and R4, and how WeChat's word is read."""
+"""The decisions of R2, R3 and R4, and how WeChat's reports are read."""
 
 import re
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Refunds: what WeChat's word says, the numbers, the sums, the transitions (R6, R7)."""
+"""Refunds: what WeChat's report says, the numbers, the sums, the transitions (R6, R7)."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""What WeChat is sent of a shipped order, and what its answers mean."""
+"""What WeChat is sent of a shipped order, and what follows from its answers."""
 
 from datetime import timedelta
 
@@ -6,15 +6,13 @@ import pytest
 
 from payments.domain.payment import Payment
 from payments.domain.shipping import (
-    DONE,
     FIRST_LOOK,
     ShippingRecord,
-    final,
     look_after_redemption,
     refusal_case,
     shipping_of,
 )
-from payments.wechat.mini_program import ABOUT, About
+from payments.wechat.errors import Refused
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
 from tests.money import MONEY_CASES, REFUND_CASES
 
@@ -47,23 +45,8 @@ def test_what_is_not_paid_is_not_shipped() -> None:
         shipping_of(payment(), NOW)
 
 
-@pytest.mark.parametrize("errcode", [10060003, 10060004, 10060005, 10060014, 10060031, 268485226])
-def test_what_wechat_says_of_the_order_is_its_last_word(errcode: int) -> None:
-    assert final(errcode)
-
-
-@pytest.mark.parametrize("errcode", [10060001, 268485216, 40013, 40164, 47001, 48001, 61004])
-def test_not_found_yet_and_what_is_about_the_app_come_again(errcode: int) -> None:
-    assert not final(errcode)
-
-
-def test_success_and_busy_are_no_refusals() -> None:
-    assert {10060002, 10060023} == DONE
-    assert {code for code, what in ABOUT.items() if what is About.WECHAT} >= {-1, 10060012, 10060019}
-
-
 def test_the_case_of_a_refusal_holds_no_money() -> None:
-    case = refusal_case(shipping_of(paid_payment(), NOW), 10060004, NOW)
+    case = refusal_case(shipping_of(paid_payment(), NOW), str(Refused(10060004)), NOW)
     assert (case.kind, case.amount_fen, case.detail) == ("shipping_refused", 0, "errcode 10060004")
     assert case.kind not in MONEY_CASES | REFUND_CASES
 

@@ -13,7 +13,9 @@ from payments.edge.observability import count, logger
 from payments.recording import record_payment
 from payments.store.items import Standing
 from payments.store.store import Store
-from payments.wechat.pay import Advice, OutcomeUnknown, Refused, WechatPay
+from payments.wechat.codes import Meaning
+from payments.wechat.errors import Refused, WechatError
+from payments.wechat.pay import WechatPay
 
 
 class End(StrEnum):
@@ -66,7 +68,7 @@ def close_trade(store: Store, client: WechatPay, payment: Payment, now: datetime
             if not closed:  # it has come to its end between the two calls
                 trade = client.query(payment)
                 closed = trade is not None and trade.over
-    except (OutcomeUnknown, Refused) as error:
+    except WechatError as error:
         # 429 among them: someone is typing the password. Ask again later, never cancel.
         logger.warning("close.unknown", out_trade_no=payment.out_trade_no, why=str(error))
         return End.UNKNOWN
@@ -86,7 +88,7 @@ def _closed(client: WechatPay, payment: Payment) -> bool:
     try:
         client.close(payment)
     except Refused as refused:
-        if refused.advice is Advice.ASK:
+        if refused.meaning is Meaning.ASK:
             return False
         raise
     return True

@@ -1,5 +1,5 @@
 """The only code that records money (R4): callback, poll, janitor and bill bring what WeChat says through here, a
-payment through `settle`, a refund through `record_refund_report`.
+payment through `record_payment`, a refund through `record_refund_report`.
 
 They differ in how they learn of it; what follows is the same conditional write with the same comparison.
 """
@@ -51,7 +51,7 @@ TRIES = 5
 
 
 class Recorded(StrEnum):
-    """What became of WeChat's word. All of them are stored facts: WeChat may be acknowledged (R3)."""
+    """What became of WeChat's report. All of them are stored facts: WeChat may be acknowledged (R3)."""
 
     BOOKED = "booked"
     DUPLICATE = "duplicate"
@@ -145,71 +145,71 @@ def record_answer(store: Store, payment: Payment, trade: TradeReport, now: datet
 # --- refunds
 
 
-def record_refund_report(store: Store, word: RefundReport, now: datetime) -> Recorded:
-    """Stores WeChat's verified word on a refund: on the one that we asked for, as a refund made in WeChat's merchant
+def record_refund_report(store: Store, report: RefundReport, now: datetime) -> Recorded:
+    """Stores WeChat's verified report on a refund: on the one that we asked for, as a refund made in WeChat's merchant
     console, or as a case when its trade, its transaction or its sum is not ours.
 
     Raises Conflict when other writers keep changing the order: nothing is stored then, come again.
     """
-    outcome = _refund_settled(store, replace(word, accepted_at=plausible(word.accepted_at, now)), now)
-    logger.info("refund.settled", out_refund_no=word.out_refund_no, status=word.status, outcome=outcome)
+    outcome = _refund_settled(store, replace(report, accepted_at=plausible(report.accepted_at, now)), now)
+    logger.info("refund.settled", out_refund_no=report.out_refund_no, status=report.status, outcome=outcome)
     count(f"Refund{outcome.title()}")
     return outcome
 
 
-def _refund_settled(store: Store, word: RefundReport, now: datetime) -> Recorded:
-    numbers = parse_out_trade_no(word.out_trade_no)
+def _refund_settled(store: Store, report: RefundReport, now: datetime) -> Recorded:
+    numbers = parse_out_trade_no(report.out_trade_no)
     for _ in range(TRIES):
         collection = store.collection(numbers[0], consistent=True) if numbers else None
         payment = collection.payment(numbers[1]) if collection and numbers else None
         if collection is None or payment is None:
-            return _refund_case(store, word, "unknown_refund", "of no trade of ours", now)
-        refund = collection.refund(word.out_refund_no)
-        wrong = refund_differences(payment, refund, word)
+            return _refund_case(store, report, "unknown_refund", "of no trade of ours", now)
+        refund = collection.refund(report.out_refund_no)
+        wrong = refund_differences(payment, refund, report)
         if wrong:
-            return _refund_case(store, word, "refund_mismatch", ", ".join(wrong), now)
-        if refund is not None and refund.status not in ENTERED_FROM[word.status]:
+            return _refund_case(store, report, "refund_mismatch", ", ".join(wrong), now)
+        if refund is not None and refund.status not in ENTERED_FROM[report.status]:
             return Recorded.DUPLICATE
-        if _taken_in(store, collection, payment, refund, word, now):
+        if _taken_in(store, collection, payment, refund, report, now):
             return Recorded.BOOKED
-    raise Conflict(f"{word.out_refund_no} keeps changing; WeChat's word on it is not stored yet")
+    raise Conflict(f"{report.out_refund_no} keeps changing; WeChat's report on it is not stored yet")
 
 
 def _taken_in(
-    store: Store, collection: Collection, payment: Payment, refund: Refund | None, word: RefundReport, now: datetime
+    store: Store, collection: Collection, payment: Payment, refund: Refund | None, report: RefundReport, now: datetime
 ) -> Written | Standing[Refund | None]:
     if refund is None:
-        found = console_refund(payment, word, now)
+        found = console_refund(payment, report, now)
         hold = held_by(collection.cases, payment.out_trade_no) if known_at_wechat(found) else None
         released = hold is not None and not holds(collection.cases, collection.order, but=hold)
         return store.refunds.add(collection, found, now, hold=hold, released=released)
-    if refund.status not in GIVEN_UP or word.status in GIVEN_UP:
-        return store.refunds.record(collection, refund, word, now)
+    if refund.status not in GIVEN_UP or report.status in GIVEN_UP:
+        return store.refunds.record(collection, refund, report, now)
     # Its sum was free again: what the order may still give back is drawn anew in the same write.
-    after = [as_reported(one, word, now) if one == refund else one for one in collection.refunds]
+    after = [as_reported(one, report, now) if one == refund else one for one in collection.refunds]
     drawn = replace(collection, refunds=after).sums() if collection.order.paid_by is not None else None
     cases = []
     if refund.status is RefundStatus.WITHDRAWN:
         cases.append(refund_case(refund, now, "refund_after_withdrawal"))
     cases += excess_cases(of_trade(after, payment.out_trade_no), collection.cases, now, about=refund)
-    known = {case.name for case in collection.cases}  # one that stands there would keep the word from being stored
+    known = {case.name for case in collection.cases}  # one that stands there would keep the report from being stored
     new = [case for case in cases if case.name not in known]
-    return store.refunds.record(collection, refund, word, now, drawn, new)
+    return store.refunds.record(collection, refund, report, now, drawn, new)
 
 
 # --- cases: what matches no order, payment or refund (R12)
 
 
-def _refund_case(store: Store, word: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:
-    told = f"{word.out_trade_no}:{word.transaction_id}:{word.mchid}:{word.total_fen}:{word.amount_fen}"
+def _refund_case(store: Store, report: RefundReport, kind: str, detail: str, now: datetime) -> Recorded:
+    reported = f"{report.out_trade_no}:{report.transaction_id}:{report.mchid}:{report.total_fen}:{report.amount_fen}"
     store.cases.open(
         Case(
             kind=kind,
-            case_id=f"{word.out_refund_no}@{hashlib.sha256(told.encode()).hexdigest()[:8]}",  # one of each that differs
-            out_trade_no=word.out_trade_no,
-            amount_fen=word.amount_fen,
+            case_id=f"{report.out_refund_no}@{hashlib.sha256(reported.encode()).hexdigest()[:8]}",  # one of each report
+            out_trade_no=report.out_trade_no,
+            amount_fen=report.amount_fen,
             currency=CURRENCY,
-            transaction_id=word.transaction_id,
+            transaction_id=report.transaction_id,
             detail=detail,
             opened_at=now,
         )

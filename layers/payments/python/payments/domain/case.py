@@ -1,4 +1,4 @@
-"""A case: money or a word of WeChat's that fits nowhere, kept until a person closes it (R12). Pure."""
+"""A case: a payment or notice that matches no order or refund, kept until a person closes it (R12). Pure."""
 
 import base64
 from collections.abc import Iterable, Sequence

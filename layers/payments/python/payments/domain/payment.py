@@ -30,7 +30,7 @@ OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9][0-9]{{0,2}})")
 
 
 MAX_WORD = 64
-"""The longest of WeChat's numbers and words that we read, in characters."""
+"""The longest of WeChat's numbers and names that we read, in characters."""
 
 
 class PaymentStatus(StrEnum):
@@ -87,7 +87,7 @@ class Payment:
 
 
 class Malformed(Exception):
-    """WeChat's word on a trade or a refund lacks what each of them has, or is of another type."""
+    """WeChat's report on a trade or a refund lacks what each of them has, or is of another type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,14 +61,14 @@ _NOT_AT_WECHAT = {RefundStatus.REQUESTED, RefundStatus.REFUSED, RefundStatus.WIT
 
 ENTERED_FROM = {
     RefundStatus.PROCESSING: _NOT_AT_WECHAT,
-    RefundStatus.SUCCESS: {*RefundStatus} - {RefundStatus.SUCCESS},  # WeChat's verified word always wins
+    RefundStatus.SUCCESS: {*RefundStatus} - {RefundStatus.SUCCESS},  # WeChat's verified report always wins
     RefundStatus.ABNORMAL: {*_NOT_AT_WECHAT, RefundStatus.PROCESSING},
     RefundStatus.CLOSED: {*_NOT_AT_WECHAT, RefundStatus.PROCESSING, RefundStatus.ABNORMAL},
     RefundStatus.REFUSED: {RefundStatus.REQUESTED},
     RefundStatus.WITHDRAWN: {RefundStatus.REQUESTED},
 }
 """The allowed transitions: each status with those it may be entered from. REFUSED and WITHDRAWN are what we concluded
-from WeChat's silence; its verified word leads out of them again."""
+from WeChat's silence; its verified report leads out of them again."""
 
 ON_ITS_WAY = {RefundStatus.REQUESTED, RefundStatus.PROCESSING}
 
@@ -154,24 +154,24 @@ class RefundReport:
             raise Malformed(f"{type(error).__name__} in WeChat's refund") from error
 
 
-def refund_differences(payment: Payment, refund: Refund | None, word: RefundReport) -> list[str]:
-    """In what WeChat's word on a refund is not about the refund, or the trade, that it names (R4).
+def refund_differences(payment: Payment, refund: Refund | None, report: RefundReport) -> list[str]:
+    """In what WeChat's report on a refund is not about the refund, or the trade, that it names (R4).
 
     A trade that is MISPAID was paid with another sum than we asked for: only its transaction can be compared.
     """
     wrong: list[str] = []
-    if (payment.transaction_id or payment.refunded_transaction_id) not in (None, word.transaction_id):
+    if (payment.transaction_id or payment.refunded_transaction_id) not in (None, report.transaction_id):
         wrong.append("transaction_id")
     if payment.status is not PaymentStatus.MISPAID:
-        wrong += ["mchid"] if word.mchid not in (None, payment.mchid) else []
-        wrong += ["total_fen"] if word.total_fen != payment.total_fen else []
+        wrong += ["mchid"] if report.mchid not in (None, payment.mchid) else []
+        wrong += ["total_fen"] if report.total_fen != payment.total_fen else []
     if refund is None:
-        most = word.total_fen if payment.status is PaymentStatus.MISPAID else payment.total_fen
-        wrong += ["amount_fen"] if not 0 < word.amount_fen <= most else []
+        most = report.total_fen if payment.status is PaymentStatus.MISPAID else payment.total_fen
+        wrong += ["amount_fen"] if not 0 < report.amount_fen <= most else []
     else:
         names = ("out_trade_no", "amount_fen")
-        wrong += [name for name in names if getattr(refund, name) != getattr(word, name)]
-        wrong += ["transaction_id"] if refund.transaction_id not in (None, word.transaction_id) else []
+        wrong += [name for name in names if getattr(refund, name) != getattr(report, name)]
+        wrong += ["transaction_id"] if refund.transaction_id not in (None, report.transaction_id) else []
     return wrong
 
 
@@ -329,33 +329,33 @@ def _refund(
     )
 
 
-def console_refund(payment: Payment, word: RefundReport, now: datetime) -> Refund:
+def console_refund(payment: Payment, report: RefundReport, now: datetime) -> Refund:
     """A refund that nobody here asked for, as WeChat tells of it. It proves that its trade was paid: where that is not
     known here, it names the transaction, and WeChat is asked about the trade at once (R4)."""
     known = payment.status in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}
     return Refund(
         order_sn=payment.order_sn,
-        out_refund_no=word.out_refund_no,
+        out_refund_no=report.out_refund_no,
         out_trade_no=payment.out_trade_no,
-        total_fen=word.total_fen,
-        amount_fen=word.amount_fen,
+        total_fen=report.total_fen,
+        amount_fen=report.amount_fen,
         reason="",
         notify_url=payment.notify_url,
         origin=RefundOrigin.CONSOLE,
         requested_by="",
-        status=word.status,
+        status=report.status,
         version=1,
         created_at=now,
-        transaction_id=None if known else word.transaction_id,
-        refund_id=word.refund_id,
-        accepted_at=word.accepted_at or now,
+        transaction_id=None if known else report.transaction_id,
+        refund_id=report.refund_id,
+        accepted_at=report.accepted_at or now,
         due_at=now + FIRST_LOOK if known else now,
     )
 
 
-def as_reported(refund: Refund, word: RefundReport, now: datetime) -> Refund:
-    """The refund as WeChat's word makes it, as far as sums depend on it."""
-    return replace(refund, status=word.status, accepted_at=refund.accepted_at or word.accepted_at or now)
+def as_reported(refund: Refund, report: RefundReport, now: datetime) -> Refund:
+    """The refund as WeChat's report makes it, as far as sums depend on it."""
+    return replace(refund, status=report.status, accepted_at=refund.accepted_at or report.accepted_at or now)
 
 
 # --- when the janitor looks (R1, R7, R10)

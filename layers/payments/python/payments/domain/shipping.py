@@ -1,7 +1,7 @@
 """The shipping record of an order (订单发货管理): without it WeChat keeps the money of some mini-programs frozen. Pure.
 
 WeChat lets the record of a payment be changed once. So what is sent is written down first and always sent the same:
-then a repeat changes nothing there, and is told so.
+then a repeat changes nothing there, and WeChat answers that nothing has changed.
 """
 
 from collections.abc import Mapping
@@ -112,32 +112,8 @@ def look_after_redemption(order: Order, record: ShippingRecord, now: datetime) -
     return min(now + FIRST_LOOK, order.due_at or now + FIRST_LOOK)
 
 
-# --- what WeChat says
-
-SHIPPED_ALREADY, UNCHANGED, NOT_FOUND, NO_LATER_TIME = 10060002, 10060023, 10060001, 268485216
-
-DONE = {SHIPPED_ALREADY, UNCHANGED}
-"""It is recorded: by us before, or by someone else."""
-
-SHIPPED = {2, 3, 4, 6}
-"""get_order's order_state: shipped, confirmed, done, awaiting settlement. 1 is to be shipped; 5, refunded, says nothing
-of shipping: it may be a part."""
-
-ABOUT_ORDERS = 10_000_000
-"""The codes of order management have eight digits or more; shorter ones are about the app: its rights, its quota."""
-
-
-def final(errcode: int) -> bool:
-    """Whether a refusal is WeChat's last word on this order.
-
-    NOT_FOUND is not: right after the payment WeChat does not find it yet. Nor is NO_LATER_TIME: our times are well
-    formed, so a record is there already, and the next try finds it.
-    """
-    return errcode >= ABOUT_ORDERS and errcode not in {NOT_FOUND, NO_LATER_TIME}
-
-
-def refusal_case(shipping: Shipping, errcode: int, now: datetime) -> Case:
-    """The case of a record that WeChat will not take. No money is missing: 0 fen."""
+def refusal_case(shipping: Shipping, why: str, now: datetime) -> Case:
+    """The case of a record that WeChat will not take, with its code. No money is missing: 0 fen."""
     return Case(
         kind="shipping_refused",
         case_id=shipping.out_trade_no,
@@ -145,6 +121,6 @@ def refusal_case(shipping: Shipping, errcode: int, now: datetime) -> Case:
         amount_fen=0,
         currency=CURRENCY,
         transaction_id=shipping.transaction_id,
-        detail=f"errcode {errcode}",
+        detail=why,
         opened_at=now,
     )

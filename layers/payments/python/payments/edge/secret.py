@@ -1,7 +1,7 @@
 """Secrets as functions hold them: read from Secrets Manager, put right, checked field by field, kept for the process.
 
 There are four, so that each function holds what it needs and no more: the merchant's private key and what verifies
-WeChat's word (`payments.wechat.keys`), the mini-program's secret and the keys of our own tokens (here).
+WeChat's signatures (`payments.wechat.keys`), the mini-program's secret and the keys of our own tokens (here).
 
 A secret is read again after five minutes, so that a rotated key arrives without a deployment. While that is not
 possible, or the new one is of no use, the copy that is there serves on, and rings. No complaint holds a value.

@@ -68,7 +68,7 @@ def read_json(raw: bytes) -> Any:
     return value
 
 
-def read_word(raw: bytes) -> dict[str, Any]:
+def read_notice(raw: bytes) -> dict[str, Any]:
     """The object of a notice of WeChat's. What a field cannot hold spoils that field alone, and none of the others: a
     number beyond all measure is None, half a character is `?` (R4). Raises Unreadable.
     """

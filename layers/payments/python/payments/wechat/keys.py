@@ -37,7 +37,7 @@ class MerchantSecret:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerificationSecret:
-    """What shows that a word is WeChat's, and opens it. Several of each may live at once, for rotation.
+    """What verifies WeChat's signatures, and opens its notices. Several of each may live at once, for rotation.
 
     `public_keys` by what stands in Wechatpay-Serial: PUB_KEY_ID_..., or a platform certificate's serial number.
     """

@@ -6,11 +6,9 @@ again with the same number and the same parameters, never with a new number (R1)
 """
 
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -19,66 +17,21 @@ import requests
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 from wechatpayv3.type import RequestType
-from wechatpayv3.utils import build_authorization, rsa_verify
+from wechatpayv3.utils import build_authorization
 
 from payments.calls import OutOfTime, wechat_limits
 from payments.domain.payment import CURRENCY, Malformed, Payment, TradeReport
 from payments.domain.refund import Refund, RefundReport
-from payments.domain.times import BEIJING
+from payments.domain.times import BEIJING, utc_now
 from payments.settings import setting
+from payments.wechat.codes import FINAL_IN_SPITE_OF_500
+from payments.wechat.errors import OutcomeUnknown, Refused
 from payments.wechat.keys import MerchantSecret, VerificationSecret, merchant_secret, verification_secret
 from payments.wechat.session import wechat_session
+from payments.wechat.signature import Unverified, verify
 
 TIMEOUT_S = (2.0, 4.0)
 """To connect, and for the whole reply; less where the function's own time is short."""
-
-MAX_CLOCK_DIFFERENCE_S = 300
-
-
-class OutcomeUnknown(Exception):
-    """The call may or may not have taken effect."""
-
-
-class Advice(StrEnum):
-    """What a refusal of WeChat's means for the caller."""
-
-    FINAL = "final"  # the same parameters will never do
-    ASK = "ask"  # the trade has a state that we do not know of: query it
-    LATER = "later"  # nothing is wrong with the trade: keys, permission, frequency
-
-
-_ASK = {
-    *("INVALID_REQUEST", "OUT_TRADE_NO_USED", "TRADE_ERROR"),
-    *("ORDER_PAID", "ORDERPAID", "ORDER_CLOSED", "ORDERCLOSED"),
-}
-NOT_ENOUGH = ("NOT_ENOUGH", "NOTENOUGH")
-"""The merchant's balance is too low for the refund: someone has to fill it."""
-
-_LATER = {
-    *("SIGN_ERROR", "NO_AUTH", "NOAUTH", "ACCOUNT_ERROR", "ACCOUNTERROR", "REQUEST_BLOCKED"),
-    *("FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "RATE_LIMITED", "RULE_LIMIT", "RULELIMIT"),
-    *("USER_PAYING", "USERPAYING"),
-    *NOT_ENOUGH,
-}
-ABOUT_US = ("MCH_NOT_EXISTS", "APPID_MCHID_NOT_MATCH")
-"""The deployment's settings are wrong, not the refund: it is asked for again when they are mended."""
-
-_FINAL_IN_SPITE_OF_500 = {"OPENID_MISMATCH", "INVALID_TRANSACTIONID"}
-
-
-class Refused(Exception):
-    """WeChat said no; `code` is its word, in any of the spellings of its documents."""
-
-    def __init__(self, status: int, code: str) -> None:
-        super().__init__(f"WeChat Pay answered {status} {code}")
-        self.status = status
-        self.code = code
-
-    @property
-    def advice(self) -> Advice:
-        if self.status in {401, 429} or self.code in _LATER:
-            return Advice.LATER
-        return Advice.ASK if self.code in _ASK else Advice.FINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +48,14 @@ class PaymentRequest:
 class _Transport(Core):  # type: ignore[misc]
     """The library's core on one session, with typed outcomes."""
 
-    def __init__(self, merchant: MerchantSecret, verification: VerificationSecret, mchid: str, base_url: str) -> None:
+    def __init__(
+        self,
+        merchant: MerchantSecret,
+        verification: VerificationSecret,
+        mchid: str,
+        base_url: str,
+        session: requests.Session,
+    ) -> None:
         # Not the library's own constructor: it parses keys that are parsed already, takes fewer forms of them, and
         # downloads certificates when it is given no public key.
         self._mchid = mchid
@@ -104,7 +64,7 @@ class _Transport(Core):  # type: ignore[misc]
         self._gate_way = base_url
         self._keys = verification.public_keys
         self._public_key_id = next(iter(verification.public_keys))
-        self._session = wechat_session()
+        self._session = session
 
     def request(
         self,
@@ -117,12 +77,15 @@ class _Transport(Core):  # type: ignore[misc]
         cipher_data: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> tuple[int, str]:
-        """The library's one door to the network. Raises OutcomeUnknown."""
+        """Every request that the library makes. Raises OutcomeUnknown."""
         del sign_data, files, cipher_data, headers  # of calls that this project does not make
         body = json.dumps(data) if data else ""
         reply = self._send(path, method.value, body)
-        if 200 <= reply.status_code < 300 and not skip_verify and not self._verified(reply):
-            raise OutcomeUnknown(f"{reply.status_code} whose signature does not verify")
+        if 200 <= reply.status_code < 300 and not skip_verify:
+            try:
+                verify(reply.headers, reply.content, self._keys, utc_now())
+            except Unverified as error:
+                raise OutcomeUnknown(f"WeChat Pay answered {reply.status_code}: {error}") from None
         return reply.status_code, reply.content.decode("utf-8", errors="replace")
 
     def _send(self, path: str, verb: str, body: str) -> requests.Response:
@@ -158,17 +121,6 @@ class _Transport(Core):  # type: ignore[misc]
                 raise OutcomeUnknown(type(error).__name__) from None
         raise AssertionError("unreachable")
 
-    def _verified(self, reply: requests.Response) -> bool:
-        header = reply.headers.get
-        key = self._keys.get(header("Wechatpay-Serial", ""))
-        timestamp, nonce = header("Wechatpay-Timestamp", ""), header("Wechatpay-Nonce", "")
-        if key is None or not (timestamp.isascii() and timestamp.isdigit()):
-            return False
-        if abs(time.time() - int(timestamp)) >= MAX_CLOCK_DIFFERENCE_S:
-            return False
-        body = reply.content.decode("utf-8", errors="replace")
-        return bool(rsa_verify(timestamp, nonce, body, header("Wechatpay-Signature", ""), key))
-
 
 class _Library(WeChatPay):  # type: ignore[misc]
     """wechatpayv3's calls over our transport; its own constructor would build its own."""
@@ -185,8 +137,16 @@ class _Library(WeChatPay):  # type: ignore[misc]
 class WechatPay:
     """The calls of a trade's life. Each raises OutcomeUnknown or Refused."""
 
-    def __init__(self, merchant: MerchantSecret, verification: VerificationSecret, mchid: str, base_url: str) -> None:
-        self._library = _Library(_Transport(merchant, verification, mchid, base_url), mchid)
+    def __init__(
+        self,
+        merchant: MerchantSecret,
+        verification: VerificationSecret,
+        mchid: str,
+        base_url: str,
+        session: requests.Session | None = None,
+    ) -> None:
+        transport = _Transport(merchant, verification, mchid, base_url, session or wechat_session())
+        self._library = _Library(transport, mchid)
 
     def prepay(self, payment: Payment) -> str:
         """The trade's prepay_id. The body is built from the payment alone: a repeat is the same to the byte (R2)."""
@@ -225,7 +185,7 @@ class WechatPay:
 
     def refund(self, refund: Refund) -> RefundReport:
         """Asks for a refund. The body is built from the refund alone and its number refunds once: repeat it freely."""
-        return _word(
+        return _refund_report(
             *self._library.refund(
                 out_refund_no=refund.out_refund_no,
                 out_trade_no=refund.out_trade_no,
@@ -239,7 +199,7 @@ class WechatPay:
         """What WeChat knows of a refund; None when it does not know it."""
         try:
             # Signed as it goes over the wire: the HTTP library would escape a | after that.
-            return _word(*self._library.query_refund(out_refund_no=quote(out_refund_no, safe="*@")))
+            return _refund_report(*self._library.query_refund(out_refund_no=quote(out_refund_no, safe="*@")))
         except Refused as refused:
             if refused.status == 404:
                 return None
@@ -252,7 +212,7 @@ class WechatPay:
         return PaymentRequest(timestamp, nonce, package, "RSA", signature)
 
 
-def _word(status: int, text: str) -> RefundReport:
+def _refund_report(status: int, text: str) -> RefundReport:
     try:
         return RefundReport.from_wechat(_accepted(status, text))
     except Malformed as error:
@@ -268,8 +228,8 @@ def _accepted(status: int, text: str) -> dict[str, Any]:
     if status in {200, 204} and isinstance(body, dict):
         return body
     code = str(body.get("code", "")) if isinstance(body, dict) else ""
-    if (400 <= status < 500 and code) or code in _FINAL_IN_SPITE_OF_500:
-        raise Refused(status, code)
+    if (400 <= status < 500 and code) or code in FINAL_IN_SPITE_OF_500:
+        raise Refused(code, status)
     raise OutcomeUnknown(f"WeChat Pay answered {status}")
 
 
