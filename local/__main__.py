@@ -129,14 +129,15 @@ def status(as_json: Json = False) -> None:
 @app.command()
 def pay(
     user: Annotated[str, typer.Option(help="Who pays; a new name is a new WeChat user.")] = "guest-1",
-    homestay: Annotated[str, typer.Option(help="What is booked: an id of GET /homestays.")] = "lake-house",
+    product: Annotated[str, typer.Option(help="Which product is bought: its service_type.")] = "homestay",
+    offer: Annotated[str, typer.Option(help="What is bought of it: an id of GET /catalogue/{service_type}.")] = "",
     as_json: Json = False,
 ) -> None:
     """One order, from login to both messages, through the public API. Exit code 0 only if all of it happened."""
     state = _state()
     try:
         with Shopper(state.api_url, state.wechat_url, state.appid, user) as shopper:
-            purchase = shopper.buy(homestay)
+            purchase = shopper.buy(offer, product)
     except ShopFailed as error:
         if as_json:
             print(json.dumps({"error": str(error)}, ensure_ascii=False))

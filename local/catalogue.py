@@ -1,4 +1,4 @@
-"""The catalogue: what is sold, from a JSON file of homes; on the laptop cloud or on a stack on AWS."""
+"""The catalogue: what is sold, from a JSON file of one product's offers; on the laptop cloud or on a stack on AWS."""
 
 import contextlib
 import json
@@ -15,53 +15,61 @@ from rich.table import Table as Grid
 
 from local.home import PROJECT
 from local.operate import Json, Profile, Region, StackName, chosen, console, errors, fail
+from payments.domain.offer import Catalogue, wrong_fields
 from payments.domain.texts import Field, for_wechat
-from payments.products.homestay.offer import RULES, Homestay, wrong_fields
+from payments.products import PRODUCTS
 from payments.store.dynamodb import UnreadableItem
 from payments.store.store import Store
 
 app = typer.Typer(help="What is sold: put it from a file, look at it, check it.", no_args_is_help=True)
 
-HOMES = PROJECT / "local/homestays.json"
-"""What the laptop cloud sells."""
+CATALOGUES: dict[str, Catalogue[Any]] = {
+    product.service_type: product.catalogue for product in PRODUCTS.values() if product.catalogue is not None
+}
 
-File = Annotated[Path, typer.Argument(help="A JSON list of homes, as local/homestays.json.")]
+OFFERS = PROJECT / "local/offers"
+"""What the laptop cloud sells: a file for each product that has a catalogue."""
+
+File = Annotated[Path, typer.Argument(help="A JSON list of offers, as local/offers/homestay.json.")]
+Of = Annotated[str, typer.Option("--product", help=f"Whose offers: {', '.join(CATALOGUES)}.")]
+OF = next(iter(CATALOGUES))
 
 
 class BadCatalogue(Exception):
-    """A file that is no catalogue; `problems` name the home, the field and what it must be."""
+    """A file that is no catalogue; `problems` name the offer, the field and what it must be."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
-def read(path: Path) -> list[Homestay]:
-    """The homes of a file. Raises BadCatalogue with everything that is wrong."""
+def read(path: Path, catalogue: Catalogue[Any]) -> list[Any]:
+    """The offers of a file. Raises BadCatalogue with everything that is wrong."""
     try:
-        homes = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+        offers = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except OSError as error:
         raise BadCatalogue([f"{path}: {error.strerror or error}"]) from None
     except _Twice as twice:
-        raise BadCatalogue([f"{path}: the field {twice} stands twice in one home"]) from None
+        raise BadCatalogue([f"{path}: the field {twice} stands twice in one offer"]) from None
     except (ValueError, RecursionError) as error:
         raise BadCatalogue([f"{path} is not JSON in UTF-8: {error}"]) from None
-    if not isinstance(homes, list):
-        raise BadCatalogue([f"{path}: a list of homes is expected: [{{...}}, ...]"])
+    if not isinstance(offers, list):
+        raise BadCatalogue([f"{path}: a list of offers is expected: [{{...}}, ...]"])
+    rules, named_by = catalogue.rules, catalogue.named_by
     problems: list[str] = []
     seen: dict[object, int] = {}
-    for number, home in enumerate(homes, 1):
-        if not isinstance(home, dict):
-            problems.append(f"home {number}: an object with {', '.join(RULES)} is expected")
+    for number, offer in enumerate(offers, 1):
+        if not isinstance(offer, dict):
+            problems.append(f"offer {number}: an object with {', '.join(rules)} is expected")
             continue
-        named = home.get("homestay_id")
-        name = f"home {number}" + (f" ({named})" if isinstance(named, str) and named.isprintable() else "")
-        problems += [f"{name}: {field}: {why}" for field, why in wrong_fields(home)]
+        named = offer.get(named_by)
+        name = f"offer {number}" + (f" ({named})" if isinstance(named, str) and named.isprintable() else "")
+        problems += [f"{name}: {field}: {why}" for field, why in wrong_fields(rules, offer)]
         if isinstance(named, str) and seen.setdefault(named, number) != number:
-            problems.append(f"{name}: homestay_id: home {seen[named]} has the same")
+            problems.append(f"{name}: {named_by}: offer {seen[named]} has the same")
     if problems:
         raise BadCatalogue(problems)
-    return [Homestay(**home) for home in homes]
+    return [catalogue.offer(**offer) for offer in offers]
 
 
 class _Twice(Exception):
@@ -78,34 +86,37 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a `put` does with one home: `new`, `changed`, `mended` (what is there cannot be read) or `same`."""
+    """What a `put` does with one offer: `new`, `changed`, `mended` (what is there cannot be read) or `same`."""
 
-    home: Homestay
+    offer: Any
+    offer_id: str
     what: str
     fields: tuple[str, ...] = ()
 
 
-def changes(store: Store, homes: Iterable[Homestay]) -> list[Change]:
-    """What putting these homes changes."""
-    return [_change(store, home) for home in homes]
+def changes(store: Store, catalogue: Catalogue[Any], offers: Iterable[Any]) -> list[Change]:
+    """What putting these offers changes."""
+    return [_change(store, catalogue, offer) for offer in offers]
 
 
-def _change(store: Store, home: Homestay) -> Change:
+def _change(store: Store, catalogue: Catalogue[Any], offer: Any) -> Change:
+    offer_id = catalogue.id_of(offer)
     try:
-        there = store.catalogue.get(home.homestay_id)
+        there = store.catalogue.get(catalogue, offer_id)
     except UnreadableItem as error:
-        return Change(home, "mended", (f"{error.attribute} {error.why}",))
+        return Change(offer, offer_id, "mended", (f"{error.attribute} {error.why}",))
     if there is None:
-        return Change(home, "new")
-    before, after = asdict(there), asdict(home)
-    different = tuple(f"{name}: {before[name]} → {after[name]}" for name in RULES if before[name] != after[name])
-    return Change(home, "changed", different) if different else Change(home, "same")
+        return Change(offer, offer_id, "new")
+    before, after = asdict(there), asdict(offer)
+    different = tuple(f"{name}: {before[name]} → {after[name]}" for name in after if before[name] != after[name])
+    return Change(offer, offer_id, "changed" if different else "same", different)
 
 
-def seed(store: Store, path: Path) -> None:
-    """Puts a file's homes. Raises BadCatalogue; then nothing is written."""
-    for home in read(path):
-        store.catalogue.put(home)
+def seed(store: Store) -> None:
+    """Puts what the laptop cloud sells. Raises BadCatalogue for a file that is wrong; then nothing of it is written."""
+    for service_type, catalogue in CATALOGUES.items():
+        for offer in read(OFFERS / f"{service_type}.json", catalogue):
+            store.catalogue.put(catalogue, offer)
 
 
 # --- commands
@@ -114,61 +125,68 @@ def seed(store: Store, path: Path) -> None:
 @app.command("put")
 def put(
     file: File,
+    product: Of = OF,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     stack: StackName = None,
     profile: Profile = None,
     region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Put the homes of a file into the catalogue: all of them, or none if one is wrong. Homes that are not in the file
+    """Put the offers of a file into the catalogue: all of them, or none if one is wrong. Those that are not in the file
     stay as they are; one with "on_sale": false is taken off sale."""
-    homes = _read(file, as_json=as_json)
+    catalogue = _catalogue(product)
+    offers = _read(file, catalogue, as_json=as_json)
     on = chosen(stack, profile, region).store
     with _answers():
-        planned = changes(on, homes)
+        planned = changes(on, catalogue, offers)
         for change in planned:
             if change.what != "same" and not dry_run:
-                on.catalogue.put(change.home)
+                on.catalogue.put(catalogue, change.offer)
     if as_json:
-        told = [{"homestay_id": one.home.homestay_id, "what": one.what, "fields": one.fields} for one in planned]
-        print(json.dumps({"written": not dry_run, "homes": told}, ensure_ascii=False))
+        print(json.dumps({"written": not dry_run, "offers": _as_json(catalogue, planned)}, ensure_ascii=False))
         return
-    grid = Grid("home", "", "what changes", box=SIMPLE)
+    grid = Grid(product, "", "what changes", box=SIMPLE)
     for one in planned:
-        grid.add_row(one.home.homestay_id, one.what, escape("\n".join(one.fields)))
+        grid.add_row(one.offer_id, one.what, escape("\n".join(one.fields)))
     console.print(grid)
-    for home in homes:
-        if (shown := for_wechat(Field.DESCRIPTION, home.title)) != home.title:
-            said = f"{home.homestay_id}: WeChat does not take all its characters; the guest's bill says {shown}"
+    for one in planned:
+        title = getattr(one.offer, "title", "")
+        if title and (shown := for_wechat(Field.DESCRIPTION, title)) != title:
+            said = f"{one.offer_id}: WeChat does not take all its characters; the guest's bill says {shown}"
             console.print(said, highlight=False, markup=False, soft_wrap=True)
     written = sum(change.what != "same" for change in planned)
     console.print(f"{written} {'would be written' if dry_run else 'written'}, {len(planned) - written} as they were.")
 
 
 @app.command("list")
-def list_offers(stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False) -> None:
+def list_offers(
+    product: Of = OF, stack: StackName = None, profile: Profile = None, region: Region = None, as_json: Json = False
+) -> None:
     """What is in the catalogue, on sale or not, also what cannot be read."""
+    catalogue = _catalogue(product)
     on = chosen(stack, profile, region).store
     with _answers():
-        offers = on.catalogue.all()
-    _show(offers, as_json=as_json)
+        offers = on.catalogue.all(catalogue)
+    _show(catalogue, offers, as_json=as_json)
 
 
 @app.command("check")
 def check(
-    file: Annotated[Path | None, typer.Argument(help="Also check this file, and that its homes are there.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Also check this file, and that its offers are there.")] = None,
+    product: Of = OF,
     stack: StackName = None,
     profile: Profile = None,
     region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Read every home of the catalogue again. Exit code 1 if one cannot be read, or is not as the file has it."""
-    homes = _read(file, as_json=as_json) if file else []
+    """Read every offer of the catalogue again. Exit code 1 if one cannot be read, or is not as the file has it."""
+    catalogue = _catalogue(product)
+    wanted = _read(file, catalogue, as_json=as_json) if file else []
     on = chosen(stack, profile, region).store
     with _answers():
-        offers = on.catalogue.all()
-        differ = [change for change in changes(on, homes) if change.what != "same"]
-    _show(offers, as_json=as_json, differ=differ)
+        offers = on.catalogue.all(catalogue)
+        differ = [change for change in changes(on, catalogue, wanted) if change.what != "same"]
+    _show(catalogue, offers, as_json=as_json, differ=differ)
     if differ or any(isinstance(one, UnreadableItem) for one in offers):
         raise typer.Exit(1)
 
@@ -182,9 +200,19 @@ def _answers() -> Iterator[None]:
         fail(f"the table does not answer as it should: {error}")
 
 
-def _read(file: Path, *, as_json: bool) -> list[Homestay]:
+def _catalogue(product: str) -> Catalogue[Any]:
+    if product not in CATALOGUES:
+        fail(f"{product!r} has no catalogue here; there are {', '.join(CATALOGUES)}")
+    return CATALOGUES[product]
+
+
+def _as_json(catalogue: Catalogue[Any], planned: Sequence[Change]) -> list[dict[str, Any]]:
+    return [{catalogue.named_by: one.offer_id, "what": one.what, "fields": one.fields} for one in planned]
+
+
+def _read(file: Path, catalogue: Catalogue[Any], *, as_json: bool) -> list[Any]:
     try:
-        return read(file)
+        return read(file, catalogue)
     except BadCatalogue as bad:
         if as_json:
             print(json.dumps({"written": False, "problems": bad.problems}, ensure_ascii=False))
@@ -194,27 +222,27 @@ def _read(file: Path, *, as_json: bool) -> list[Homestay]:
         fail("Nothing is written.")
 
 
-def _show(offers: Sequence[Homestay | UnreadableItem], *, as_json: bool, differ: Sequence[Change] = ()) -> None:
+def _show(catalogue: Catalogue[Any], offers: Sequence[Any], *, as_json: bool, differ: Sequence[Change] = ()) -> None:
     bad = [one for one in offers if isinstance(one, UnreadableItem)]
-    good = [one for one in offers if isinstance(one, Homestay)]
+    good = [asdict(one) for one in offers if not isinstance(one, UnreadableItem)]
     if as_json:
         told = {
-            "homes": [asdict(home) for home in good],
+            "offers": good,
             "unreadable": [{"pk": one.pk, "sk": one.sk, "why": f"{one.attribute} {one.why}"} for one in bad],
-            "differ": [{"homestay_id": one.home.homestay_id, "what": one.what, "fields": one.fields} for one in differ],
+            "differ": _as_json(catalogue, differ),
         }
         print(json.dumps(told, ensure_ascii=False))
         return
-    grid = Grid("home", "business", "title", "fen a night", "food", "people", "on sale", box=SIMPLE)
-    grid.columns[0].no_wrap = True
-    grid.columns[1].overflow = grid.columns[2].overflow = "fold"
-    for home in good:
-        sums = (str(home.price_fen), str(home.food_price_fen), str(home.capacity))
-        grid.add_row(home.homestay_id, home.business_id, escape(home.title), *sums, "yes" if home.on_sale else "no")
+    grid = Grid(*catalogue.rules, box=SIMPLE)
+    for column in grid.columns:
+        column.overflow = "fold"
+    grid.columns[list(catalogue.rules).index(catalogue.named_by)].no_wrap = True
+    for offer in good:
+        grid.add_row(*(escape(str(offer[name])) for name in catalogue.rules))
     console.print(grid)
     for one in bad:
         errors.print(f"{one.pk}: {one.attribute} {one.why}", style="red", highlight=False, markup=False, soft_wrap=True)
     for change in differ:
-        text = f"{change.home.homestay_id} is not as the file has it: {change.what} {'; '.join(change.fields)}"
+        text = f"{change.offer_id} is not as the file has it: {change.what} {'; '.join(change.fields)}"
         errors.print(text, style="red", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"{len(good)} homes, {len(bad)} that cannot be read: guests do not see those.")
+    console.print(f"{len(good)} offers, {len(bad)} that cannot be read: guests do not see those.")

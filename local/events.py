@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 
 from local.home import PROJECT, Home, State
-from local.shopper import Purchase, ShopFailed, Shopper, stay
+from local.shopper import Purchase, ShopFailed, Shopper, order_body
 from local.stack import local
 from local.topology import whole
 from payments.domain.collection import ItemRef
@@ -69,7 +69,7 @@ SAYS = {
     "orders/cancel": "an open order: 200, CANCELLED",
     "orders/create": "201, a new order",
     "orders/get": "200, a paid order",
-    "orders/homestays": "200, the catalogue",
+    "orders/catalogue": "200, the catalogue",
     "orders/list": "200, the guest's orders",
     "publish_events/payment_succeeded": "a payment's two images: published, and its order becomes WAIT_USE",
     "status_poll/waiting": "an order with an open trade: 200, WAIT_PAY NOTPAY",
@@ -158,8 +158,8 @@ class _Maker:
             return name, (self._request(name, about, body, who), about)
 
         yield "authorizer/request", (self._authorizer(), "")
-        yield asks("orders/homestays")
-        yield asks("orders/create", body=stay("lake-house"))
+        yield asks("orders/catalogue")
+        yield asks("orders/create", body=order_body())
         yield asks("orders/get", order)
         yield asks("orders/list")
         yield asks("orders/cancel", cancelled)
@@ -192,7 +192,7 @@ class _Maker:
         return bought
 
     def _open(self) -> str:
-        return str(self._shopper.order("lake-house")["order_sn"])
+        return str(self._shopper.order()["order_sn"])
 
     def _pay_and_see_before(self, *, told: bool = True) -> tuple[str, dict[str, Any]]:
         """An order that is paid, and its payment as the stream showed it before. What happens then is not waited for;

@@ -1,18 +1,21 @@
 """The API's description (OpenAPI 3.1), from the handlers themselves: their routes, models and docstrings.
 
-A docstring's `404: unknown.` is the description of that answer; what all routes have in common is added here.
+A docstring's `404: unknown.` is the description of that answer; what all routes have in common is added here. What is
+different from product to product comes from the registry: the body of an order, and what an answer says of it.
 """
 
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from aws_lambda_powertools.event_handler.api_gateway import Route as Handler
 from aws_lambda_powertools.event_handler.openapi import swagger_ui
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -20,10 +23,13 @@ from starlette.staticfiles import StaticFiles
 
 from local.home import PROJECT
 from local.topology import Topology, whole
-from payments.edge.http import Api
+from payments.edge.http import Api, strict
+from payments.products import PRODUCTS
+from payments.products.product import Product
 
 FILE = PROJECT / "docs/openapi.json"
 
+REF = "#/components/schemas/{model}"
 ANSWER = re.compile(r"\b(\d{3}): ")
 NOTIFY = "/wxpay/notify"
 """WeChat's own route, described by hand."""
@@ -94,14 +100,14 @@ WECHAT_REFUSAL = {
 }
 
 
-def document(topology: Topology | None = None) -> dict[str, Any]:
-    """The whole description, of this project's routes unless told otherwise. Raises ValueError where two functions give
-    one name to different schemas."""
+def document(topology: Topology | None = None, products: Mapping[str, Product[Any]] = PRODUCTS) -> dict[str, Any]:
+    """The whole description, of this project's routes and products unless told otherwise. Raises ValueError where one
+    name is given to different schemas."""
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     topology = topology or whole()
     for function in dict.fromkeys(name for route, name in topology.routes.items() if not route.endswith(NOTIFY)):
-        app: Api = import_module(f"functions.{function}.app").app
+        app: Api[Any] = import_module(f"functions.{function}.app").app
         raw = json.loads(app.get_openapi_json_schema(title=function, version="1"))
         for name, schema in raw.get("components", {}).get("schemas", {}).items():
             if not name.endswith("ValidationError") and schemas.setdefault(name, schema) != schema:
@@ -110,6 +116,9 @@ def document(topology: Topology | None = None) -> dict[str, Any]:
             paths.setdefault(path, {})[route.method.lower()] = _operation(
                 route, path, operation, function, is_open=f"{route.method} {path}" in topology.open_routes
             )
+    _describe_products(products, schemas)
+    for parameter in paths["/catalogue/{service_type}"]["get"]["parameters"]:
+        parameter["schema"] = {"type": "string", "enum": [name for name, one in products.items() if one.catalogue]}
     paths[NOTIFY] = WECHAT_NOTICE
     schemas |= {"Problem": PROBLEM, "GatewayRefusal": GATEWAY, "WechatRefusal": WECHAT_REFUSAL}
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
@@ -153,7 +162,39 @@ def routes() -> list[BaseRoute]:
     return [Route("/docs/openapi.json", description), Mount("/docs/swagger-ui", assets)]
 
 
-def _operations(app: Api, raw: dict[str, Any]) -> Iterator[tuple[Handler, str, dict[str, Any]]]:
+def _describe_products(products: Mapping[str, Product[Any]], schemas: dict[str, Any]) -> None:
+    """Puts the products' own schemas in the place of what the functions leave open: which one it is, `service_type`
+    tells."""
+    models = {name: product.models() for name, product in products.items()}
+    bodies: list[type[BaseModel]] = [strict(one.order) for one in models.values()]
+    answers = [answer for one in models.values() for answer in (one.guest, one.staff, one.offer) if answer]
+    refs, defs = models_json_schema(
+        [*((body, "validation") for body in bodies), *((answer, "serialization") for answer in answers)],
+        ref_template=REF,
+    )
+    for name, schema in defs["$defs"].items():
+        if schemas.setdefault(name, schema) != schema:
+            raise ValueError(f"a product has a schema {name} too, and it is different")
+    schemas["NewOrder"] = _one_of({name: refs[strict(one.order), "validation"] for name, one in models.items()})
+    offers = [refs[one.offer, "serialization"] for one in models.values() if one.offer]
+    schemas["Catalogue"]["properties"]["offers"]["items"] = {"anyOf": offers}
+    for base, part in (("OrderOut", "guest"), ("StaffOrder", "staff"), ("StaffOrderDetails", "staff")):
+        order, variants = schemas[base], {}
+        for name, one in models.items():
+            own = {"service_type": {"const": name}, "purchase": refs[getattr(one, part), "serialization"]}
+            title = f"{name.title().replace('_', '')}{base}"
+            schemas[title] = {**order, "title": title, "properties": {**order["properties"], **own}}
+            variants[name] = {"$ref": REF.format(model=title)}
+        schemas[base] = _one_of(variants)
+
+
+def _one_of(variants: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    mapping = {name: ref["$ref"] for name, ref in variants.items()}
+    discriminator = {"propertyName": "service_type", "mapping": mapping}
+    return {"oneOf": list(variants.values()), "discriminator": discriminator}
+
+
+def _operations(app: Api[Any], raw: dict[str, Any]) -> Iterator[tuple[Handler, str, dict[str, Any]]]:
     for route in app._static_routes + app._dynamic_routes:
         yield route, route.openapi_path, raw["paths"][route.openapi_path][route.method.lower()]
 

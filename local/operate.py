@@ -30,8 +30,8 @@ from local.stack import NoStack, Stack, SweepFailed, deployed, running
 from local.trace import MILLISECOND, Moment, life, on_hold, promises
 from payments.domain.case import Case, Resolution, path_of
 from payments.domain.order import ORDER_SN
-from payments.domain.payment import parse_out_trade_no
 from payments.domain.times import BEIJING, utc_now
+from payments.domain.trade_number import TradeNumber
 from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from payments.settings import Misconfigured
 from payments.store import keys
@@ -133,11 +133,11 @@ def trace(
 ) -> None:
     """Print the whole life of an order: states, calls, callbacks, messages, refunds, cases."""
     order_sn = order_sn.strip()
-    numbers = parse_out_trade_no(order_sn)
-    if not numbers and not ORDER_SN.fullmatch(order_sn):
-        fail(f"{order_sn[:64]!r} is not an order number: HSO and 22 digits, as ./dev pay prints it")
+    number = TradeNumber.parse(order_sn)
+    if not number and not ORDER_SN.fullmatch(order_sn):
+        fail(f"{order_sn[:64]!r} is not an order number: three letters and 22 digits, as ./dev pay prints it")
     on = chosen(stack, profile, region)
-    items = on.store.items(numbers[0] if numbers else order_sn)
+    items = on.store.items(number.order_sn if number else order_sn)
     if not items:
         fail(f"there is no order {order_sn}")
     moments, held = life(items), on_hold(items)

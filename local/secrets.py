@@ -10,13 +10,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local.operate import Json, Profile, Region, StackName, chosen, console
 from local.stack import Stack
 from payments.domain.times import BEIJING
-from payments.edge.secret import APP, SEE, TOKEN, Secret, text_of
-from payments.settings import Misconfigured
-from payments.wechat.keys import MERCHANT, VERIFICATION, MerchantSecret, VerificationSecret
+from payments.edge.secret import text_of
+from payments.edge.tokens import TOKEN
+from payments.settings import SEE, Misconfigured, SecretKind
+from payments.wechat.keys import APP, MERCHANT, VERIFICATION, MerchantSecret, VerificationSecret
 
 app = typer.Typer(help="Keys and secrets of the functions.", no_args_is_help=True)
 
-SECRETS: dict[str, Secret[Any]] = {"merchant": MERCHANT, "verification": VERIFICATION, "app": APP, "token": TOKEN}
+SECRETS: dict[str, SecretKind[Any]] = {"merchant": MERCHANT, "verification": VERIFICATION, "app": APP, "token": TOKEN}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,18 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import httpx
 
+from payments.domain.message import REFUND
 from payments.domain.times import beijing_day, utc_now
+from payments.products import PRODUCTS
 
 PATIENCE_S = 30
-MESSAGES = 2
 LOOK_EVERY_S = 0.01
 
 
@@ -23,6 +25,7 @@ class ShopFailed(Exception):
 class Purchase:
     """One order from login to messages; times in milliseconds since the start of each step."""
 
+    service_type: str
     order_sn: str = ""
     out_trade_no: str = ""
     transaction_id: str = ""
@@ -35,8 +38,19 @@ class Purchase:
     @property
     def complete(self) -> bool:
         """All of it happened."""
-        paid = self.order_status == "WAIT_USE" and self.payment_status == "SUCCESS"
-        return paid and bool(self.transaction_id and self.redeem_code) and len(self.messages) == MESSAGES
+        paid = self.payment_status == "SUCCESS" and bool(self.transaction_id)
+        return paid and self.confirmed and len(self.messages) == self.messages_due
+
+    @property
+    def confirmed(self) -> bool:
+        """It can be used: its code is there, if its product has one."""
+        has_its_code = bool(self.redeem_code) or not PRODUCTS[self.service_type].redeemed
+        return self.order_status == "WAIT_USE" and has_its_code
+
+    @property
+    def messages_due(self) -> int:
+        """How many messages its guest gets once it is paid."""
+        return sum(template != REFUND for template in PRODUCTS[self.service_type].messages())
 
     def report(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,14 +72,14 @@ class Shopper:
         self._api.close()
         self._wechat.close()
 
-    def buy(self, homestay_id: str = "lake-house") -> Purchase:
-        """One order, from login to both messages. Raises ShopFailed."""
-        purchase, started = Purchase(), time.monotonic()
+    def buy(self, offer: str = "", service_type: str = "homestay") -> Purchase:
+        """One order, from login to its messages; `offer`: its id, else the product's first. Raises ShopFailed."""
+        purchase, started = Purchase(service_type=service_type), time.monotonic()
         try:
             self.login()
             self._lap(purchase, "login", started)
             step = time.monotonic()
-            purchase.order_sn = self.order(homestay_id)["order_sn"]
+            purchase.order_sn = self.order(offer, service_type)["order_sn"]
             self._lap(purchase, "order", step)
             step = time.monotonic()
             fields = self.prepay(purchase.order_sn)
@@ -85,8 +99,8 @@ class Shopper:
         self.token = _ok("login", self._api.post("/login", json={"code": code}))["token"]
         self._api.headers["Authorization"] = f"Bearer {self.token}"
 
-    def order(self, homestay_id: str) -> dict[str, Any]:
-        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=stay(homestay_id)), 201)
+    def order(self, offer: str = "", service_type: str = "homestay") -> dict[str, Any]:
+        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=order_body(offer, service_type)), 201)
         return told
 
     def prepay(self, order_sn: str) -> dict[str, str]:
@@ -108,17 +122,17 @@ class Shopper:
         """Polls as the server says, and looks for the messages, until all is there or patience ends."""
         poll_at = paid + 1.0
         while not purchase.complete and time.monotonic() < paid + PATIENCE_S:
-            if len(purchase.messages) < MESSAGES:
+            if len(purchase.messages) < purchase.messages_due:
                 purchase.messages = self._messages(purchase)
-                if len(purchase.messages) == MESSAGES:
+                if len(purchase.messages) == purchase.messages_due:
                     self._lap(purchase, "messages", paid)
                     poll_at = time.monotonic()
-            if time.monotonic() >= poll_at and not purchase.redeem_code:
+            if time.monotonic() >= poll_at and not purchase.confirmed:
                 told = self.poll(purchase.order_sn)
                 purchase.order_status, purchase.payment_status = told["order_status"], told["payment_status"]
                 purchase.redeem_code = told["redeem_code"] or ""
                 poll_at = time.monotonic() + (told["poll_after_ms"] or 0) / 1000
-                if purchase.redeem_code:
+                if purchase.confirmed:
                     self._lap(purchase, "confirmed", paid)
             if not purchase.transaction_id:
                 trade = _ok("trade", self._wechat.get(f"/_sim/trades/{purchase.out_trade_no}"))
@@ -129,22 +143,36 @@ class Shopper:
         """Those of this order: one names it, the other follows to the same user."""
         sent = [m for m in _ok("messages", self._wechat.get("/_sim/messages")) if m["user"] == self.user]
         names = [n for n, m in enumerate(sent) if {"value": purchase.order_sn} in m["data"].values()]
-        return sent[names[0] : names[0] + MESSAGES] if names else []
+        return sent[names[0] : names[0] + purchase.messages_due] if names else []
 
     def _lap(self, purchase: Purchase, step: str, since: float) -> None:
         purchase.timings_ms[step] = round((time.monotonic() - since) * 1000, 1)
 
 
-def stay(homestay_id: str) -> dict[str, Any]:
-    """The body of an order: two nights, a week from now in Beijing."""
+def order_body(offer: str = "", service_type: str = "homestay") -> dict[str, Any]:
+    """The body of an order of this product; `offer`: the id of what is bought, else the product's own. Raises
+    ShopFailed."""
+    if service_type not in BODIES:
+        raise ShopFailed(f"order: nobody here orders {service_type!r}; there are {', '.join(BODIES)}")
+    body = {"service_type": service_type, **BODIES[service_type]()}
+    catalogue = PRODUCTS[service_type].catalogue
+    return body | ({catalogue.named_by: offer} if catalogue is not None and offer else {})
+
+
+def _stay() -> dict[str, Any]:
+    """Two nights, a week from now in Beijing."""
     start = beijing_day(utc_now()) + timedelta(days=7)
     return {
-        "homestay_id": homestay_id,
+        "homestay_id": "lake-house",
         "start_date": start.isoformat(),
         "end_date": (start + timedelta(days=2)).isoformat(),
         "people": 2,
         "need_food": True,
     }
+
+
+BODIES: dict[str, Callable[[], dict[str, Any]]] = {"homestay": _stay}
+"""What the laptop's guest orders of each product."""
 
 
 def _ok(step: str, reply: httpx.Response, status: int = 200) -> Any:

@@ -13,7 +13,8 @@ from local import deploy
 from local.home import Home, State
 from local.topology import read
 from payments.domain.times import utc_now
-from payments.edge.secret import TOKEN, text_of
+from payments.edge.secret import text_of
+from payments.edge.tokens import TOKEN
 from payments.store.store import Store
 
 SWEEP_WITHIN_S = 70

@@ -111,7 +111,7 @@ class Supervisor:
         self._step("template.yaml deployed")
         state = deploy.state(topology, outputs, credentials, web=web_url, wechat=wechat_url, aws=aws_url)
         await asyncio.to_thread(deploy.fill_secrets, state, credentials)
-        await asyncio.to_thread(catalogue.seed, stack.local(state).store, catalogue.HOMES)
+        await asyncio.to_thread(catalogue.seed, stack.local(state).store)
         self._live = Live(stack.local(state), wechat_url, topology)
         templates = [parameters[f"{name}TemplateId"] for name in ("OrderConfirmed", "CheckInCode", "Refund")]
         pages = [*phone.routes(wechat_url, credentials.appid, templates), *openapi.routes()]

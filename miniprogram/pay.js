@@ -34,7 +34,7 @@ const FINAL = ["invalid", "missing", "state", "many", "refused"] // the server's
 // taken, what is `known`, or `-`: not a word about money.
 const MOMENTS = ["before", "unknown", "open", "paid", "over"]
 const CLAIMS = {
-  homes: ["-", "-", "-", "-", "-"],
+  offers: ["-", "-", "-", "-", "-"],
   orders: ["-", "-", "-", "-", "-"],
   create: ["nothing", "unopened", "unopened", "unopened", "unopened"],
   prepay: ["unopened", "unopened", "noticed", "known", "known"],
@@ -73,7 +73,7 @@ const TEXTS = {
       broken: "出了点问题",
     },
     what: {
-      homes: "暂时不能显示民宿",
+      offers: "暂时不能显示在售内容",
       orders: "暂时不能显示订单",
       order: "暂时不能显示订单",
       poll: "暂时查不到支付结果",
@@ -117,7 +117,7 @@ const TEXTS = {
       broken: "something went wrong",
     },
     what: {
-      homes: "the homes cannot be shown now",
+      offers: "what is on sale cannot be shown now",
       orders: "the orders cannot be shown now",
       order: "the order cannot be shown now",
       poll: "the payment cannot be looked up now",
@@ -159,7 +159,7 @@ function sentence(texts, call, moment, kind, word) {
   const final = FINAL.includes(kind)
   const known = texts.known[word] || texts.outcome[word]
   const what = {
-    homes: "homes",
+    offers: "offers",
     orders: "orders",
     order: "order",
     poll: "poll",
@@ -379,10 +379,10 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
 
   // --- orders
 
-  // Orders a stay. The key is kept until the server has answered, so a lost answer, a crash or an impatient second tap
+  // Orders what `asked` says: the body of POST /orders, with its service_type. The key is kept until the server has answered, so a lost answer, a crash or an impatient second tap
   // end in the same order.
-  function createOrder(stay, onStep = () => {}) {
-    const body = JSON.stringify(stay)
+  function createOrder(asked, onStep = () => {}) {
+    const body = JSON.stringify(asked)
     return once(`order ${body}`, () => {
       let pending = store.get(PENDING)
       if (!pending || pending.body !== body || pending.at < timers.now() - KEY_LIFE_MS) {
@@ -404,7 +404,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
         try {
           const headers = { "Idempotency-Key": pending.key }
           const onWait = (ms) => onStep("wait", { ms })
-          const order = shaped(await surely("POST", "/orders", { body: stay, headers, sending, onWait }), isOrder)
+          const order = shaped(await surely("POST", "/orders", { body: asked, headers, sending, onWait }), isOrder)
           store.remove(PENDING)
           learn(order.order_sn, order)
           return order
@@ -417,10 +417,11 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     })
   }
 
-  const getHomes = () =>
-    telling("homes", undefined, async () => {
-      const told = await surely("GET", "/homestays")
-      return shaped(told, (it) => Array.isArray(it.homestays))
+  // What is on sale of one product.
+  const getOffers = (service_type) =>
+    telling("offers", undefined, async () => {
+      const told = await surely("GET", `/catalogue/${service_type}`)
+      return shaped(told, (it) => Array.isArray(it.offers))
     })
 
   const getOrders = (before) =>
@@ -473,11 +474,11 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     return once(`tap ${order_sn}`, () => paying(order_sn, subscribe(), onStep))
   }
 
-  // One tap: orders the stay, then pays it. `onStep('order', order)` hands the order over as soon as it exists.
-  function buy(stay, onStep = () => {}) {
-    return once(`buy ${JSON.stringify(stay)}`, async () => {
+  // One tap: orders what `asked` says, then pays it. `onStep('order', order)` hands the order over as soon as it exists.
+  function buy(asked, onStep = () => {}) {
+    return once(`buy ${JSON.stringify(asked)}`, async () => {
       const subscribed = subscribe()
-      const order = await createOrder(stay, onStep)
+      const order = await createOrder(asked, onStep)
       onStep("order", order)
       return paying(order.order_sn, subscribed, onStep)
     })
@@ -604,7 +605,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
 
   return {
     texts,
-    homes: getHomes,
+    offers: getOffers,
     orders: getOrders,
     order: getOrder,
     cancel,

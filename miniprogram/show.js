@@ -1,13 +1,10 @@
 // How the pages show sums, days, codes and orders.
+const { purchase } = require("./products.js")
 const { generate, mode } = require("./vendor/lean-qr.js")
+const yuan = require("./yuan.js")
 
 const HOLD_MS = 30000 // between two looks while the shop checks a refund
 const DAY_MS = 24 * 3600 * 1000
-
-const two = (number) => String(number).padStart(2, "0")
-
-// ¥896.00 of 89600 fen.
-const yuan = (fen) => `¥${Math.floor(fen / 100)}.${two(fen % 100)}`
 
 // 2026-12-01: a day in Beijing, so many days from now.
 const day = (from, days = 0) => new Date(from + 8 * 3600 * 1000 + days * DAY_MS).toISOString().slice(0, 10)
@@ -40,7 +37,6 @@ function qr(text) {
 // An order as pages show it. The code is shown while it can be used: not while the shop checks a refund, and not when
 // everything is on its way back.
 function order(told, t) {
-  const { stay } = told
   const hold = told.on_hold === true && told.status !== "REFUNDED"
   const refunding = told.refunding_fen || 0
   const refunded = told.refunded_fen || 0
@@ -54,15 +50,7 @@ function order(told, t) {
       : t.status[hold ? "hold" : told.closing ? "closing" : told.status] || t.status.other
   return {
     order_sn: told.order_sn,
-    homestay_id: stay.homestay_id,
-    title: stay.title,
-    start: stay.start_date,
-    end: stay.end_date,
-    nights: stay.nights,
-    people: stay.people,
-    remark: stay.remark,
-    room: yuan(stay.homestay_total_fen),
-    meals: stay.food_total_fen ? yuan(stay.food_total_fen) : "",
+    ...purchase(told, t),
     total: yuan(told.total_fen),
     closing: told.closing === true && !hold,
     open: told.status === "WAIT_PAY" && !told.closing && !hold,

@@ -1,13 +1,15 @@
 """Example values that tests start from; each test changes what it is about."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from payments.domain.order import Order, place
 from payments.domain.payment import Payment, PaymentStatus, TradeReport, new_payment
-from payments.products.homestay.offer import Homestay, Stay
+from payments.products.homestay.offer import HOMESTAY, MAX_PEOPLE, MAX_REMARK, MAX_SUBTITLE, MAX_TITLE, Homestay, Stay
 from payments.store.items import Standing
+from payments.store.purchase import kept
 
 NOW = datetime(2026, 11, 23, 4, 0, tzinfo=UTC)
 ORDER_SN = "HSO2026112312000012345678"
@@ -41,13 +43,73 @@ CHANGED = Standing(lambda: None)
 """What a write answers that another writer's change has made fail."""
 
 
+FEN = 10**9
+LARGEST: Mapping[str, tuple[Any, Any]] = {
+    "homestay": (
+        Stay(
+            homestay_id="h" * 40,
+            title="长" * MAX_TITLE,
+            price_fen=FEN,
+            food_price_fen=FEN,
+            start_date=date(2026, 12, 1),
+            end_date=date(2026, 12, 3),
+            people=MAX_PEOPLE,
+            need_food=True,
+            remark="长" * MAX_REMARK,
+        ),
+        Homestay(
+            homestay_id="h" * 40,
+            business_id="b" * 24,
+            title="长" * MAX_TITLE,
+            subtitle="长" * MAX_SUBTITLE,
+            price_fen=FEN,
+            market_price_fen=FEN,
+            food_price_fen=FEN,
+            capacity=MAX_PEOPLE,
+            on_sale=True,
+        ),
+    ),
+}
+"""Of every product a purchase and an offer (None: no catalogue) at the limits of their fields."""
+
+
+ASKED = {
+    "homestay_id": HOME.homestay_id,
+    "start_date": STAY.start_date.isoformat(),
+    "end_date": STAY.end_date.isoformat(),
+    "people": STAY.people,
+    "need_food": STAY.need_food,
+    "remark": STAY.remark,
+}
+"""What a guest asks for who gets STAY."""
+
+
 def order(**changes: Any) -> Order:
-    base = place(STAY, order_sn=ORDER_SN, business_id="b-hangzhou", user_id="u1", openid="o1", attempt="a1", now=NOW)
+    """An order of STAY."""
+    base = place(
+        HOMESTAY.price(ASKED, HOME, NOW),
+        kept(STAY),
+        order_sn=ORDER_SN,
+        service_type=HOMESTAY.service_type,
+        redeemed=HOMESTAY.redeemed,
+        user_id="u1",
+        openid="o1",
+        attempt="a1",
+        now=NOW,
+    )
     return replace(base, **changes)
 
 
 def payment(n: int = 1, **changes: Any) -> Payment:
-    base = new_payment(order(), n, appid=APPID, mchid=MCHID, notify_url="https://pay.example.com/wxpay/notify", now=NOW)
+    base = new_payment(
+        order(),
+        n,
+        description=HOMESTAY.bill(STAY),
+        appid=APPID,
+        mchid=MCHID,
+        notify_url="https://pay.example.com/wxpay/notify",
+        now=NOW,
+    )
     return replace(base, **changes)
 
 
@@ -58,7 +120,7 @@ def paid_payment(n: int = 1, transaction_id: str = "4200000001") -> Payment:
 def trade(n: int = 1, **changes: Any) -> TradeReport:
     """WeChat's report that trade n is paid as it was asked for."""
     base = TradeReport(
-        out_trade_no=payment(n).out_trade_no,
+        number=payment(n).number,
         trade_state="SUCCESS",
         appid=APPID,
         mchid=MCHID,

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from random import Random
 from typing import Any
 
@@ -70,11 +69,6 @@ class Route:
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
-
-    @property
-    def handler(self) -> Callable[[Event, Any], dict[str, Any]]:
-        handler: Callable[[Event, Any], dict[str, Any]] = import_module(f"functions.{self.function}.app").handler
-        return handler
 
 
 def routes(template: Mapping[str, Any], description: Mapping[str, Any]) -> list[Route]:
@@ -151,6 +145,10 @@ class Maker:
         if "anyOf" in schema:
             schema = next(one for one in schema["anyOf"] if one.get("type") != "null")
             return self._of(route, name, schema)
+        if "oneOf" in schema:
+            return self._of(route, name, self.random.choice(schema["oneOf"]))
+        if "const" in schema:
+            return schema["const"]
         if "allOf" in schema:
             return self._of(route, name, schema["allOf"][0])
         if "enum" in schema:

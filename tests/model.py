@@ -16,6 +16,7 @@ from typing import Any
 
 from payments.domain.payment import Payment, TradeReport
 from payments.domain.refund import Refund, RefundReport, RefundStatus
+from payments.domain.trade_number import TradeNumber
 from payments.edge.events import Event, derive
 from payments.store.dynamodb import unwire
 from payments.wechat.errors import OutcomeUnknown, Refused
@@ -172,7 +173,7 @@ class Wechat:
         return PaymentRequest("1", "n", f"prepay_id={prepay_id}", "RSA", "s")
 
     def refund(self, refund: Refund) -> RefundReport:
-        n = int(refund.out_trade_no.rpartition("_")[2])
+        n = refund.n
         return word(*self._ask("refund", out_refund_no=refund.out_refund_no, n=n, amount=refund.amount_fen))
 
     def query_refund(self, out_refund_no: str) -> RefundReport | None:
@@ -182,7 +183,7 @@ class Wechat:
 
 def trade(n: int, state: str) -> TradeReport:
     """WeChat's report on trade n of the example order."""
-    known = TradeReport(out_trade_no=f"{ORDER_SN}_{n}", trade_state=state, appid=APPID, mchid=MCHID)
+    known = TradeReport(number=TradeNumber(ORDER_SN, n), trade_state=state, appid=APPID, mchid=MCHID)
     if not known.paid:
         return known
     sums = {"total_fen": TOTAL, "payer_total_fen": TOTAL, "currency": "CNY"}
@@ -192,7 +193,7 @@ def trade(n: int, state: str) -> TradeReport:
 def word(out_refund_no: str, n: int, amount: int, status: str) -> RefundReport:
     """WeChat's report on a refund of trade n."""
     return RefundReport(
-        out_trade_no=f"{ORDER_SN}_{n}",
+        number=TradeNumber(ORDER_SN, n),
         out_refund_no=out_refund_no,
         refund_id=f"50{out_refund_no[-8:]}",
         transaction_id=f"42{n}",

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from payments.domain.payment import parse_out_trade_no
+from payments.domain.trade_number import TradeNumber
 
 MONEY_CASES = {"mispaid", "second_transaction", "unknown_trade", "unreadable"}
 """Cases that hold a payment which no order has."""
@@ -53,14 +53,14 @@ def assert_no_fen_missing(
 def _account(trade: Mapping[str, Any], table: Mapping[str, Any], back: Counter[str]) -> list[str]:
     """Finds the money of one paid trade; the order that it pays, if it does."""
     number, total = trade["out_trade_no"], trade["amount"]["total"]
-    numbers = parse_out_trade_no(number)
-    assert numbers, f"a trade that is not ours: {number}"
-    partition = table[f"ORDER#{numbers[0]}"]
-    order, payment = partition["ORDER"], partition[f"PAYMENT#{numbers[1]}"]
+    parsed = TradeNumber.parse(number)
+    assert parsed, f"a trade that is not ours: {number}"
+    partition = table[f"ORDER#{parsed.order_sn}"]
+    order, payment = partition["ORDER"], partition[f"PAYMENT#{parsed.n}"]
     refunds = [i for sk, i in partition.items() if sk.startswith("REFUND#") and i["out_trade_no"] == number]
     cases = [i for sk, i in partition.items() if sk.startswith("CASE#") and i["out_trade_no"] == number]
     opened = [case for case in cases if "case_open" in case]
-    if payment["status"] == "SUCCESS" and order.get("paid_by") == numbers[1]:
+    if payment["status"] == "SUCCESS" and order.get("paid_by") == parsed.n:
         assert payment["transaction_id"] == trade["transaction_id"], f"{number} is booked under another transaction"
         assert order["status"] in {"WAIT_USE", "USED", "EXPIRED", "REFUNDED"}, f"{number} paid, order {order['status']}"
         success = sum(int(r["amount_fen"]) for r in refunds if r["status"] == "SUCCESS")
@@ -70,12 +70,12 @@ def _account(trade: Mapping[str, Any], table: Mapping[str, Any], back: Counter[s
         assert bool(order.get("on_hold")) == held, f"{number}: its case and the order's hold differ"
         if held:  # a person finds out what went back: no refund is known here, and nothing is given out meanwhile
             assert sum(back.values()) > success, f"{number}: on hold, and WeChat gave nothing back that is not known"
-            return [numbers[0]]
+            return [parsed.order_sn]
         assert int(order["refunded_fen"]) == success == back["SUCCESS"], f"{number}: sums do not agree"
         assert int(order["refundable_fen"]) == max(total - asked, 0), f"{number}: refundable_fen is wrong"
         assert sum(back.values()) <= total, f"{number}: more went back than was paid"
         assert (order["status"] == "REFUNDED") == (success == total), f"{number}: {success} back, {order['status']}"
-        return [numbers[0]]
+        return [parsed.order_sn]
     if any(case["kind"] == ELSEWHERE for case in opened):
         assert not any(r["status"] == "REQUESTED" for r in refunds), f"{number}: a person looks into what went back"
         return []

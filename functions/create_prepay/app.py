@@ -31,6 +31,7 @@ from payments.edge.http import Api, Body, OrderSn, Problem, not_found, seconds, 
 from payments.edge.observability import count, logger
 from payments.parts import LambdaFunction, Parts
 from payments.recording import record_answer
+from payments.store.purchase import bought
 from payments.wechat.codes import Meaning
 from payments.wechat.errors import OutcomeUnknown, Refused, WechatError
 from payments.wechat.pay import WechatPay
@@ -40,6 +41,7 @@ ROUNDS = 4
 
 WAITS = {Meaning.LATER, Meaning.NOT_ENOUGH}
 """Refusals after which the same trade is prepaid again later."""
+
 
 app: Api[Parts] = Api()
 
@@ -66,7 +68,7 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
     """Opens the order's trade at WeChat, or signs the open one again. 409: the order cannot be paid, with its state; or
     it has had all the trades that an order may have. 429: WeChat was called for it a moment ago; ask again after
     Retry-After."""
-    user_id, attempt = app.caller()["user_id"], app.parts.attempt(4)
+    user_id, attempt = app.caller()["user_id"], app.parts.attempt()
     for _ in range(ROUNDS):
         now = app.parts.clock()
         collection = app.parts.store.collection(order_sn, consistent=True)
@@ -99,9 +101,11 @@ def prepay(order_sn: OrderSn, body: Annotated[Prepay, BodyParameter()] = Prepay(
 def _created(collection: Collection, n: int, attempt: str, now: datetime) -> Payment | None:
     """Puts the n-th payment, then makes sure that the order is still open: a cancel may have come in between. None when
     another call has put it: its parameters are the trade's, and it calls WeChat."""
+    product, purchase = bought(collection.order, app.parts.products)
     payment = new_payment(
         collection.order,
         n,
+        description=product.bill(purchase),
         appid=app.parts.settings["APPID"],
         mchid=app.parts.settings["MCHID"],
         notify_url=_notify_url(),
@@ -205,4 +209,4 @@ def handle(event: dict[str, Any], parts: Parts) -> Any:
     return app.answer(event, parts)
 
 
-handler = LambdaFunction(handle, "store", "wechat_pay")
+handler = LambdaFunction(handle, "store", "wechat_pay", "products")

@@ -1,5 +1,5 @@
-"""notify_user: the subscription messages to a guest. His order is paid: order confirmed, and the check-in code.
-His money is back: how much of it, and why.
+"""notify_user: the subscription messages to a guest. His order is paid: order confirmed, and the code, if the product
+is redeemed by one. His money is back: how much of it, and why.
 
 WeChat's send has no idempotency. So what is about to be sent is written first, then what became of it: a message that
 may have been sent is never sent again, one that surely was not is tried again, and "the guest does not want it" (43101)
@@ -15,7 +15,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
 from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, claim_next, refund_notice
-from payments.domain.message import VALUES, BadMapping, Fields, fill, page_of, parse_fields
+from payments.domain.message import REFUND, BadMapping, Fields, fill, page_of, parse_fields
 from payments.domain.order import Order
 from payments.domain.refund import Refund, RefundOrigin
 from payments.domain.times import millis
@@ -23,8 +23,10 @@ from payments.edge.events import Event
 from payments.edge.observability import count, logger
 from payments.edge.queues import consume
 from payments.parts import LambdaFunction, Parts
+from payments.products.product import P, Product
 from payments.settings import Misconfigured
 from payments.store.items import Standing
+from payments.store.purchase import bought
 from payments.wechat.codes import Meaning
 from payments.wechat.errors import Blocked, NotReached, OutcomeUnknown, Refused
 
@@ -57,11 +59,12 @@ def _handle(parts: Parts, event: Event) -> None:
 
 def _order_paid(parts: Parts, event: Event) -> None:
     order = _order(parts, event)
-    if not order.usable or order.redeem_code is None:  # used, on its way back, or on hold: then the event comes again
+    if not order.usable or order.lacks_code:  # used, on its way back, or on hold: then the event comes again
         logger.info("notice.skipped", order_sn=order.order_sn, status=order.status, on_hold=bool(order.on_hold))
         return
-    values = order_paid_values(order)
-    _notify(parts, order, ORDER_PAID, {"order_confirmed": values, "check_in_code": values})
+    product, purchase = bought(order, parts.products)
+    values = order_paid_values(order, product, purchase)
+    _notify(parts, order, product, ORDER_PAID, {name: values for name in product.messages() if name != REFUND})
 
 
 def _refunded(parts: Parts, event: Event) -> None:
@@ -70,7 +73,9 @@ def _refunded(parts: Parts, event: Event) -> None:
         raise LookupError(f"{event.id} is of no refund")
     if refund.origin is not RefundOrigin.CONSOLE:  # whoever refunds in WeChat's console knows whom to tell what
         order = _order(parts, event)
-        _notify(parts, order, refund_notice(refund.out_refund_no), {"refund": refund_values(order, refund)})
+        product, purchase = bought(order, parts.products)
+        values = refund_values(order, refund, product.title(purchase))
+        _notify(parts, order, product, refund_notice(refund.out_refund_no), {REFUND: values})
 
 
 def _order(parts: Parts, event: Event) -> Order:
@@ -80,7 +85,9 @@ def _order(parts: Parts, event: Event) -> Order:
     return order
 
 
-def _notify(parts: Parts, order: Order, event: str, messages: Mapping[str, Mapping[str, Any]]) -> None:
+def _notify(
+    parts: Parts, order: Order, product: Product[Any], event: str, messages: Mapping[str, Mapping[str, Any]]
+) -> None:
     """Sends what is not final yet, one message after the other; each step stands in the table before the next.
 
     One that WeChat does not take because of us does not keep the next one. Raises NotSentYet while any is waiting.
@@ -100,7 +107,7 @@ def _notify(parts: Parts, order: Order, event: str, messages: Mapping[str, Mappi
             stored = known = notice
         if template is None:
             break
-        outcome, go_on = _send(parts, order, template, messages[template])
+        outcome, go_on = _send(parts, order, product, template, messages[template])
         known = replace(stored, messages={**stored.messages, template: replace(outcome, at=millis(parts.clock()))})
         logger.info(
             "message." + outcome.state, order_sn=order.order_sn, event=event, template=template, why=outcome.why
@@ -112,11 +119,14 @@ def _notify(parts: Parts, order: Order, event: str, messages: Mapping[str, Mappi
         raise NotSentYet(f"{order.order_sn}: not sent: {'; '.join(waiting)}")
 
 
-def _send(parts: Parts, order: Order, template: str, values: Mapping[str, Any]) -> tuple[Message, bool]:
+def _send(
+    parts: Parts, order: Order, product: Product[Any], template: str, values: Mapping[str, Any]
+) -> tuple[Message, bool]:
     """One message to the guest: what is known of it afterwards, and whether another may be tried now."""
     try:
-        template_id, state = parts.settings[f"{template.upper()}_TEMPLATE_ID"], parts.settings["MINIPROGRAM_STATE"]
-        data, page = fill(template, _fields(parts)[template], values), _page(parts, order.order_sn)
+        template_id = parts.settings[_variable(parts, product, f"{template.upper()}_TEMPLATE_ID")]
+        data = fill(product.messages()[template], _fields(parts, product)[template], values)
+        page, state = _page(parts, order.order_sn), parts.settings["MINIPROGRAM_STATE"]
         linked = parts.mini_program.send_message(order.openid, template_id, data, state, page, parts.clock())
     except (Misconfigured, Blocked) as error:
         return _blocked(template, str(error)), False
@@ -138,16 +148,23 @@ def _blocked(template: str, why: str) -> Message:
     return Message(state=Delivery.WAITING, why=_short(why))
 
 
-def _fields(parts: Parts) -> dict[str, Fields]:
-    """The mapping of every template, of all together: a deployment that is wrong in one hears of it at once.
+def _variable(parts: Parts, product: Product[Any], name: str) -> str:
+    """The product's own variable of this name (`COURSE_REFUND_FIELDS`) where it is set, else that of all products."""
+    own = f"{product.service_type.upper()}_{name}"
+    return own if parts.settings.optional(own) else name
+
+
+def _fields(parts: Parts, product: Product[Any]) -> dict[str, Fields]:
+    """The mapping of each template of a product, of all together: a deployment that is wrong in one hears of it at
+    once.
 
     Raises Misconfigured.
     """
     mappings = {}
-    for template in VALUES:
-        variable = f"{template.upper()}_FIELDS"
+    for template, kinds in product.messages().items():
+        variable = _variable(parts, product, f"{template.upper()}_FIELDS")
         try:
-            mappings[template] = parse_fields(template, parts.settings[variable])
+            mappings[template] = parse_fields(kinds, parts.settings[variable])
         except BadMapping as error:
             raise Misconfigured(f"{variable}: {error}; see docs/deploy-aws.md, Messages") from None
     return mappings
@@ -165,17 +182,13 @@ def _short(why: str) -> str:
     return why.encode()[:MAX_WHY].decode(errors="ignore")
 
 
-def order_paid_values(order: Order) -> dict[str, Any]:
-    """What the messages of a paid order may say, by the names of `payments.domain.message`."""
-    stay = order.stay
+def order_paid_values(order: Order, product: Product[P], purchase: P) -> dict[str, Any]:
+    """What the messages of a paid order may say, by the names of `payments.domain.message` and the product's own."""
     return {
+        **product.values(purchase),
         "order_sn": order.order_sn,
-        "title": stay.title,
+        "title": product.title(purchase),
         "total": order.total_fen,
-        "start": stay.start_date,
-        "end": stay.end_date,
-        "nights": stay.nights,
-        "people": stay.people,
         "paid_at": order.paid_at or order.created_at,
         "status": PAID,
         "code": order.redeem_code or "",
@@ -183,11 +196,11 @@ def order_paid_values(order: Order) -> dict[str, Any]:
     }
 
 
-def refund_values(order: Order, refund: Refund) -> dict[str, Any]:
+def refund_values(order: Order, refund: Refund, title: str) -> dict[str, Any]:
     """What the message of a refund may say."""
     return {
         "order_sn": order.order_sn,
-        "title": order.stay.title,
+        "title": title,
         "total": order.total_fen,
         "amount": refund.amount_fen,
         "reason": refund.reason or NO_REASON,
@@ -196,4 +209,4 @@ def refund_values(order: Order, refund: Refund) -> dict[str, Any]:
     }
 
 
-handler = LambdaFunction(handle, "store", "mini_program")
+handler = LambdaFunction(handle, "store", "mini_program", "products")

@@ -1,10 +1,11 @@
 """order_update: an order follows what happens to its payments and refunds.
 
-payment.succeeded: WAIT_PAY → WAIT_USE, with `paid_by`, the redeem code and the sums of the refunds that are there
-already, in the same write (R5). An order that is no longer WAIT_PAY decides what the event is: paid by this very trade,
-it is a repeat; anything else is late or second money, which is refunded by itself (R6). refund.*: the order's sums are
-drawn anew from its refunds, never moved by an event (R7); a refund that came to nothing becomes a case, and a case that
-has answered itself is closed. Events come at least once and in any order; twice is the same as once.
+payment.succeeded: WAIT_PAY → WAIT_USE, with `paid_by`, the redeem code (if its product has one) and the sums of the
+refunds that are there already, in the same write (R5). An order that is no longer WAIT_PAY decides what the event is:
+paid by this very trade, it is a repeat; anything else is late or second money, which is refunded by itself (R6).
+refund.*: the order's sums are drawn anew from its refunds, never moved by an event (R7); a refund that came to nothing
+becomes a case, and a case that has answered itself is closed. Events come at least once and in any order; twice is the
+same as once.
 """
 
 from dataclasses import replace
@@ -72,7 +73,7 @@ def _mark_paid(parts: Parts, collection: Collection, payment: Payment) -> bool:
     drawn = replace(collection, order=paid).sums()
     # A hold of another trade is no reason to keep out who has paid with this one.
     released = bool(order.on_hold) and holds(collection.cases, order) and not holds(collection.cases, paid)
-    code = _new_code(parts) if drawn.refundable and (released or not order.on_hold) else None
+    code = _new_code(parts) if order.lacks_code and drawn.refundable and (released or not order.on_hold) else None
     if not parts.store.orders.mark_paid(order, payment.n, drawn, code, payment.success_time or now, released=released):
         return False
     logger.info("order.paid", order_sn=order.order_sn, paid_by=payment.n)
@@ -115,8 +116,8 @@ def _bring_up_to_date(parts: Parts, collection: Collection) -> bool:
     _open_and_close_cases(parts, collection, now)
     if order.paid_by is None:
         return True
-    usable = replace(order, refundable_fen=drawn.refundable).usable and order.stay_over_at > now
-    code = _new_code(parts) if usable and order.redeem_code is None else None
+    usable = replace(order, refundable_fen=drawn.refundable).usable and not order.over(now)
+    code = _new_code(parts) if usable and order.lacks_code else None
     if sums_are_drawn(collection) and code is None:
         return True
     status = OrderStatus.REFUNDED if all_back(order, drawn) else None

@@ -8,14 +8,17 @@ another phone, ends in the same single order.
 """
 
 import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import BaseModel, Field
+from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from pydantic import BaseModel, ConfigDict
 
 from payments.cancellation import Paid, close_order
+from payments.domain.offer import PurchaseRefused
 from payments.domain.order import (
     NEW_ORDERS,
     NEW_ORDERS_WINDOW,
@@ -31,78 +34,58 @@ from payments.domain.payment import (
     PaymentStatus,
     quiet,
 )
-from payments.domain.times import beijing_day
 from payments.edge.http import (
     Api,
     Body,
-    Day,
     IdempotencyKey,
     Instant,
     OrderSn,
     Problem,
     invalid,
     not_found,
+    read_body,
     seconds,
+    shown,
     try_again,
 )
-from payments.edge.observability import count, logger
+from payments.edge.observability import count, logger, unreadable
 from payments.parts import LambdaFunction, Parts
-from payments.products.homestay.offer import MAX_REMARK, StayRefused, book
+from payments.products.product import Product
+from payments.store.dynamodb import UnreadableItem
 from payments.store.orders import Reservation
+from payments.store.purchase import bought, kept
 
 PAGE = 20
 
 DRAWS = 4
 """Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
 
+
 app: Api[Parts] = Api()
 
 
-class HomestayOut(BaseModel):
-    """A home that can be booked. Sums in fen: the home per night, food per person and night."""
+class Catalogue(BaseModel):
+    """The offers of one product that are on sale, by id."""
 
-    homestay_id: str
-    title: str
-    subtitle: str
-    price_fen: int
-    market_price_fen: int
-    food_price_fen: int
-    capacity: int
-
-
-class HomestayList(BaseModel):
-    homestays: list[HomestayOut]
+    offers: list[dict[str, Any]]
 
 
 class NewOrder(Body):
-    homestay_id: Annotated[str, Field(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
-    start_date: Day
-    end_date: Day
-    people: Annotated[int, Field(ge=1, le=100)]
-    need_food: bool
-    remark: Annotated[str, Field(max_length=MAX_REMARK)] = ""
+    """What is ordered: the other fields are those of the product that `service_type` names."""
 
+    model_config = ConfigDict(extra="allow")
 
-class StayOut(BaseModel):
-    homestay_id: str
-    title: str
-    start_date: str
-    end_date: str
-    nights: int
-    people: int
-    need_food: bool
-    remark: str
-    homestay_total_fen: int
-    food_total_fen: int
+    service_type: str
 
 
 class OrderOut(BaseModel):
-    """An order as its owner sees it; redeem_code only while it can be used. `closing`: it is being cancelled;
-    `refunding_fen`: what is on its way back; `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`:
-    what WeChat could not give back, so that the shop has to; `on_hold`: WeChat says that it was refunded, and the shop
-    checks that."""
+    """An order as its owner sees it: `purchase` is what was bought, in the fields of its `service_type`; redeem_code
+    only while it can be used. `closing`: it is being cancelled; `refunding_fen`: what is on its way back;
+    `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`: what WeChat could not give back, so that the
+    shop has to; `on_hold`: WeChat says that it was refunded, and the shop checks that."""
 
     order_sn: str
+    service_type: str
     status: str
     status_code: int
     total_fen: int
@@ -116,7 +99,7 @@ class OrderOut(BaseModel):
     by_hand_fen: int = 0
     stuck_fen: int = 0
     on_hold: bool = False
-    stay: StayOut
+    purchase: dict[str, Any]
 
 
 class OrderList(BaseModel):
@@ -126,32 +109,34 @@ class OrderList(BaseModel):
     next: datetime | None = None
 
 
-@app.get("/homestays")
-def list_homestays() -> HomestayList:
-    """The homes on sale."""
-    homes = app.parts.store.catalogue.on_sale()
-    return HomestayList(homestays=[HomestayOut.model_validate(home, from_attributes=True) for home in homes])
+@app.get("/catalogue/<service_type>")
+def list_offers(service_type: Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]) -> Catalogue:
+    """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
+    product = app.parts.products.get(service_type)
+    catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
+    if catalogue is None or model is None:
+        raise not_found()
+    offers = app.parts.store.catalogue.on_sale(catalogue)
+    return Catalogue(offers=[shown(model, offer) for offer in offers])
 
 
 @app.post("/orders", status_code=201)
 def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> OrderOut:
-    """Orders a stay, priced from the catalogue. With an Idempotency-Key a repeat gives the same order. 429: 20 orders
-    in 30 minutes are enough for one user; a repeat of one of them is answered all the same."""
+    """Orders what the product of `service_type` sells, priced by the server. With an Idempotency-Key a repeat gives the
+    same order. 429: 20 orders in 30 minutes are enough for one user; a repeat of one of them is answered all the
+    same."""
     user_id, now = app.caller()["user_id"], app.parts.clock()
-    digest = hashlib.sha256(body.model_dump_json().encode()).hexdigest()
+    product, asked = _asked(body)
+    digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
     reserved, earlier = _earlier(user_id, idempotency_key, digest)
     if earlier is not None:
         return _out(earlier)
     _check_pace(user_id, now)
-    draft = _draft(body, user_id, now)
+    draft = _draft(product, asked, user_id, now)
     for draw in range(DRAWS):
         # A key whose order is not there keeps its number, if nobody else has it.
-        number = (
-            reserved.order_sn
-            if reserved and not draw
-            else new_order_sn(now, f"{app.parts.random.randrange(10**8):08d}")
-        )
-        order = replace(draft, order_sn=number)
+        drawn = new_order_sn(product.letters, now, f"{app.parts.random.randrange(10**8):08d}")
+        order = replace(draft, order_sn=reserved.order_sn if reserved and not draw else drawn)
         if idempotency_key is None:
             result = app.parts.store.orders.put(order)
         else:
@@ -191,29 +176,33 @@ def _check_pace(user_id: str, now: datetime) -> None:
         raise Problem(429, "too-many-orders", "Too many new orders.", told, retry_after_s=seconds(wait))
 
 
-def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
+def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:
+    """The product that is asked for, and the fields of its request. 422: it is none, or a field is not valid."""
+    product = app.parts.products.get(body.service_type)
+    if product is None:
+        raise invalid("body.service_type", f"one of {', '.join(app.parts.products)}")
+    return product, read_body(product.models().order, body.model_dump())
+
+
+def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: datetime) -> Order:
     """The order that is asked for, still without its number."""
-    user, home = app.parts.store.users.get(user_id), app.parts.store.catalogue.get(body.homestay_id)
+    user, catalogue, offer = app.parts.store.users.get(user_id), product.catalogue, None
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
-    if home is None:
-        raise invalid("body.homestay_id", "there is no such homestay")
+    if catalogue is not None:
+        offer = app.parts.store.catalogue.get(catalogue, asked[catalogue.named_by])
+        if offer is None:
+            raise invalid(f"body.{catalogue.named_by}", f"there is no such {product.service_type}")
     try:
-        stay = book(
-            home,
-            start_date=date.fromisoformat(body.start_date),
-            end_date=date.fromisoformat(body.end_date),
-            people=body.people,
-            need_food=body.need_food,
-            remark=body.remark,
-            today=beijing_day(now),
-        )
-    except StayRefused as refused:
+        priced = product.price(asked, offer, now)
+    except PurchaseRefused as refused:
         raise invalid(f"body.{refused.field}", refused.why) from None
     return place(
-        stay,
+        priced,
+        kept(priced.purchase),
         order_sn="",
-        business_id=home.business_id,
+        service_type=product.service_type,
+        redeemed=product.redeemed,
         user_id=user_id,
         openid=user.openid,
         attempt=app.parts.attempt(),
@@ -225,7 +214,7 @@ def _draft(body: NewOrder, user_id: str, now: datetime) -> Order:
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
     orders, more = app.parts.store.orders.of_user(app.caller()["user_id"], PAGE, before)
-    return OrderList(orders=[_out(order) for order in orders], next=more)
+    return OrderList(orders=[*_readable(orders)], next=more)
 
 
 @app.get("/orders/<order_sn>")
@@ -273,15 +262,26 @@ def _asks_again(order: Order, now: datetime) -> bool:
         raise Paid(f"{order.order_sn} is paid")
     if not quiet(order.closing_since, now):
         return False
-    trades = [payment for payment in payments if payment.status is PaymentStatus.NOTPAY]
-    return all(
-        quiet(trade.asked_at, now) and app.parts.store.payments.claim_query(trade, now, CALL_PAUSE) for trade in trades
+    trades, claim = (
+        [one for one in payments if one.status is PaymentStatus.NOTPAY],
+        app.parts.store.payments.claim_query,
     )
+    return all(quiet(trade.asked_at, now) and claim(trade, now, CALL_PAUSE) for trade in trades)
+
+
+def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
+    """The orders whose purchase can be read: one that cannot hides no other."""
+    for order in orders:
+        try:
+            yield _out(order)
+        except UnreadableItem as error:
+            unreadable(error)
 
 
 def _out(order: Order) -> OrderOut:
-    stay = order.stay
+    product, purchase = bought(order, app.parts.products)
     return OrderOut(
+        service_type=order.service_type,
         order_sn=order.order_sn,
         status=order.status,
         status_code=STATUS_CODE[order.status],
@@ -296,18 +296,7 @@ def _out(order: Order) -> OrderOut:
         by_hand_fen=order.by_hand_fen or 0,
         stuck_fen=order.stuck_fen or 0,
         on_hold=bool(order.on_hold),
-        stay=StayOut(
-            homestay_id=stay.homestay_id,
-            title=stay.title,
-            start_date=stay.start_date.isoformat(),
-            end_date=stay.end_date.isoformat(),
-            nights=stay.nights,
-            people=stay.people,
-            need_food=stay.need_food,
-            remark=stay.remark,
-            homestay_total_fen=stay.homestay_total_fen,
-            food_total_fen=stay.food_total_fen,
-        ),
+        purchase=shown(product.models().guest, purchase),
     )
 
 
@@ -316,4 +305,4 @@ def handle(event: dict[str, Any], parts: Parts) -> Any:
     return app.answer(event, parts)
 
 
-handler = LambdaFunction(handle, "store", "wechat_pay")
+handler = LambdaFunction(handle, "store", "wechat_pay", "products")

@@ -28,9 +28,9 @@ from payments.domain.payment import (
     CURRENCY,
     Malformed,
     TradeReport,
-    parse_out_trade_no,
 )
 from payments.domain.refund import RefundReport
+from payments.domain.trade_number import TradeNumber
 from payments.edge.observability import (
     count,
     logger,
@@ -82,9 +82,9 @@ def _hint(parts: Parts, body: bytes, secret: VerificationSecret) -> None:
         resource = _decrypted(_object(body).get("resource"), secret)
     except Rejected:
         return
-    numbers = parse_out_trade_no(str(resource.get("out_trade_no", "")))
-    if numbers and parts.store.orders.hint(numbers[0], parts.clock()):
-        logger.warning("callback.hint", order_sn=numbers[0])
+    number = TradeNumber.parse(str(resource.get("out_trade_no", "")))
+    if number and parts.store.orders.hint(number.order_sn, parts.clock()):
+        logger.warning("callback.hint", order_sn=number.order_sn)
         count("CallbackHint")
 
 

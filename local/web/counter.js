@@ -3,6 +3,7 @@
 
 import { h, yuan } from "./dom.js"
 import { lang, switchLang } from "./lang.js"
+import { purchaseLines } from "./products.js"
 
 const TIMEOUT_MS = 20000
 const MAX_REASON = 24
@@ -33,11 +34,6 @@ const T = {
     reason: "原因",
     left: "可退",
     reasons: "客人会看到",
-    stay: "入住",
-    nights: "晚",
-    people: "人",
-    food: "含餐",
-    remark: "备注",
     total: "总额",
     back_fen: "已退",
     payments: "付款",
@@ -119,7 +115,7 @@ const T = {
       "not-found": "没有这个验证码或订单",
       invalid: "验证码是十位字母和数字，在客人的消息里",
       "code-used": "这个验证码已经核销过",
-      "code-expired": "住期已过，验证码失效",
+      "code-expired": "使用期已过，验证码失效",
       "code-refunded": "订单已退款",
       "refund-in-flight": "订单正在全额退款，不能核销",
       "order-not-paid": "订单还没有付款",
@@ -165,11 +161,6 @@ const T = {
     reason: "Reason",
     left: "May be refunded",
     reasons: "the guest will read it",
-    stay: "Stay",
-    nights: "nights",
-    people: "guests",
-    food: "with meals",
-    remark: "Remark",
     total: "Total",
     back_fen: "Refunded",
     payments: "Payments",
@@ -258,7 +249,7 @@ const T = {
       "not-found": "There is no such code or order",
       invalid: "A code has ten letters and digits; it is in the guest's message",
       "code-used": "This code has been redeemed",
-      "code-expired": "The stay is over; the code has expired",
+      "code-expired": "Its time is over; the code has expired",
       "code-refunded": "The order is refunded",
       "refund-in-flight": "All of it is being refunded; it cannot be redeemed",
       "order-not-paid": "The order is not paid yet",
@@ -429,11 +420,6 @@ function scanner(submit) {
 
 const row = (name, ...value) => h("div", { className: "row" }, h("dt", { textContent: name }), h("dd", {}, ...value))
 
-function stayText({ start_date, end_date, nights, people, need_food }) {
-  const parts = [`${start_date} – ${end_date}`, `${nights} ${T.nights}`, `${people} ${T.people}`]
-  return [...parts, ...(need_food ? [T.food] : [])].join(" · ")
-}
-
 function paymentText({ status, out_trade_no, success_time }) {
   return `${T.payment[status] ?? status} · ${out_trade_no} · ${time(success_time)}`
 }
@@ -451,14 +437,12 @@ function sumsText({ total_fen, refunded_fen, by_hand_fen, stuck_fen }) {
 
 // What is known of an order, line by line.
 function orderFacts(order, reload) {
-  const { stay } = order
   const payments = order.payments.map((one) => h("li", { textContent: paymentText(one) }))
   const refunds = order.refunds.map((one) => refundLine(order, one, reload))
   return h(
     "dl",
     {},
-    row(T.stay, stayText(stay)),
-    stay.remark && row(T.remark, stay.remark),
+    ...purchaseLines(order).map(([name, text]) => row(name, text)),
     row(T.total, sumsText(order)),
     order.used_at && row(T.usedBy, `${order.used_by} · ${time(order.used_at)}`),
     row(T.payments, h("ul", {}, payments)),
@@ -482,7 +466,7 @@ function orderCard(order, typed) {
     const redeemable = refundable && status === "WAIT_USE"
     const unresolved = order.cases.filter((one) => !one.resolution)
     card.replaceChildren(
-      h("div", { className: "head" }, h("h2", { textContent: order.stay.title }), word),
+      h("div", { className: "head" }, h("h2", { textContent: order.purchase.title ?? order.order_sn }), word),
       ...(on_hold ? [held] : []),
       orderFacts(order, reload),
       h("div", { className: "line" }, redeemable && redeemButton, refundable && refundButton),

@@ -27,7 +27,7 @@ def home(cloud: Cloud) -> Iterator[None]:
     key = {"pk": "OFFER#homestay#markup", "sk": "OFFER"}
     home = {"homestay_id": "markup", "business_id": "b-hangzhou", "title": TITLE, "subtitle": NICK, "capacity": 4}
     prices = {"price_fen": 100, "market_price_fen": 200, "food_price_fen": 0}
-    item = {**key, **home, **prices, "on_sale": True, "catalogue": "ON_SALE"}
+    item = {**key, **home, **prices, "on_sale": True, "catalogue": "homestay#ON_SALE"}
     cloud.dynamodb.put_item(TableName=cloud.state.table, Item=wire(item))
     yield
     cloud.dynamodb.delete_item(TableName=cloud.state.table, Key=wire(key))
@@ -145,6 +145,6 @@ def test_no_page_of_another_origin_frames_ours(browser: Browser, cloud: Cloud, r
 def test_the_description_can_be_read_and_tried(context: BrowserContext, page: Page) -> None:
     page.goto("/docs/")
     expect(page.get_by_text("/merchant/lookups").first).to_be_visible(timeout=20_000)
-    page.get_by_text("/homestays").first.click()
+    page.get_by_text("/catalogue/{service_type}").first.click()
     page.get_by_role("button", name="Execute").first.click()
     expect(page.get_by_text("Server response").first).to_be_visible(timeout=20_000)

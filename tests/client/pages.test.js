@@ -23,7 +23,8 @@ const ORDER = {
   redeem_code: "ABCDEFGHJK",
   refunded_fen: 0,
   refunding_fen: 0,
-  stay: STAY,
+  service_type: "homestay",
+  purchase: STAY,
 }
 const HOME = {
   homestay_id: "lake-house",
@@ -55,7 +56,7 @@ beforeEach(() => {
     "GET /orders/HSO1": [() => ({ status: 200, body: order })],
     "GET /orders/HSO1/payment": [() => ({ status: 200, body: payment })],
     "GET /orders": [() => ({ status: 200, body: { orders: [order], next: "2026-11-01T00:00:00Z" } })],
-    "GET /homestays": [{ status: 200, body: { homestays: [HOME] } }],
+    "GET /catalogue/homestay": [{ status: 200, body: { offers: [HOME] } }],
     "POST /orders": [() => ({ status: 201, body: { ...order, status: "WAIT_PAY" } })],
     "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
   })
@@ -263,12 +264,19 @@ test("an order of a shape or a status that this version does not know breaks no 
   order.status = "CONFIRMED"
   const page = await openOrder()
   assert.deepEqual([page.data.order.word, page.data.order.code], ["暂时不能显示订单的状态", ""])
-  delete order.stay
+  delete order.purchase
   await page.onRetry()
   assert.ok(page.data.note)
   const list = start.open("orders")
   await pass(0)
   assert.equal(list.data.message, "出了点问题，请稍后重试")
+})
+
+test("an order of a product that this version does not know is shown by its number", async () => {
+  order.service_type = "spa"
+  const page = await openOrder()
+  const { title, when, word, total } = page.data.order
+  assert.deepEqual([title, when, word, total], ["HSO1", "", "待入住", "¥1.00"])
 })
 
 // --- the result page

@@ -221,25 +221,25 @@ test("an old WeChat without subscription messages, and an app without templates"
 // --- signing in
 
 test("signs in once for many requests at once, and keeps the token over a restart", async () => {
-  await run(Promise.all([pay.homes(), pay.homes(), pay.pay("HSO1")]))
-  await run(world.client().homes())
+  await run(Promise.all([pay.offers("homestay"), pay.offers("homestay"), pay.pay("HSO1")]))
+  await run(world.client().offers("homestay"))
   assert.equal(world.logins, 1)
 })
 
 test("two requests whose token is refused, one of them late, sign in again once", async () => {
-  world.replies["GET /homestays"].unshift(REFUSED_TOKEN)
+  world.replies["GET /catalogue/homestay"].unshift(REFUSED_TOKEN)
   world.replies["GET /orders"] = [
     { ...REFUSED_TOKEN, after: 5000 },
     { status: 200, body: { orders: [] } },
   ]
-  await run(Promise.all([pay.homes(), pay.orders()]))
+  await run(Promise.all([pay.offers("homestay"), pay.orders()]))
   assert.equal(world.logins, 2)
 })
 
 test("a token that is about to expire is not used", async () => {
-  await run(pay.homes())
+  await run(pay.offers("homestay"))
   world.timers.time += 7200_000 - 30_000
-  await run(pay.homes())
+  await run(pay.offers("homestay"))
   assert.equal(world.logins, 2)
 })
 
@@ -259,36 +259,36 @@ for (const no of [
 }
 
 test("tokens that are refused for ever end in a text, not in a circle", async () => {
-  world.replies["GET /homestays"] = [REFUSED_TOKEN]
-  await refused(pay.homes(), "signin")
+  world.replies["GET /catalogue/homestay"] = [REFUSED_TOKEN]
+  await refused(pay.offers("homestay"), "signin")
   assert.equal(world.logins, 2)
 })
 
 test("the API's own 403 is not about the token", async () => {
-  world.replies["GET /homestays"] = [{ status: 403, body: { type: "urn:wxpay:staff-only" } }]
-  await refused(pay.homes(), "broken")
+  world.replies["GET /catalogue/homestay"] = [{ status: 403, body: { type: "urn:wxpay:staff-only" } }]
+  await refused(pay.offers("homestay"), "broken")
   assert.equal(world.logins, 1)
 })
 
 test("a login whose answer got lost takes a new code", async () => {
   world.replies["POST /login"].unshift("offline", { status: 401, body: { type: "urn:wxpay:bad-code" } })
-  await run(pay.homes())
+  await run(pay.offers("homestay"))
   const codes = world.calls.filter((call) => call.route === "POST /login").map((call) => call.body.code)
   assert.equal(new Set(codes).size, 3)
 })
 
 test("wx.login that fails, or gives no code", async () => {
   world.wx.login = ({ fail }) => fail({ errMsg: "login:fail" })
-  await refused(pay.homes(), "signin")
+  await refused(pay.offers("homestay"), "signin")
   world.wx.login = ({ success }) => success({ errMsg: "login:ok" })
-  await refused(pay.homes(), "signin")
+  await refused(pay.offers("homestay"), "signin")
   world.wx.login = () => {}
-  await refused(pay.homes(), "signin")
+  await refused(pay.offers("homestay"), "signin")
 })
 
 test("a login code that WeChat does not know three times", async () => {
   world.replies["POST /login"] = [{ status: 401, body: { type: "urn:wxpay:bad-code" } }]
-  await refused(pay.homes(), "signin")
+  await refused(pay.offers("homestay"), "signin")
   assert.equal(world.routes("login").length, 3)
 })
 
@@ -329,8 +329,8 @@ test("the same stay again, on purpose, is a new order; so is another stay", asyn
 })
 
 test("what went wrong in wx itself is told to who asks", async () => {
-  world.replies["GET /homestays"].unshift("throws", "throws", "throws")
-  await assert.rejects(run(pay.homes()), { kind: "offline", why: "request is not available" })
+  world.replies["GET /catalogue/homestay"].unshift("throws", "throws", "throws")
+  await assert.rejects(run(pay.offers("homestay")), { kind: "offline", why: "request is not available" })
 })
 
 test("another stay, after one whose answer never came, has a key of its own", async () => {
@@ -398,12 +398,12 @@ test("an order that is not there, or is another's", async () => {
 })
 
 test("data as text, headers in any case or none, a page in place of JSON", async () => {
-  world.replies["GET /homestays"] = [{ status: 200, body: '{"homestays": [1]}' }]
-  assert.deepEqual((await run(pay.homes())).homestays, [1])
-  world.replies["GET /homestays"] = [{ status: 200, body: "<html>sign in to this wifi</html>" }]
-  await refused(pay.homes(), "broken")
-  world.replies["GET /homestays"] = [{ status: 503, body: "", header: { "retry-AFTER": "soon" } }]
-  await refused(pay.homes(), "busy")
+  world.replies["GET /catalogue/homestay"] = [{ status: 200, body: '{"offers": [1]}' }]
+  assert.deepEqual((await run(pay.offers("homestay"))).offers, [1])
+  world.replies["GET /catalogue/homestay"] = [{ status: 200, body: "<html>sign in to this wifi</html>" }]
+  await refused(pay.offers("homestay"), "broken")
+  world.replies["GET /catalogue/homestay"] = [{ status: 503, body: "", header: { "retry-AFTER": "soon" } }]
+  await refused(pay.offers("homestay"), "busy")
 })
 
 test("a storage that is full or broken does not stop a payment", async () => {
@@ -449,11 +449,11 @@ for (const [name, header] of [
 
 test("503 with an hour of Retry-After does not hold the guest for an hour, whatever the call", async () => {
   const hour = { ...BUSY, header: { "Retry-After": "3600" } }
-  for (const route of ["GET /homestays", "POST /orders", "POST /login"]) world.replies[route] = [hour]
+  for (const route of ["GET /catalogue/homestay", "POST /orders", "POST /login"]) world.replies[route] = [hour]
   const started = world.timers.now()
-  await refused(pay.homes(), "busy")
+  await refused(pay.offers("homestay"), "busy")
   world.replies["POST /login"] = [{ status: 200, body: { token: "t", expires_in: 7200 } }]
-  await refused(pay.homes(), "busy")
+  await refused(pay.offers("homestay"), "busy")
   await refused(pay.createOrder(STAY), "busy")
   world.replies["GET /orders/HSO1/payment"] = [hour]
   const told = await run(pay.look("HSO1"))
@@ -574,22 +574,29 @@ test("an answer of another shape is no answer: no cashier opens over it, no page
   for (const odd of [{}, [], { order_sn: "HSO1" }, { orders: null }]) {
     world.replies["GET /orders/HSO1"] =
       world.replies["GET /orders"] =
-      world.replies["GET /homestays"] =
+      world.replies["GET /catalogue/homestay"] =
         [{ status: 200, body: odd }]
-    for (const ask of [() => pay.order("HSO1"), () => pay.orders(), () => pay.homes()]) await refused(ask(), "broken")
+    for (const ask of [() => pay.order("HSO1"), () => pay.orders(), () => pay.offers("homestay")]) {
+      await refused(ask(), "broken")
+    }
   }
   world.replies["POST /login"] = [{ status: 200, body: { token: "" } }]
-  await refused(world.client({ timers: { ...world.timers, now: () => world.timers.now() + 1e10 } }).homes(), "signin")
+  await refused(
+    world.client({ timers: { ...world.timers, now: () => world.timers.now() + 1e10 } }).offers("homestay"),
+    "signin",
+  )
 })
 
 test("calls that share a failed sign-in each say what is true for them", async () => {
   world.replies["POST /login"] = ["offline"]
   world.replies["GET /orders/HSO1"] = [{ status: 200, body: ORDER }]
-  const said = await run(Promise.allSettled([pay.homes(), pay.order("HSO1"), pay.buy(STAY), pay.pay("HSO1")]))
+  const said = await run(
+    Promise.allSettled([pay.offers("homestay"), pay.order("HSO1"), pay.buy(STAY), pay.pay("HSO1")]),
+  )
   assert.deepEqual(
     said.map((one) => one.reason.text),
     [
-      "网络不通，暂时不能显示民宿，请检查网络后重试",
+      "网络不通，暂时不能显示在售内容，请检查网络后重试",
       "网络不通，暂时不能显示订单，请检查网络后重试",
       "网络不通，订单没有提交，没有扣款，请检查网络后重试",
       "网络不通，这次没有打开微信支付，请检查网络后重试",

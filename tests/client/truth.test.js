@@ -61,7 +61,7 @@ class Shop extends World {
     const conflict = () => problem(409, "order-state", { order_status: this.order.status })()
     this.replies = {
       "POST /login": this.replies["POST /login"],
-      "GET /homestays": [{ status: 200, body: { homestays: [HOME] } }],
+      "GET /catalogue/homestay": [{ status: 200, body: { offers: [HOME] } }],
       "POST /orders": [
         (options) => {
           this.keys.add(options.header["Idempotency-Key"])
@@ -105,7 +105,8 @@ class Shop extends World {
       expires_at: "2026-12-01T00:00:00Z",
       closing: false,
       redeem_code,
-      stay,
+      service_type: "homestay",
+      purchase: stay,
       ...order,
     }
   }
@@ -210,7 +211,7 @@ const CALLS = {
   login: [["POST /login"], (pay) => pay.order("HSO1")],
   "login, for a purchase": [["POST /login"], (pay) => pay.buy(STAY)],
   "login, for paying": [["POST /login"], (pay) => pay.pay("HSO1")],
-  homes: [["GET /homestays"], (pay) => pay.homes()],
+  offers: [["GET /catalogue/homestay"], (pay) => pay.offers("homestay")],
   orders: [["GET /orders"], (pay) => pay.orders()],
   create: [["POST /orders"], (pay) => pay.buy(STAY)],
   "prepay, of a purchase": [["POST /orders/HSO1/prepay"], (pay) => pay.buy(STAY)],

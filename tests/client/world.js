@@ -6,7 +6,14 @@ const path = require("node:path")
 
 const HERE = path.join(__dirname, "../../miniprogram")
 const MOST = 5000 // timers in one world: no test needs so many, a circle without a pause does
-const STAY = { homestay_id: "lake-house", start_date: "2026-12-01", end_date: "2026-12-03", people: 2, need_food: true }
+const STAY = {
+  service_type: "homestay",
+  homestay_id: "lake-house",
+  start_date: "2026-12-01",
+  end_date: "2026-12-03",
+  people: 2,
+  need_food: true,
+}
 const FIELDS = {
   timeStamp: "1",
   nonceStr: "n",
@@ -89,7 +96,7 @@ class World {
     ],
     "POST /orders": [(options) => ({ status: 201, body: this.ordered(options.header["Idempotency-Key"]) })],
     "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
-    "GET /homestays": [{ status: 200, body: { homestays: [] } }],
+    "GET /catalogue/homestay": [{ status: 200, body: { offers: [] } }],
   }
 
   constructor() {

@@ -11,22 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.authorizer import app as authorizer
-from functions.execute_refund import app as execute_refund
-from functions.merchant.app import GUESS_PAUSE, GUESSES
-from functions.notify_user import app as notify_user
-from functions.order_update import app as order_update
-from functions.upload_shipping import app as upload_shipping
-from payments import settings
+from functions.front_desk.app import GUESS_PAUSE, GUESSES
 from payments.domain.case import Case
 from payments.domain.times import iso, utc_now
 from payments.edge.tokens import EVERY_BUSINESS
 from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_json, read_notice
 from payments.store.dynamodb import Busy
 from simulator.notification import Signed, signature_headers
-from tests.component.conftest import Shop, new_order, sqs_record
 from tests.examples import HOME, order
 from tests.fuzz import DEEP, RAW, TEXTS
+from tests.shop import Shop
+from tests.shop.aws import client
+from tests.shop.events import sqs_record
+from tests.shop.guest import new_order
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBER = st.integers(-(10**17), 10**17) | st.floats(allow_nan=False, allow_infinity=False)
@@ -108,7 +105,7 @@ def test_a_body_is_bounded_before_it_is_decoded() -> None:
     "body", [DEEP, '{"code":' * 7_000, "[" * 2_000 + "]" * 2_000], ids=["lists", "objects", "closed"]
 )
 def test_a_body_of_brackets_is_422(shop: Shop, route: str, body: str) -> None:
-    token = shop.staff() if "merchant" in route else shop.login()
+    token = shop.staff.token() if "merchant" in route else shop.guest.login()
     reply = shop.call(route, body, token=token)
     assert (reply.status, reply.json["field"]) == (422, "body")
     encoded = base64.b64encode(body.encode()).decode()
@@ -128,11 +125,11 @@ def test_a_body_of_brackets_is_422(shop: Shop, route: str, body: str) -> None:
     ],
 )
 def test_a_body_that_is_no_object_of_texts_names_what_is_wrong(shop: Shop, body: str, status: int) -> None:
-    assert shop.call("POST /merchant/lookups", body, token=shop.staff()).status == status
+    assert shop.call("POST /merchant/lookups", body, token=shop.staff.token()).status == status
 
 
 def test_control_characters_are_no_text(shop: Shop) -> None:
-    token = shop.login()
+    token = shop.guest.login()
     for remark in ("a\x00b", "\x1b[31m", "\x7f"):
         reply = shop.call("POST /orders", new_order(remark=remark), token=token)
         assert (reply.status, reply.json["field"]) == (422, "body.remark")
@@ -145,31 +142,30 @@ def test_control_characters_are_no_text(shop: Shop) -> None:
 )
 def test_a_notice_of_any_bytes_is_refused(shop: Shop, body: bytes, signed: bool) -> None:
     headers = (
-        signature_headers(shop.world, body)
+        signature_headers(shop.wechat.world, body)
         if signed
         else dict.fromkeys(["Wechatpay-Nonce", "Wechatpay-Signature"], "x")
     )
     notice = Signed({"Wechatpay-Timestamp": "1", "Wechatpay-Serial": "x"} | headers, body)
     encoded = base64.b64encode(body).decode()
-    reply = shop.notify(notice, body=encoded, isBase64Encoded=True)
+    reply = shop.wechat.notify(notice, body=encoded, isBase64Encoded=True)
     assert (reply.status in {400, 401}, reply.json["code"]) == (True, "FAIL")
 
 
 @pytest.mark.parametrize("name", ["nonce", "signature", "serial", "timestamp"])
 @pytest.mark.parametrize("value", ["\ud800", "\x00", "é", "x" * 9000, " ", "=" * 400])
 def test_a_notice_with_odd_headers_is_refused(shop: Shop, name: str, value: str) -> None:
-    _, order_sn = shop.paid_order()
-    signed = shop.notice(f"{order_sn}_1")
-    reply = shop.notify(Signed(signed.headers | {f"Wechatpay-{name.title()}": value}, signed.body))
+    _, order_sn = shop.guest.paid_order()
+    signed = shop.wechat.notice(f"{order_sn}_1")
+    reply = shop.wechat.notify(Signed(signed.headers | {f"Wechatpay-{name.title()}": value}, signed.body))
     assert reply.status in {400, 401}
-    assert shop.notify(signed, headers={}).status == 204
+    assert shop.wechat.notify(signed, headers={}).status == 204
 
 
 def test_a_notice_without_headers_is_refused(shop: Shop) -> None:
-    from functions.wx_callback import app as wx_callback
 
     for headers in ({"headers": None}, {}):
-        assert wx_callback.handler({"body": "{}", **headers}, shop.context)["statusCode"] == 400
+        assert shop.run("wx_callback", {"body": "{}", **headers})["statusCode"] == 400
 
 
 @pytest.mark.parametrize(
@@ -192,13 +188,13 @@ def test_a_notice_without_headers_is_refused(shop: Shop) -> None:
     ],
 )
 def test_a_time_that_is_none_in_utc_is_422(shop: Shop, before: str) -> None:
-    reply = shop.call("GET /orders", token=shop.login(), queryStringParameters={"before": before})
+    reply = shop.call("GET /orders", token=shop.guest.login(), queryStringParameters={"before": before})
     assert (reply.status, reply.json["field"]) == (422, "query.before")
 
 
 def test_the_first_and_the_last_instant_are_times(shop: Shop) -> None:
-    token = shop.login()
-    shop.order(token)
+    token = shop.guest.login()
+    shop.guest.order(token)
     for before, there in (("0001-01-01T00:00:00Z", 0), ("9999-12-31T23:59:59Z", 1), ("9999-12-31T23:59:59+14:00", 1)):
         reply = shop.call("GET /orders", token=token, queryStringParameters={"before": before})
         assert (reply.status, len(reply.json["orders"])) == (200, there)
@@ -209,7 +205,7 @@ def test_the_first_and_the_last_instant_are_times(shop: Shop) -> None:
 )
 @pytest.mark.parametrize("field", ["start_date", "end_date"])
 def test_a_day_that_cannot_be_sold_is_422(shop: Shop, field: str, day: str) -> None:
-    reply = shop.call("POST /orders", new_order(**{field: day}), token=shop.login())
+    reply = shop.call("POST /orders", new_order(**{field: day}), token=shop.guest.login())
     assert (reply.status, reply.json["field"]) in {(422, f"body.{field}"), (422, "body.end_date")}
 
 
@@ -247,18 +243,16 @@ def segment(raw: bytes) -> str:
 )
 def test_a_token_of_any_bytes_is_not_authorized(shop: Shop, authorization: str | None) -> None:
     headers = None if authorization is None else {"authorization": authorization}
-    assert authorizer.handler({"headers": headers}, shop.context) == {"isAuthorized": False}
-    assert authorizer.handler({}, shop.context) == {"isAuthorized": False}
+    assert shop.run("authorizer", {"headers": headers}) == {"isAuthorized": False}
+    assert shop.run("authorizer", {}) == {"isAuthorized": False}
 
 
 # --- queues
 
 
-@pytest.mark.parametrize(
-    "consumer", [order_update, notify_user, execute_refund, upload_shipping], ids=lambda one: one.__name__
-)
-def test_messages_that_are_none_come_to_the_dead_letters_and_hold_up_no_other(shop: Shop, consumer: Any) -> None:
-    _, order_sn = shop.paid_order()
+@pytest.mark.parametrize("consumer", ["order_update", "notify_user", "execute_refund", "upload_shipping"])
+def test_messages_that_are_none_come_to_the_dead_letters_and_hold_up_no_other(shop: Shop, consumer: str) -> None:
+    _, order_sn = shop.guest.paid_order()
     good = {
         "id": f"ORDER#{order_sn}/ORDER@1",
         "type": "order.cancelled",
@@ -268,7 +262,7 @@ def test_messages_that_are_none_come_to_the_dead_letters_and_hold_up_no_other(sh
     }
     bad = [*RAW, *TEXTS, json.dumps(good | {"time": "9" * 400})]
     batch = [sqs_record(n, body) for n, body in enumerate([*bad, json.dumps(good)])]
-    reply = consumer.handler(json.loads(json.dumps({"Records": batch})), shop.context)
+    reply = shop.run(consumer, json.loads(json.dumps({"Records": batch})))
     failed = {failure["itemIdentifier"] for failure in reply["batchItemFailures"]}
     assert failed == {f"m{n}" for n in range(len(bad))}
 
@@ -283,40 +277,40 @@ def guess(shop: Shop, token: str, code: str, route: str = "POST /merchant/lookup
 @pytest.fixture
 def paid(shop: Shop) -> tuple[str, str]:
     """(order_sn, code)."""
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
-    return order_sn, shop.collection(order_sn).order.redeem_code or ""
+    _, order_sn = shop.guest.paid_order()
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    shop.events.settle()
+    return order_sn, shop.items.collection(order_sn).order.redeem_code or ""
 
 
 def test_a_right_code_waits_seconds_and_guessing_stays_slow(shop: Shop, paid: tuple[str, str], still: None) -> None:
-    token = shop.staff()
+    token = shop.staff.token()
     assert [guess(shop, token, "22222222ZZ").status for _ in range(GUESSES + 3)] == [404] * GUESSES + [429] * 3
     refused = guess(shop, token, paid[1])
     wait = int(refused.headers["retry-after"])
     assert (refused.status, kind(refused), 1 <= wait <= 5) == (429, "too-many-guesses", True)
     assert refused.json["detail"] == f"Try again in {wait} s."
     assert guess(shop, token, paid[0]).status == 200  # an order's number is no guess
-    shop.later(seconds=wait)
+    shop.janitor.later(seconds=wait)
     assert guess(shop, token, paid[1]).status == 200
     assert guess(shop, token, paid[1], "POST /merchant/redemptions").status == 200
     # Who goes on guessing gets one more in each pause, whatever he does in between.
     answered = 0
     for _ in range(60):
-        shop.later(seconds=1)
+        shop.janitor.later(seconds=1)
         answered += guess(shop, token, "22222222ZZ").status == 404
     assert answered <= 60 / GUESS_PAUSE.total_seconds() + 1
-    shop.later(seconds=GUESSES * GUESS_PAUSE.total_seconds())
+    shop.janitor.later(seconds=GUESSES * GUESS_PAUSE.total_seconds())
     assert [guess(shop, token, "22222222ZZ").status for _ in range(GUESSES + 1)] == [404] * GUESSES + [429]
 
 
 def test_a_desk_that_guesses_does_not_hold_up_another_of_the_same_name(
     shop: Shop, paid: tuple[str, str], still: None
 ) -> None:
-    one = shop.staff()
-    shop.later(seconds=1)
-    other = shop.staff()
-    elsewhere = shop.staff("b-elsewhere")
+    one = shop.staff.token()
+    shop.janitor.later(seconds=1)
+    other = shop.staff.token()
+    elsewhere = shop.staff.token("b-elsewhere")
     for _ in range(GUESSES + 1):
         guess(shop, one, "22222222ZZ")
     assert guess(shop, one, paid[1]).status == 429
@@ -325,7 +319,7 @@ def test_a_desk_that_guesses_does_not_hold_up_another_of_the_same_name(
 
 
 def test_the_same_token_spelled_otherwise_guesses_no_more(shop: Shop, still: None) -> None:
-    token = shop.staff()
+    token = shop.staff.token()
     for _ in range(GUESSES):
         guess(shop, token, "22222222ZZ")
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
@@ -374,18 +368,17 @@ def pages(shop: Shop, token: str, **query: str) -> list[list[str]]:
         after = {"after": reply.json["next"]}
 
 
-def counted(shop: Shop, monkeypatch: pytest.MonkeyPatch, work: Callable[[], Any]) -> int:
+def counted(work: Callable[[], Any]) -> int:
+    """How many calls to DynamoDB it makes."""
     calls: list[str] = []
-    client = settings.aws("dynamodb")
-    real = client._make_api_call
+    events = client("dynamodb").meta.events
 
-    def call(name: str, *rest: Any) -> Any:
-        calls.append(name)
-        return real(name, *rest)
+    def call(model: Any, **_: Any) -> None:
+        calls.append(model.name)
 
-    monkeypatch.setattr(client, "_make_api_call", call)
+    events.register("before-call", call)
     work()
-    monkeypatch.setattr(client, "_make_api_call", real)
+    events.unregister("before-call", call)
     return len(calls)
 
 
@@ -395,25 +388,25 @@ def test_open_cases_come_by_pages_each_of_them_once(
 ) -> None:
     foreign = opened(shop, 60, together=together)
     mine = opened(shop, 60, ours=True, together=together)
-    owner = pages(shop, shop.staff(EVERY_BUSINESS))
+    owner = pages(shop, shop.staff.token(EVERY_BUSINESS))
     assert sorted(chain.from_iterable(owner)) == sorted(foreign + mine)
     assert [len(page) for page in owner] == [50, 50, 20]
-    staff = pages(shop, shop.staff(), limit="25")
+    staff = pages(shop, shop.staff.token(), limit="25")
     assert sorted(chain.from_iterable(staff)) == sorted(mine)
     assert [len(page) for page in staff] == [25, 25, 10]
-    assert pages(shop, shop.staff("b-elsewhere")) == [[]]
-    calls = counted(shop, monkeypatch, lambda: pages(shop, shop.staff(), limit="100"))
+    assert pages(shop, shop.staff.token("b-elsewhere")) == [[]]
+    calls = counted(lambda: pages(shop, shop.staff.token(), limit="100"))
     assert 0 < calls <= 9, "a query and two batches for each stretch"
 
 
 def test_a_pages_end_tells_nothing_of_other_businesses(
     shop: Shop, paid: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from functions.merchant import app as merchant
+    from functions.back_office import app as back_office
 
-    monkeypatch.setattr(merchant, "STRETCHES", 1)
+    monkeypatch.setattr(back_office, "STRETCHES", 1)
     numbers = opened(shop, 120, ours=True)
-    stranger = shop.staff("b-elsewhere")
+    stranger = shop.staff.token("b-elsewhere")
     reply = shop.call("GET /merchant/cases", token=stranger)
     assert (reply.json["cases"], bool(reply.json["next"])) == ([], True)
     place = base64.urlsafe_b64decode(reply.json["next"] + "==").decode()
@@ -439,7 +432,7 @@ def test_a_pages_end_tells_nothing_of_other_businesses(
     + [{"after": segment(b"2026-01-01T00:00:00.000Z\n\n")}],
 )
 def test_a_page_that_is_none_is_422(shop: Shop, query: dict[str, str]) -> None:
-    reply = shop.call("GET /merchant/cases", token=shop.staff(), queryStringParameters=query)
+    reply = shop.call("GET /merchant/cases", token=shop.staff.token(), queryStringParameters=query)
     assert (reply.status, reply.json["field"].startswith("query.")) == (422, True)
 
 
@@ -449,8 +442,8 @@ def test_what_dynamodb_leaves_out_is_asked_again_with_pauses_and_at_last_503(
     opened(shop, 3)
     waits: list[float] = []
     monkeypatch.setattr("payments.store.dynamodb.time.sleep", waits.append)
-    client, lost = settings.aws("dynamodb"), 2
-    real = client.batch_get_item
+    dynamodb, lost = client("dynamodb"), 2
+    real = dynamodb.batch_get_item
 
     def some(**arguments: Any) -> Any:
         nonlocal lost
@@ -459,24 +452,24 @@ def test_what_dynamodb_leaves_out_is_asked_again_with_pauses_and_at_last_503(
             return {"Responses": {}, "UnprocessedKeys": arguments["RequestItems"]}
         return real(**arguments)
 
-    monkeypatch.setattr(client, "batch_get_item", some)
-    assert len(settings.store().cases.all_open()) == 3
+    monkeypatch.setattr(dynamodb, "batch_get_item", some)
+    assert len(shop.store.cases.all_open()) == 3
     assert (len(waits), waits[1] > waits[0] > 0) == (2, True)
     lost = 1000
     with pytest.raises(Busy):
-        settings.store().cases.all_open()
-    owner = shop.staff(EVERY_BUSINESS)
+        shop.store.cases.all_open()
+    owner = shop.staff.token(EVERY_BUSINESS)
     for route in ("GET /merchant/cases", "GET /orders"):
-        token = owner if "merchant" in route else shop.login()
+        token = owner if "merchant" in route else shop.guest.login()
         reply = shop.call(route, token=token)
         assert (reply.status, kind(reply), reply.headers["retry-after"]) == (503, "try-again", "1")
 
 
 def test_a_case_with_the_longest_names_can_be_opened(shop: Shop) -> None:
-    _, order_sn = shop.paid_order()
+    _, order_sn = shop.guest.paid_order()
     long = "T" * 64
     changed = {"out_trade_no": long, "amount": None}
-    assert shop.notify(shop.notice(f"{order_sn}_1", notice_id="n" * 64, plaintext=changed)).status == 204
-    owner = shop.staff(EVERY_BUSINESS)
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1", notice_id="n" * 64, plaintext=changed)).status == 204
+    owner = shop.staff.token(EVERY_BUSINESS)
     (case,) = shop.call("GET /merchant/cases", token=owner).json["cases"]
     assert shop.call("GET /merchant/cases/{case_id}", token=owner, case=case["case"]).json["out_trade_no"] == long

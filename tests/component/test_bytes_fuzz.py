@@ -6,25 +6,27 @@ import os
 import secrets
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import timedelta
 from random import Random
 from typing import Any
 
-import boto3
 import pytest
+import time_machine
 
-from functions.authorizer import app as authorizer
 from local import openapi
-from payments import settings
 from payments.domain.order import OrderStatus
 from payments.domain.times import beijing_day, utc_now
-from payments.edge import secret
 from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from simulator.notification import Signed, signature_headers
-from tests.component.conftest import Shop, http_event, template
+from simulator.world import World
 from tests.examples import HOME
 from tests.fuzz import TEXTS, VALUES, Event, Maker, Route, change, routes, table_of
 from tests.memory import Memory
+from tests.shop import Shop
+from tests.shop.aws import create_table, template
+from tests.shop.http import http_event
+from tests.shop.janitor import BEGINS
 
 DESCRIPTION = openapi.document()
 ROUTES = routes(template(), DESCRIPTION)
@@ -42,12 +44,12 @@ NOT_VALID = {400, 401, 403, 405, 413, 415, 422}
 
 
 @pytest.fixture
-def dynamodb(aws: None, monkeypatch: pytest.MonkeyPatch) -> Memory:
-    """The table in memory: it is the requests that are many here."""
-    memory, client, aws_client = Memory(), boto3.client, settings.aws
-    monkeypatch.setattr(boto3, "client", lambda name, **more: memory if name == "dynamodb" else client(name, **more))
-    monkeypatch.setattr(settings, "aws", lambda name: memory if name == "dynamodb" else aws_client(name))
-    return memory
+def shop(world: World, wechat_url: str, secrets: dict[str, dict[str, Any]], aws: None) -> Iterator[Shop]:
+    """With the table in memory: it is the requests that are many here."""
+    memory = Memory()
+    create_table(memory)
+    with time_machine.travel(BEGINS) as traveller:
+        yield Shop(world, wechat_url, secrets, traveller, memory)
 
 
 class Town:
@@ -55,16 +57,16 @@ class Town:
 
     def __init__(self, shop: Shop, random: Random) -> None:
         self.shop, self.random = shop, random
-        self.guests = [shop.login(f"guest-{n}") for n in range(GUESTS)]
+        self.guests = [shop.guest.login(f"guest-{n}") for n in range(GUESTS)]
         self.staff = [
-            shop.staff(),
-            shop.staff(user_id="staff-2"),
-            shop.staff("b-elsewhere", "staff-3"),
-            shop.staff(EVERY_BUSINESS, "owner"),
+            shop.staff.token(),
+            shop.staff.token(user_id="staff-2"),
+            shop.staff.token("b-elsewhere", "staff-3"),
+            shop.staff.token(EVERY_BUSINESS, "owner"),
         ]
         self.strange = [
-            issue(Identity("u-gone", Role.USER), secret.token_keys(), utc_now()),
-            issue(Identity("no-business", Role.STAFF), secret.token_keys(), utc_now()),
+            issue(Identity("u-gone", Role.USER), shop.parts.token_keys.value(), utc_now()),
+            issue(Identity("no-business", Role.STAFF), shop.parts.token_keys.value(), utc_now()),
         ]
         self._told = {token: self._identity(token) for token in (*self.guests, *self.staff, *self.strange)}
         self.orders: list[tuple[str, str]] = []  # (token of its guest, order_sn)
@@ -78,36 +80,36 @@ class Town:
         for n in range(PAID):
             self._paid(self.guests[n % GUESTS], n)
         for n, guest in enumerate(self.guests):
-            order_sn = shop.order(guest)
+            order_sn = shop.guest.order(guest)
             self.orders.append((guest, order_sn))
             if n % 2:
-                shop.prepay(guest, order_sn)
-        shop.settle_events()
+                shop.guest.prepay(guest, order_sn)
+        shop.events.settle()
         self._look()
 
     def _identity(self, token: str) -> Any:
-        verdict = authorizer.handler({"headers": {"authorization": f"Bearer {token}"}}, self.shop.context)
+        verdict = self.shop.run("authorizer", {"headers": {"authorization": f"Bearer {token}"}})
         assert verdict["isAuthorized"]
         return verdict["context"]
 
     def _paid(self, token: str, n: int) -> None:
-        shop, order_sn = self.shop, self.shop.order(token)
+        shop, order_sn = self.shop, self.shop.guest.order(token)
         self.orders.append((token, order_sn))
-        assert shop.cashier(shop.prepay(token, order_sn)) == "requestPayment:ok"
+        assert shop.guest.cashier(shop.guest.prepay(token, order_sn)) == "requestPayment:ok"
         self.paid.append(f"{order_sn}_1")
-        notice = shop.notice(self.paid[-1])
+        notice = shop.wechat.notice(self.paid[-1])
         self.notices.append(notice)
         if n % 4:  # the notices of the rest come during the test
-            assert shop.notify(notice).status == 204
+            assert shop.wechat.notify(notice).status == 204
         if n % 4 == 2:
-            shop.set_order(order_sn)
+            shop.items.set_order(order_sn)
         if n % 4 == 3:
-            odd = shop.notice(f"{order_sn}_1", plaintext={"out_trade_no": f"OTHER-{n}"})
-            assert shop.notify(odd).status == 204
+            odd = shop.wechat.notice(f"{order_sn}_1", plaintext={"out_trade_no": f"OTHER-{n}"})
+            assert shop.wechat.notify(odd).status == 204
 
     def _look(self) -> None:
         for _, order_sn in self.orders:
-            order = self.shop.collection(order_sn).order
+            order = self.shop.items.collection(order_sn).order
             if order.redeem_code:
                 self.codes.append(order.redeem_code)
         told = self.shop.call("GET /merchant/cases", token=self.staff[3]).json
@@ -161,10 +163,10 @@ class Town:
             number, event_type = self.random.choice(self.paid), self.random.choice(["", "X", "REFUND.SUCCESS"])
             with contextlib.suppress(UnicodeEncodeError):  # half a character cannot be signed
                 told |= {"out_trade_no": f"OTHER-{secrets.token_hex(4)}"}
-                signed = self.shop.notice(number, plaintext=told, event_type=event_type)
+                signed = self.shop.wechat.notice(number, plaintext=told, event_type=event_type)
         if self.random.random() < 0.2:
             body = self.random.choice(NO_NOTICES)
-            signed = Signed(signature_headers(self.shop.world, body), body)
+            signed = Signed(signature_headers(self.shop.wechat.world, body), body)
         headers = {name.lower(): value for name, value in signed.headers.items()}
         return {"headers": headers, "body": signed.body.decode(errors="surrogateescape")}
 
@@ -176,10 +178,11 @@ def fuzz(shop: Shop, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
     today = beijing_day(utc_now())
     route = ROUTES[0]
     known = {
-        "/login code": lambda: shop.world.login_code(f"guest-{random.randrange(GUESTS)}"),
+        "/login code": lambda: shop.wechat.world.login_code(f"guest-{random.randrange(GUESTS)}"),
         "order_sn": town.order_sn,
         "code": town.code,
         "case_id": lambda: random.choice(town.cases),
+        "service_type": lambda: "homestay",
         "homestay_id": lambda: HOME.homestay_id,
         "start_date": lambda: (today + timedelta(days=random.randint(0, 9))).isoformat(),
         "end_date": lambda: (today + timedelta(days=random.randint(10, 20))).isoformat(),
@@ -206,7 +209,7 @@ def fuzz(shop: Shop, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
             event = maker.request(route)
         again = f"FUZZ_SEED={seed}, request {n}, {route}: {json.dumps(event)[:3000]}"
         try:
-            reply = route.handler(event, shop.context)
+            reply = shop.run(route.function, event)
             json.dumps(reply, ensure_ascii=False).encode()  # as the runtime of Lambda does
         except Exception as error:
             raise AssertionError(f"{type(error).__name__}: {again}") from error
@@ -223,11 +226,11 @@ def fuzz(shop: Shop, requests: int, capsys: pytest.CaptureFixture[str]) -> None:
     )
     assert through >= requests / 2, f"only {through} of {requests} pass validation"
     for number in town.paid:
-        assert shop.notify(shop.notice(number)).status == 204
-    shop.settle_events()
-    shop.refunds_end()
-    shop.settle_events()
-    statuses_now = {shop.collection(order_sn).order.status for _, order_sn in town.orders}
+        assert shop.wechat.notify(shop.wechat.notice(number)).status == 204
+    shop.events.settle()
+    shop.wechat.refunds_end()
+    shop.events.settle()
+    statuses_now = {shop.items.collection(order_sn).order.status for _, order_sn in town.orders}
     assert {OrderStatus.WAIT_USE, OrderStatus.WAIT_PAY, OrderStatus.CANCELLED} <= statuses_now
     shop.check()
 

@@ -71,7 +71,7 @@ PATHS = {
         "/docs/",
         "/docs/openapi.json",
         "/live/faults",
-        "/api/homestays",
+        "/api/catalogue/homestay",
     ],
     "simulator": ["/", "/_sim/state", "/_sim/messages"],
 }

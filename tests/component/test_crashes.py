@@ -3,22 +3,19 @@ calls again, as clients, WeChat and queues do; the janitor does the rest. No fen
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
-import botocore.client
 import pytest
+import requests
 
-from functions.execute_refund import app as execute_refund
-from functions.order_update import app as order_update
-from functions.upload_shipping import app as upload_shipping
 from payments.domain.order import OrderStatus
 from payments.domain.shipping import ShippingStatus
-from payments.wechat import mini_program
-from payments.wechat import pay as wechat_pay
-from tests.component.conftest import Shop
+from tests.shop import Shop
+from tests.shop.aws import client
 
-pytestmark = pytest.mark.usefixtures("clock")
+AWS = ("dynamodb", "sns", "sqs", "secretsmanager")
 
 
 class Killed(BaseException):
@@ -26,26 +23,42 @@ class Killed(BaseException):
 
 
 class Gun:
-    """Kills after the n-th external call, or (0) before the first."""
+    """Kills after the n-th external call, or (0) before the first: a call to AWS, to WeChat, or to the topic."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         self._aim, self._calls = -1, 0
-        for owner, name in (
-            (botocore.client.BaseClient, "_make_api_call"),
-            (wechat_pay._Transport, "_send"),
-            (mini_program.MiniProgram, "_call"),
-        ):
-            monkeypatch.setattr(owner, name, self._counted(getattr(owner, name)))
+        for service in AWS:
+            events = client(service).meta.events
+            events.register("before-call", self._before, unique_id="gun-before")
+            events.register("after-call", self._after_aws, unique_id="gun-after")
+        monkeypatch.setattr(requests.Session, "request", self._counted(requests.Session.request))
+        shop.parts = replace(shop.parts, publish=self._counted(shop.parts.publish))
+
+    def put_away(self) -> None:
+        for service in AWS:
+            events = client(service).meta.events
+            events.unregister("before-call", unique_id="gun-before")
+            events.unregister("after-call", unique_id="gun-after")
+
+    def _before(self, **_: Any) -> None:
+        if self._aim == 0:
+            raise Killed
+
+    def _after_aws(self, http_response: Any, **_: Any) -> None:
+        if http_response.status_code < 300:
+            self._after()
+
+    def _after(self) -> None:
+        self._calls += 1
+        if self._calls == self._aim:
+            raise Killed
 
     def _counted(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **named: Any) -> Any:
-            if self._aim == 0:
-                raise Killed
-            told = real(*arguments, **named)
-            self._calls += 1
-            if self._calls == self._aim:
-                raise Killed
-            return told
+            self._before()
+            gave = real(*arguments, **named)
+            self._after()
+            return gave
 
         return call
 
@@ -63,8 +76,10 @@ class Gun:
 
 
 @pytest.fixture
-def gun(monkeypatch: pytest.MonkeyPatch) -> Gun:
-    return Gun(monkeypatch)
+def gun(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gun]:
+    made = Gun(shop, monkeypatch)
+    yield made
+    made.put_away()
 
 
 Scene = Callable[[Shop], tuple[Callable[[], Any], Callable[[], None]]]
@@ -72,41 +87,41 @@ Scene = Callable[[Shop], tuple[Callable[[], Any], Callable[[], None]]]
 
 
 def prepay(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    token = shop.login()
-    order_sn = shop.order(token)
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
     route = "POST /orders/{order_sn}/prepay"
 
     def again() -> None:
-        shop.later(seconds=5)  # the killed one may have called WeChat: who comes at once is told to wait
-        fields = shop.prepay(token, order_sn)
+        shop.janitor.later(seconds=5)  # the killed one may have called WeChat: who comes at once is told to wait
+        fields = shop.guest.prepay(token, order_sn)
         assert fields["out_trade_no"] == f"{order_sn}_1"
-        assert shop.cashier(fields) == "requestPayment:ok"
-        assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-        shop.settle_events()
-        assert shop.collection(order_sn).order.status is OrderStatus.WAIT_USE
+        assert shop.guest.cashier(fields) == "requestPayment:ok"
+        assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+        shop.events.settle()
+        assert shop.items.collection(order_sn).order.status is OrderStatus.WAIT_USE
 
     return lambda: shop.call(route, {}, token=token, order_sn=order_sn), again
 
 
 def callback(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    _, order_sn = shop.paid_order()
+    _, order_sn = shop.guest.paid_order()
 
     def notify() -> Any:
-        return shop.notify(shop.notice(f"{order_sn}_1"))
+        return shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1"))
 
     def again() -> None:
         assert notify().status == 204
-        shop.settle_events()
-        assert shop.collection(order_sn).order.status is OrderStatus.WAIT_USE
+        shop.events.settle()
+        assert shop.items.collection(order_sn).order.status is OrderStatus.WAIT_USE
 
     return notify, again
 
 
 def late_callback(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    _, order_sn = shop.late_order()
+    _, order_sn = shop.guest.late_order()
 
     def notify() -> Any:
-        return shop.notify(shop.notice(f"{order_sn}_1"))
+        return shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1"))
 
     def again() -> None:
         assert notify().status == 204
@@ -115,84 +130,84 @@ def late_callback(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
 
 
 def paid_event(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    (event,) = shop.events()
+    _, order_sn = shop.guest.paid_order()
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    (event,) = shop.events.published()
 
     def again() -> None:
-        assert shop.deliver(order_update, event) == []
+        assert shop.events.deliver("order_update", event) == []
 
-    return lambda: shop.deliver(order_update, event), again
+    return lambda: shop.events.deliver("order_update", event), again
 
 
 def refund_event(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
-    assert shop.refund(order_sn).status == 201
-    (event,) = shop.events()
+    _, order_sn = shop.guest.paid_order()
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    shop.events.settle()
+    assert shop.staff.refund(order_sn).status == 201
+    (event,) = shop.events.published()
 
     def again() -> None:
-        assert shop.deliver(execute_refund, event) == []
+        assert shop.events.deliver("execute_refund", event) == []
 
-    return lambda: shop.deliver(execute_refund, event), again
+    return lambda: shop.events.deliver("execute_refund", event), again
 
 
 def refunded_event(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
     refund, _ = refund_event(shop)
     refund()
-    shop.settle_events()
-    shop.refunds_end()
-    (event,) = shop.events()
+    shop.events.settle()
+    shop.wechat.refunds_end()
+    (event,) = shop.events.published()
     assert event["type"] == "refund.succeeded"
 
     def again() -> None:
-        assert shop.deliver(order_update, event) == []
+        assert shop.events.deliver("order_update", event) == []
 
-    return lambda: shop.deliver(order_update, event), again
+    return lambda: shop.events.deliver("order_update", event), again
 
 
 def used_event(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
     shop.records_shipping("on_redemption")
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
-    assert shop.redeem(str(shop.collection(order_sn).order.redeem_code)).status == 200
-    shop.later(seconds=2)
-    (event,) = shop.events()
+    _, order_sn = shop.guest.paid_order()
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    shop.events.settle()
+    assert shop.staff.redeem(str(shop.items.collection(order_sn).order.redeem_code)).status == 200
+    shop.janitor.later(seconds=2)
+    (event,) = shop.events.published()
 
     def again() -> None:
-        assert shop.deliver(upload_shipping, event) == []
-        shipment = shop.world.trades[f"{order_sn}_1"].shipment
+        assert shop.events.deliver("upload_shipping", event) == []
+        shipment = shop.wechat.world.trades[f"{order_sn}_1"].shipment
         assert shipment is not None
         assert shipment.changes == 0
-        assert shop.collection(order_sn).shippings[1].status is ShippingStatus.UPLOADED
+        assert shop.items.collection(order_sn).shippings[1].status is ShippingStatus.UPLOADED
 
-    return lambda: shop.deliver(upload_shipping, event), again
+    return lambda: shop.events.deliver("upload_shipping", event), again
 
 
 def sweep_finds_money(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    shop.paid_order()
-    shop.later(minutes=2)
-    return shop.sweep, lambda: None
+    shop.guest.paid_order()
+    shop.janitor.later(minutes=2)
+    return shop.janitor.sweep, lambda: None
 
 
 def sweep_ends_an_order(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
-    token = shop.login()
-    order_sn = shop.order(token)
-    shop.prepay(token, order_sn)
-    shop.later(minutes=30)
-    return shop.sweep, lambda: None
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
+    shop.guest.prepay(token, order_sn)
+    shop.janitor.later(minutes=30)
+    return shop.janitor.sweep, lambda: None
 
 
 def sweep_asks_for_a_refund(shop: Shop) -> tuple[Callable[[], Any], Callable[[], None]]:
     refund, _ = refund_event(shop)
     refund()
-    shop.settle_events()
-    for made in shop.world.refunds.values():
+    shop.events.settle()
+    for made in shop.wechat.world.refunds.values():
         made.due_at = 0
-    shop.later(minutes=2)
-    return shop.sweep, lambda: None
+    shop.janitor.later(minutes=2)
+    return shop.janitor.sweep, lambda: None
 
 
 SCENES: list[Scene] = [
@@ -225,7 +240,7 @@ def test_killed_at_any_call(shop: Shop, gun: Gun, scene: Scene, every: int) -> N
         with gun.aimed(call) as hit:
             act()
         again()
-        shop.come_to_rest()
+        shop.janitor.come_to_rest()
         shop.check()
         if not hit:
             break

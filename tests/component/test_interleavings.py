@@ -6,20 +6,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
-import boto3
 import pytest
 import time_machine
 
+from functions.back_office import app as back_office
 from functions.create_prepay import app as create_prepay
 from functions.execute_refund import app as execute_refund
-from functions.merchant import app as merchant
 from functions.order_update import app as order_update
 from functions.orders import app as orders
 from functions.status_poll import app as status_poll
 from functions.sweep import app as sweep
-from payments import settings
 from payments.domain import payment
 from payments.domain.janitor import Due
 from payments.domain.order import Order
@@ -27,98 +26,114 @@ from payments.domain.refund import GIVEN_UP
 from payments.domain.times import utc_now
 from payments.edge import observability
 from payments.edge.events import parse
+from payments.parts import Parts
+from payments.products import PRODUCTS
 from payments.recording import record_payment, record_refund_report
+from payments.settings import Settings
 from payments.store import keys
 from payments.store.items import Standing, Written
 from payments.store.store import Store
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, order
 from tests.model import TOTAL, WALK_BEGINS, Calls, Dynamo, Model, Process, Wechat, World, trade, word
 from tests.money import assert_no_fen_missing
+from tests.shop.aws import TABLE, client
 
 LOOKED_AT = WALK_BEGINS
 EXPIRED = NOW + timedelta(minutes=40)
 CODE = "ABCDEFGHJK"
 
 
-ATTEMPT = {"now": "attempt"}
-"""What the process that is running calls its attempt: each of them has its own (R11)."""
+class Ids(Random):
+    """What is random of a process: each of them calls its attempt its own (R11), and all else is the same."""
+
+    attempt = "attempt"
+
+    def randbytes(self, n: int) -> bytes:
+        return self.attempt.encode()[-n:].rjust(n, b"-")
+
+    def choice(self, seq: Any) -> Any:
+        return seq[0]
+
+
+IDS = Ids()
 
 
 def prepay(phone: str) -> int:
     """Which trade the phone holds now."""
-    ATTEMPT["now"] = f"phone {phone}"
+    IDS.attempt = f"phone {phone}"
     return int(create_prepay.prepay(ORDER_SN, create_prepay.Prepay()).out_trade_no.rpartition("_")[2])
 
 
 def merchant_refund(argument: str) -> Any:
     key, amount = argument.split()
-    return merchant.refund(ORDER_SN, merchant.NewRefund(amount_fen=int(amount), reason="x"), key).status
+    return back_office.refund(ORDER_SN, back_office.NewRefund(amount_fen=int(amount), reason="x"), key).status
 
 
-def swept(argument: str) -> None:
+def swept(parts: Parts, argument: str) -> None:
     now, *due = json.loads(argument)
     items = [
         Due(ORDER_SN, item, datetime.fromisoformat(due_at))
         for sk, due_at in due
         if (item := keys.item_of(sk)) is not None
     ]
-    sweep._bring_to_rest(ORDER_SN, items, datetime.fromisoformat(now))
+    sweep._bring_to_rest(parts, ORDER_SN, items, datetime.fromisoformat(now))
+
+
+GUEST = {"user_id": "u1", "role": "user"}
+STAFF = {"user_id": "staff-1", "role": "staff", "business_id": "b-hangzhou"}
 
 
 @pytest.fixture
 def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     calls = Calls()
-    real = boto3.client("dynamodb")
-    monkeypatch.setattr(settings, "aws", lambda _: Dynamo(calls))
-    for name, value in {"TABLE_NAME": "table", "APPID": APPID, "MCHID": MCHID}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("PUBLIC_BASE_URL", "https://pay.example.com")
-    settings.store.cache_clear()
-    for module in (create_prepay, orders, status_poll, execute_refund, sweep):
-        monkeypatch.setattr(module, "wechat_pay", lambda: Wechat(calls))
-    guest = {"user_id": "u1", "role": "user"}
-    staff = {"user_id": "staff-1", "role": "staff", "business_id": "b-hangzhou"}
-    for module, caller in ((create_prepay, guest), (orders, guest), (status_poll, guest), (merchant, staff)):
+    variables = {"APPID": APPID, "MCHID": MCHID, "PUBLIC_BASE_URL": "https://pay.example.com"}
+    dynamo: Any = Dynamo(calls)
+    wechat: Any = Wechat(calls)
+    parts = Parts(
+        settings=Settings(variables),
+        random=IDS,
+        store=Store(dynamo, TABLE, utc_now),
+        wechat_pay=wechat,
+        publish=lambda event: calls("sns", "publish", {"event": event.model_dump_json()}),
+        products=PRODUCTS,
+    )
+    for module, caller in ((create_prepay, GUEST), (orders, GUEST), (status_poll, GUEST), (back_office, STAFF)):
+        monkeypatch.setattr(module.app, "parts", parts, raising=False)
         monkeypatch.setattr(module.app, "caller", lambda who=caller: who)
-    for module in (create_prepay, order_update, merchant):
-        monkeypatch.setattr(module.secrets, "token_hex", lambda _: "n")
-        monkeypatch.setattr(module.secrets, "choice", lambda _: "A")
-        monkeypatch.setattr(module.secrets, "token_urlsafe", lambda _: ATTEMPT["now"])
     # No clock ticks here, and five seconds may pass between any two steps: so the pause between two calls to WeChat is
     # always over. Who is told to wait has done nothing, and is like a process that comes later.
     for module in (payment, create_prepay, orders, status_poll):
         monkeypatch.setattr(module, "CALL_PAUSE", timedelta(0))
-    monkeypatch.setattr(sweep, "publish", lambda event: calls("sns", "publish", {"event": event.model_dump_json()}))
-    monkeypatch.setattr(observability._metrics, "add_metric", lambda **_: None)
-    monkeypatch.setattr(observability.logger._logger, "disabled", True)
+    level = observability.logger.log_level
+    observability.logger.setLevel("CRITICAL")
     with time_machine.travel(LOOKED_AT, tick=False) as clock:
         yield Model(
             {
                 "prepay": prepay,
                 "cancel": lambda _: orders.cancel_order(ORDER_SN).status,
                 "poll": lambda _: status_poll.poll(ORDER_SN).order_status,
-                "callback": lambda n: record_payment(settings.store(), trade(int(n), "SUCCESS"), utc_now()),
-                "order_update": lambda event: order_update._handle(parse(event)),
-                "execute_refund": lambda event: execute_refund._handle(parse(event)),
-                "refund_callback": lambda told: record_refund_report(
-                    settings.store(), word(*json.loads(told)), utc_now()
-                ),
+                "callback": lambda n: record_payment(parts.store, trade(int(n), "SUCCESS"), utc_now()),
+                "order_update": lambda event: order_update._handle(parts, parse(event)),
+                "execute_refund": lambda event: execute_refund._handle(parts, parse(event)),
+                "refund_callback": lambda told: record_refund_report(parts.store, word(*json.loads(told)), utc_now()),
                 "refund": merchant_refund,
-                "withdraw": lambda number: merchant.withdraw(ORDER_SN, number).status,
-                "redeem": lambda _: _redeem(),
-                "sweep": swept,
+                "withdraw": lambda number: back_office.withdraw(ORDER_SN, number).status,
+                "redeem": lambda _: _redeem(parts),
+                "sweep": lambda argument: swept(parts, argument),
+                "order": lambda _: parts.store.orders.put(order()),
             },
             calls,
-            real,
+            client("dynamodb"),
             lambda minute: clock.move_to(LOOKED_AT + timedelta(minutes=minute), tick=False),
         )
+    observability.logger.setLevel(level)
 
 
-def _redeem() -> str | None:
+def _redeem(parts: Parts) -> str | None:
     """The redemption's one write; finding the order by its code changes nothing."""
-    match settings.store().orders.redeem(ORDER_SN, "staff-1", "attempt"):
+    match parts.store.orders.redeem(ORDER_SN, "staff-1", "attempt"):
         case Standing(Order() as order):
-            raise merchant._not_redeemed(order)
+            raise RuntimeError(f"not redeemed: {order}")
         case Written():
             return "redeemed"
     raise LookupError
@@ -127,7 +142,6 @@ def _redeem() -> str | None:
 def new_world(model: Model, **trouble: int) -> World:
     """An order that waits for its payment."""
     world = World(items=(), budget=tuple(sorted(trouble.items())))
-    model.functions = {**model.functions, "order": lambda _: settings.store().orders.put(order())}
     return model.run(world, "order")[1]
 
 

@@ -14,26 +14,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
-from functions.authorizer import app as authorizer
-from functions.create_prepay import app as create_prepay
-from functions.execute_refund import app as execute_refund
-from functions.login import app as login
-from functions.notify_user import app as notify_user
-from functions.order_update import app as order_update
-from functions.status_poll import app as status_poll
-from functions.sweep import app as sweep
-from functions.upload_shipping import app as upload_shipping
-from functions.wx_callback import app as wx_callback
 from payments.edge import observability
 from payments.edge.observability import LIBRARIES, came_from, described
-from tests.component.conftest import Context, forget_secrets
 from tests.component.test_time_limits import Passing, Peer, http
+from tests.shop.aws import client
+from tests.shop.http import Context
 
 if TYPE_CHECKING:
-    from tests.component.conftest import Shop
+    from tests.shop import Shop
 
 PHONE = "13800138000"
 REMARK = "a-remark-that-only-the-host-may-read"
@@ -100,7 +90,7 @@ def silent(_: socket.socket) -> None: ...
 
 def secrets_of(shop: "Shop", secrets: dict[str, Any], *tokens: str) -> dict[str, str]:
     """What must not be read anywhere, by what it is."""
-    known, world = shop.world.credentials, shop.world
+    known, world = shop.wechat.world.credentials, shop.wechat.world
     pem = known.merchant_private_key.splitlines()[1]
     found = {
         "app secret": known.app_secret,
@@ -112,7 +102,7 @@ def secrets_of(shop: "Shop", secrets: dict[str, Any], *tokens: str) -> dict[str,
         "phone": PHONE,
         **{f"token {n}": token for n, token in enumerate(tokens)},
     }
-    for item in shop.items():
+    for item in shop.items.all():
         for name in ("openid", "redeem_code", "access_token"):
             if name in item:
                 found[f"{name} {item['pk']['S']}"] = item[name]["S"]
@@ -122,22 +112,22 @@ def secrets_of(shop: "Shop", secrets: dict[str, Any], *tokens: str) -> dict[str,
 def test_nothing_secret_is_logged_when_all_goes_well(
     shop: "Shop", secrets: dict[str, Any], output: Callable[[], str]
 ) -> None:
-    token = shop.login()
+    token = shop.guest.login()
     shop.records_shipping("on_payment")
-    order_sn = shop.order(token, remark=REMARK)
-    fields = shop.prepay(token, order_sn)
-    shop.cashier(fields)
-    signed = shop.notice(f"{order_sn}_1")
-    assert shop.notify(signed).status == 204
-    shop.deliver_all()
-    shop.poll(token, order_sn)
-    code = shop.collection(order_sn).order.redeem_code or ""
-    staff = shop.staff()
-    assert shop.redeem(code).status == 200
-    shop.sweep()
-    other = shop.order(token)
-    shop.prepay(token, other)
-    shop.cancel(token, other)
+    order_sn = shop.guest.order(token, remark=REMARK)
+    fields = shop.guest.prepay(token, order_sn)
+    shop.guest.cashier(fields)
+    signed = shop.wechat.notice(f"{order_sn}_1")
+    assert shop.wechat.notify(signed).status == 204
+    shop.events.deliver_all()
+    shop.guest.poll(token, order_sn)
+    code = shop.items.collection(order_sn).order.redeem_code or ""
+    staff = shop.staff.token()
+    assert shop.staff.redeem(code).status == 200
+    shop.janitor.sweep()
+    other = shop.guest.order(token)
+    shop.guest.prepay(token, other)
+    shop.guest.cancel(token, other)
     text = output()
     assert order_sn in text
     values = secrets_of(shop, secrets, token, staff) | {"the notice": signed.body.decode()[:60], "code": code}
@@ -153,35 +143,33 @@ def test_nothing_secret_is_logged_when_wechat_is_in_trouble(
     shop: "Shop",
     secrets: dict[str, Any],
     output: Callable[[], str],
-    monkeypatch: pytest.MonkeyPatch,
     behave: Callable[[socket.socket], None],
 ) -> None:
-    token, paid = shop.paid_order()
+    token, paid = shop.guest.pays()
     shop.records_shipping("on_payment")
-    shop.notify(shop.notice(f"{paid}_1"))
-    events = shop.events()
+    shop.wechat.notify(shop.wechat.notice(f"{paid}_1"))
+    events = shop.events.published()
     for event in events:
-        shop.deliver(order_update, event)
-    paid_event = next(event for event in shop.events() if event["type"] == "order.paid")
-    open_order = shop.order(token, remark=REMARK)
-    shop.prepay(token, open_order)
-    assert shop.refund(paid, 100).status == 201
-    requested = next(event for event in shop.events() if event["type"] == "refund.requested")
-    code = shop.world.login_code("guest-1")
-    token_item = shop.store.access_tokens.get(shop.world.credentials.appid)
+        shop.events.deliver("order_update", event)
+    paid_event = next(event for event in shop.events.published() if event["type"] == "order.paid")
+    open_order = shop.guest.order(token, remark=REMARK)
+    shop.guest.prepay(token, open_order)
+    assert shop.staff.refund(paid, 100).status == 201
+    requested = next(event for event in shop.events.published() if event["type"] == "refund.requested")
+    code = shop.wechat.world.login_code("guest-1")
+    token_item = shop.store.access_tokens.get(shop.wechat.world.credentials.appid)
     shop.context = Passing() if behave is silent else Context()
     with Peer(behave) as peer:
-        for name in ("WECHAT_PAY_BASE_URL", "MINI_PROGRAM_BASE_URL"):
-            monkeypatch.setenv(name, peer.url)
+        shop.deploy(WECHAT_PAY_BASE_URL=peer.url, MINI_PROGRAM_BASE_URL=peer.url)
         shop.call("POST /login", {"code": code})
         if behave is not silent:
             shop.call("POST /orders/{order_sn}/prepay", {"fresh": True}, token=token, order_sn=open_order)
             shop.call("GET /orders/{order_sn}/payment", token=token, order_sn=open_order)
             shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=open_order)
-            shop.deliver(execute_refund, requested)
-            shop.deliver(upload_shipping, paid_event)
-            shop.sweep()
-        shop.deliver(notify_user, paid_event)
+            shop.events.deliver("execute_refund", requested)
+            shop.events.deliver("upload_shipping", paid_event)
+            shop.janitor.sweep()
+        shop.events.deliver("notify_user", paid_event)
     text = output()
     assert "login.failed" in text
     values = secrets_of(shop, secrets, token) | {"login code": code}
@@ -194,16 +182,16 @@ def test_nothing_secret_is_logged_when_wechat_is_in_trouble(
 def test_nothing_secret_is_logged_of_forgeries_and_poison(
     shop: "Shop", secrets: dict[str, Any], output: Callable[[], str]
 ) -> None:
-    token, order_sn = shop.paid_order()
-    openid = shop.collection(order_sn).order.openid
+    token, order_sn = shop.guest.pays()
+    openid = shop.items.collection(order_sn).order.openid
     body = json.dumps({"openid": openid, "phone": PHONE, "resource": {"ciphertext": REMARK}})
     for headers in ({}, dict.fromkeys(("wechatpay-timestamp", "wechatpay-nonce", "wechatpay-signature"), REMARK)):
         assert shop.call("POST /wxpay/notify", body, headers=headers | {"wechatpay-serial": PHONE}).status >= 400
-    for consumer in (order_update, notify_user, execute_refund, upload_shipping):
-        assert shop.deliver(consumer, body, REMARK, json.dumps([openid] * 9)) == ["m0", "m1", "m2"]
+    for consumer in ("order_update", "notify_user", "execute_refund", "upload_shipping"):
+        assert shop.events.deliver(consumer, body, REMARK, json.dumps([openid] * 9)) == ["m0", "m1", "m2"]
     for bad in (token + "x", token[:-4], REMARK, "a." + token):
         event = {"headers": {"authorization": f"Bearer {bad}"}, "identitySource": [bad]}
-        assert not authorizer.handler(event, shop.context)["isAuthorized"]
+        assert not shop.run("authorizer", event)["isAuthorized"]
     assert shop.call("POST /login", {"code": REMARK, "phone": PHONE}).status == 422
     shop.call("POST /orders", {"remark": REMARK, "phone": PHONE}, token=token)
     text = output()
@@ -213,26 +201,26 @@ def test_nothing_secret_is_logged_of_forgeries_and_poison(
 
 @pytest.mark.parametrize("bad", ["{value}", '{{"{field}": "{value}"}}', '{{"{field}": ["{value}"]}}', '"{value}'])
 def test_a_secret_that_cannot_be_used_is_never_shown(shop: "Shop", output: Callable[[], str], bad: str) -> None:
-    token = shop.login()
-    order_sn = shop.order(token)
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
     value = "S3cr3t/value+that-nobody-may-read"
     fields = {"merchant": "private_key", "verification": "public_keys", "app": "app_secret", "token": "token_keys"}
     for name, field in fields.items():
-        boto3.client("secretsmanager").put_secret_value(
+        client("secretsmanager").put_secret_value(
             SecretId=name, SecretString=bad.format(value=value[: 31 if name == "token" else None], field=field)
         )
-    forget_secrets()
+    shop.deploy()
     raised = ""
-    for handler, event in (
-        (login, http("POST", "/login", {"code": "code"})),
-        (create_prepay, http("POST", "/orders/{order_sn}/prepay", {}, order_sn=order_sn)),
-        (status_poll, http("GET", "/orders/{order_sn}/payment", order_sn=order_sn)),
-        (wx_callback, http("POST", "/wxpay/notify", {})),
-        (authorizer, {"headers": {"authorization": f"Bearer {token}"}}),
-        (sweep, {}),
+    for function, event in (
+        ("login", http("POST", "/login", {"code": "code"})),
+        ("create_prepay", http("POST", "/orders/{order_sn}/prepay", {}, order_sn=order_sn)),
+        ("status_poll", http("GET", "/orders/{order_sn}/payment", order_sn=order_sn)),
+        ("wx_callback", http("POST", "/wxpay/notify", {})),
+        ("authorizer", {"headers": {"authorization": f"Bearer {token}"}}),
+        ("sweep", {}),
     ):
         try:
-            handler.handler(event, shop.context)
+            shop.run(function, event)
         except Exception as error:  # noqa: BLE001  # Lambda writes its text into the log
             raised += f"{error!r} {error.__cause__!r} {error.__context__!r}"
     assert value[:20] not in output() + raised
@@ -265,7 +253,7 @@ import json, logging, sys
 sys.path[:0] = ["functions/authorizer", "layers/payments/python", "."]
 logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
 import app
-from tests.component.conftest import Context, forget_secrets
+from tests.shop.http import Context
 for token in ("Bearer a-token-of-someone.x.y", "a-token-of-someone"):
     try:
         app.handler({"headers": {"authorization": token}, "body": "a-token-of-someone"}, Context())

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from payments import settings
 from payments.domain.case import Resolution, elsewhere_case
 from payments.domain.payment import (
     CALL_PAUSE,
     PaymentStatus,
-    TradeReport,
 )
 from payments.domain.refund import (
     RefundOrigin,
@@ -20,27 +18,28 @@ from payments.domain.refund import (
     automatic_refund,
 )
 from payments.domain.times import utc_now
+from payments.products.homestay.offer import HOMESTAY
 from payments.recording import Recorded, record_payment
-from payments.settings import Misconfigured
+from payments.settings import Misconfigured, Settings
 from payments.store.dynamodb import Conflict
 from payments.store.store import Store
 from tests.examples import HOME, NOW, ORDER_SN, order, payment, trade
 
 if TYPE_CHECKING:
-    from tests.component.conftest import Shop
+    from tests.shop import Shop
 
 
-def test_a_variable_that_is_not_set_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MCHID", "")
+@pytest.mark.parametrize("variables", [{}, {"MCHID": ""}])
+def test_a_variable_that_is_not_set_is_named(variables: dict[str, str]) -> None:
     with pytest.raises(Misconfigured, match="MCHID"):
-        settings.setting("MCHID")
+        Settings(variables)["MCHID"]
 
 
 def test_a_function_that_is_misconfigured_answers_500_and_logs_why(
-    shop: "Shop", monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    shop: "Shop", caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("MINI_PROGRAM_BASE_URL", "")
-    reply = shop.call("POST /login", {"code": shop.world.login_code("guest-1")})
+    shop.deploy(MINI_PROGRAM_BASE_URL="")
+    reply = shop.call("POST /login", {"code": shop.wechat.world.login_code("guest-1")})
     assert reply.status == 500
     assert "MINI_PROGRAM_BASE_URL" not in str(reply.json)
     assert "MINI_PROGRAM_BASE_URL" in str([vars(record) for record in caplog.records])
@@ -170,11 +169,12 @@ def test_a_success_that_races_with_a_close_is_booked_from_there(store: Store, mo
 
 
 def test_a_success_without_a_number_of_ours_never_reaches_a_payment(store: Store) -> None:
-    foreign = trade(out_trade_no="PMT20261123")
-    with pytest.raises(ValueError, match="not of our form"):
-        store.payments.record_success(foreign, PaymentStatus.NOTPAY, NOW)
-    assert record_payment(store, foreign, NOW) is Recorded.CASE
-    assert isinstance(foreign, TradeReport)
+    store.orders.put(order())
+    store.payments.put(payment())
+    assert record_payment(store, trade(number="PMT20261123"), NOW) is Recorded.CASE
+    assert store.payments.get(ORDER_SN, 1) == payment()
+    (case,) = store.cases.all_open()
+    assert (case.kind, case.out_trade_no, case.number) == ("unknown_trade", "PMT20261123", None)
 
 
 def test_an_order_that_has_changed_since_it_was_read_is_not_marked_as_paid(store: Store) -> None:
@@ -207,6 +207,6 @@ def test_a_refund_request_exists_once_and_is_never_overwritten(store: Store, dyn
 
 
 def test_the_catalogue_is_read_by_its_index(store: Store) -> None:
-    store.catalogue.put(HOME)
-    assert store.catalogue.on_sale() == [HOME]
-    assert store.catalogue.get("nowhere") is None
+    store.catalogue.put(HOMESTAY.catalogue, HOME)
+    assert store.catalogue.on_sale(HOMESTAY.catalogue) == [HOME]
+    assert store.catalogue.get(HOMESTAY.catalogue, "nowhere") is None

@@ -10,39 +10,26 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 import requests
 from moto.core.models import botocore_stubber
 
-from functions.authorizer import app as authorizer
-from functions.create_prepay import app as create_prepay
-from functions.execute_refund import app as execute_refund
-from functions.login import app as login
-from functions.merchant import app as merchant
-from functions.notify_user import app as notify_user
-from functions.order_update import app as order_update
-from functions.orders import app as orders
-from functions.publish_events import app as publish_events
-from functions.status_poll import app as status_poll
-from functions.sweep import app as sweep
-from functions.upload_shipping import app as upload_shipping
-from functions.wx_callback import app as wx_callback
-from payments import calls, settings
+from payments import calls
 from payments.calls import OutOfTime
 from payments.domain.payment import PaymentStatus
-from payments.edge import secret, topic
-from payments.wechat import keys, mini_program
-from payments.wechat import pay as wechat_pay
+from payments.parts import Parts, aws, build
+from payments.settings import Settings
 from payments.wechat.session import wechat_session
-from tests.component import conftest
-from tests.component.conftest import Context, forget_secrets, http_event, sqs_record
+from tests.shop.events import sqs_record
+from tests.shop.http import Context, http_event
+from tests.shop.shop import PARTS, handler_of
 
 if TYPE_CHECKING:
-    from tests.component.conftest import Shop
+    from tests.shop import Shop
 
 TIME_S = 5.0
 HARD_S = 0.5
@@ -113,21 +100,22 @@ def batch(path: str, copies: int = 1) -> dict[str, Any]:
 
 
 SN = "HSO2026112400590166743904"
-CALLS: dict[str, tuple[Any, Callable[[], dict[str, Any]]]] = {
-    "authorizer": (authorizer, lambda: {"headers": {"authorization": "Bearer a.b.c"}}),
-    "login": (login, lambda: http("POST", "/login", {"code": "code"})),
-    "orders": (orders, lambda: http("GET", "/orders/{order_sn}", order_sn=SN)),
-    "cancel": (orders, lambda: http("POST", "/orders/{order_sn}/cancel", order_sn=SN)),
-    "create_prepay": (create_prepay, lambda: http("POST", "/orders/{order_sn}/prepay", {}, order_sn=SN)),
-    "status_poll": (status_poll, lambda: http("GET", "/orders/{order_sn}/payment", order_sn=SN)),
-    "wx_callback": (wx_callback, lambda: http("POST", "/wxpay/notify", {})),
-    "merchant": (merchant, lambda: http("POST", "/merchant/redemptions", {"code": "ABCDEFGHJK"})),
-    "sweep": (sweep, dict),
-    "publish_events": (publish_events, lambda: batch("publish_events/payment_succeeded")),
-    "order_update": (order_update, lambda: batch("order_update/payment_succeeded", 10)),
-    "notify_user": (notify_user, lambda: batch("notify_user/order_paid", 2)),
-    "execute_refund": (execute_refund, lambda: batch("execute_refund/refund_requested")),
-    "upload_shipping": (upload_shipping, lambda: batch("upload_shipping/order_used")),
+CALLS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
+    "authorizer": ("authorizer", lambda: {"headers": {"authorization": "Bearer a.b.c"}}),
+    "login": ("login", lambda: http("POST", "/login", {"code": "code"})),
+    "orders": ("orders", lambda: http("GET", "/orders/{order_sn}", order_sn=SN)),
+    "cancel": ("orders", lambda: http("POST", "/orders/{order_sn}/cancel", order_sn=SN)),
+    "create_prepay": ("create_prepay", lambda: http("POST", "/orders/{order_sn}/prepay", {}, order_sn=SN)),
+    "status_poll": ("status_poll", lambda: http("GET", "/orders/{order_sn}/payment", order_sn=SN)),
+    "wx_callback": ("wx_callback", lambda: http("POST", "/wxpay/notify", {})),
+    "front_desk": ("front_desk", lambda: http("POST", "/merchant/redemptions", {"code": "ABCDEFGHJK"})),
+    "back_office": ("back_office", lambda: http("GET", "/merchant/cases", {})),
+    "sweep": ("sweep", dict),
+    "publish_events": ("publish_events", lambda: batch("publish_events/payment_succeeded")),
+    "order_update": ("order_update", lambda: batch("order_update/payment_succeeded", 10)),
+    "notify_user": ("notify_user", lambda: batch("notify_user/order_paid", 2)),
+    "execute_refund": ("execute_refund", lambda: batch("execute_refund/refund_requested")),
+    "upload_shipping": ("upload_shipping", lambda: batch("upload_shipping/order_used")),
 }
 
 
@@ -141,19 +129,12 @@ def timed(handler: Any, event: dict[str, Any]) -> tuple[float, Any]:
     return time.monotonic() - began, outcome
 
 
-def all_timed(names: list[str]) -> dict[str, tuple[float, Any]]:
-    with ThreadPoolExecutor(len(names)) as pool:
-        runs = {name: pool.submit(timed, CALLS[name][0].handler, CALLS[name][1]()) for name in names}
+def all_timed(parts: Parts) -> dict[str, tuple[float, Any]]:
+    with ThreadPoolExecutor(len(CALLS)) as pool:
+        runs = {
+            name: pool.submit(timed, handler_of(function, parts), event()) for name, (function, event) in CALLS.items()
+        }
         return {name: run.result() for name, run in runs.items()}
-
-
-def own_aws(monkeypatch: pytest.MonkeyPatch, **endpoints: str) -> None:
-    """Real clients, as in a function that has just begun: those of these services talk to these addresses."""
-    monkeypatch.setattr(boto3, "client", conftest._MAKE_CLIENT)
-    for service, url in endpoints.items():
-        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service.upper()}", url)
-    for cached in (settings.store, secret.client, wechat_pay._built, mini_program._built, topic.topic):
-        cached.cache_clear()
 
 
 def test_no_function_outlives_its_time_when_all_of_aws_hangs(monkeypatch: pytest.MonkeyPatch, silence: str) -> None:
@@ -161,17 +142,19 @@ def test_no_function_outlives_its_time_when_all_of_aws_hangs(monkeypatch: pytest
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": silence,
+    }.items():
+        monkeypatch.setenv(name, value)
+    variables = {
         "TABLE_NAME": "table",
+        "STREAM_DLQ_URL": f"{silence}/dead-letters",
         "TOPIC_ARN": "arn:aws:sns:us-east-1:123456789012:topic",
         **{f"{name}_SECRET_ARN": name for name in ("MERCHANT", "VERIFICATION", "APP", "TOKEN")},
         **dict.fromkeys(("WECHAT_PAY_BASE_URL", "MINI_PROGRAM_BASE_URL"), silence),
         **dict.fromkeys(("APPID", "MCHID"), "x"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    own_aws(monkeypatch, dynamodb=silence, secrets_manager=silence, sns=silence, sqs=silence)
-    forget_secrets()
-    settings.store(), secret.client(), topic.topic()
-    for name, (took, outcome) in all_timed([*CALLS]).items():
+    }
+    parts = build(Settings(variables), PARTS, client=cache(aws))
+    for name, (took, outcome) in all_timed(parts).items():
         assert 0.5 < took < TIME_S + HARD_S, (name, took)  # it has waited, and ended
         if isinstance(outcome, dict) and "statusCode" in outcome:
             assert (outcome["statusCode"], json.loads(outcome["body"])["type"]) == (503, "urn:wxpay:unavailable"), name
@@ -185,18 +168,19 @@ def test_a_secret_that_hangs_does_not_keep_a_callback_from_being_stored(
     shop: "Shop", monkeypatch: pytest.MonkeyPatch, silence: str
 ) -> None:
     """An old copy, Secrets Manager that hangs: the callback is stored all the same, in WeChat's five seconds."""
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1"), headers={"wechatpay-serial": "PUB_KEY_ID_0"}).status == 401
-    hanging = calls.bounded(conftest._MAKE_CLIENT("secretsmanager", endpoint_url=silence, config=calls.SECRET_CALLS))
+    _, order_sn = shop.guest.paid_order()
+    signed = shop.wechat.notice(f"{order_sn}_1")
+    assert shop.wechat.notify(signed, headers={"wechatpay-serial": "PUB_KEY_ID_0"}).status == 401
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", silence)
+    hanging = aws("secretsmanager")
     # moto answers every client of this process before it sends: this one is let through.
     hanging.meta.events.unregister("before-send", botocore_stubber)
-    monkeypatch.setattr(secret, "client", lambda: hanging)
-    copy: Any = keys.VERIFICATION._copy
-    copy.read_at = copy.tried_at = 0
+    shop.secrets_manager.instead = hanging
+    shop.janitor.later(minutes=6)
     shop.context, began = Passing(), time.monotonic()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
     assert 1 < time.monotonic() - began < TIME_S
-    assert shop.collection(order_sn).payments[0].status is PaymentStatus.SUCCESS
+    assert shop.items.collection(order_sn).payments[0].status is PaymentStatus.SUCCESS
 
 
 # --- WeChat
@@ -236,21 +220,18 @@ def send_on(connection: socket.socket) -> None:
         pytest.param(drip_headers, id="dripping headers", marks=pytest.mark.long),
     ],
 )
-def test_no_function_outlives_its_time_when_wechat_hangs(
-    shop: "Shop", monkeypatch: pytest.MonkeyPatch, behave: Callable[[socket.socket], None]
-) -> None:
-    token = shop.login()
-    order_sn = shop.order(token)
-    user_id = shop.collection(order_sn).order.user_id
-    _, paid = shop.paid_order()
-    shop.notify(shop.notice(f"{paid}_1"))
-    shop.deliver_all()
+def test_no_function_outlives_its_time_when_wechat_hangs(shop: "Shop", behave: Callable[[socket.socket], None]) -> None:
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
+    user_id = shop.items.collection(order_sn).order.user_id
+    _, paid = shop.guest.paid_order()
+    shop.wechat.notify(shop.wechat.notice(f"{paid}_1"))
+    shop.events.deliver_all()
     shop.records_shipping("on_payment")
-    assert shop.refund(paid, 100).status == 201
-    refunds = [event for event in shop.events() if event["type"] == "refund.requested"]
+    assert shop.staff.refund(paid, 100).status == 201
+    refunds = [event for event in shop.events.published() if event["type"] == "refund.requested"]
     with Peer(behave) as peer:
-        for name in ("WECHAT_PAY_BASE_URL", "MINI_PROGRAM_BASE_URL"):
-            monkeypatch.setenv(name, peer.url)
+        shop.deploy(WECHAT_PAY_BASE_URL=peer.url, MINI_PROGRAM_BASE_URL=peer.url)
         guest = {"user_id": user_id, "role": "user", "business_id": ""}
 
         def of_guest(route: str, body: Any = None) -> dict[str, Any]:
@@ -262,16 +243,16 @@ def test_no_function_outlives_its_time_when_wechat_hangs(
         def message(**changes: str) -> dict[str, Any]:
             return {"Records": [sqs_record(0, json.dumps(refunds[0] | changes))]}
 
-        runs: dict[str, tuple[Any, dict[str, Any]]] = {
-            "login": (login, http("POST", "/login", {"code": "code"})),
-            "prepay": (create_prepay, of_guest("POST /orders/{order_sn}/prepay", {})),
-            "poll": (status_poll, of_guest("GET /orders/{order_sn}/payment")),
-            "cancel": (orders, of_guest("POST /orders/{order_sn}/cancel")),
-            "refund": (execute_refund, message()),
-            "shipping": (upload_shipping, message(type="order.paid")),
+        runs: dict[str, tuple[str, dict[str, Any]]] = {
+            "login": ("login", http("POST", "/login", {"code": "code"})),
+            "prepay": ("create_prepay", of_guest("POST /orders/{order_sn}/prepay", {})),
+            "poll": ("status_poll", of_guest("GET /orders/{order_sn}/payment")),
+            "cancel": ("orders", of_guest("POST /orders/{order_sn}/cancel")),
+            "refund": ("execute_refund", message()),
+            "shipping": ("upload_shipping", message(type="order.paid")),
         }
         for name, (function, event) in runs.items():
-            took, outcome = timed(function.handler, event)
+            took, outcome = timed(handler_of(function, shop.parts), event)
             assert 0.5 < took < TIME_S, (name, took)
             unknown_here = {"poll": 200, "cancel": 200}  # the table's state is the answer
             if "statusCode" in outcome:
@@ -321,11 +302,11 @@ def test_what_is_left_is_divided_so_that_an_answer_can_still_be_stored() -> None
 
 
 def test_a_call_that_could_not_end_in_time_is_not_begun(shop: "Shop") -> None:
-    token = shop.login()
-    order_sn = shop.order(token)
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
     shop.context = Context(remaining_ms=int((calls.TRY_S + calls.ANSWER_S) * 1000) - 50)
     event = http("GET", "/orders/{order_sn}", order_sn=order_sn)
-    assert orders.handler(event, shop.context)["statusCode"] == 503
+    assert shop.run("orders", event)["statusCode"] == 503
     assert shop.store.orders.get(order_sn) is not None
 
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from functions.notify_user import app as notify_user
-from functions.order_update import app as order_update
-from functions.publish_events import app as publish_events
 from functions.wx_callback.app import unreadable_case
 from local.__main__ import app as dev
 from local.stack import Stack
@@ -24,17 +21,17 @@ from payments.domain.payment import Payment, PaymentStatus
 from payments.domain.refund import Refund, RefundOrigin, automatic_refund
 from payments.edge.events import derive
 from payments.edge.tokens import EVERY_BUSINESS
-from payments.products.homestay.offer import Homestay
+from payments.products.homestay.offer import HOMESTAY, Homestay
 from payments.store import keys
 from payments.store.dynamodb import UnreadableItem, typed, unwire
 from simulator.notification import Signed, signature_headers
 from simulator.pay import describe
 from simulator.signing import seal
-from tests.component.conftest import new_order
 from tests.examples import HOME, NOW, order, paid_payment, payment
+from tests.shop.guest import new_order
 
 if TYPE_CHECKING:
-    from tests.component.conftest import Shop
+    from tests.shop import Shop
 
 
 @pytest.fixture
@@ -84,7 +81,7 @@ def test_no_value_of_another_type_is_taken_cut_or_guessed(kind: str) -> None:
     optional = {field.name for field in fields(cls) if field.default is None}
     tried = 0
     for name, value in good.items():
-        if name in ("pk", "sk", "at", "stay"):
+        if name in ("pk", "sk", "at", "purchase"):
             continue
         for wrong in WRONG[type(int(value)) if isinstance(value, Decimal) else type(value)]:
             if wrong is None and name in optional:
@@ -104,8 +101,9 @@ def test_no_value_of_another_type_is_taken_cut_or_guessed(kind: str) -> None:
         ("order", {"status": "ARCHIVED"}, "status"),
         ("order", {"created_at": "2026-11-23T04:00:00"}, "created_at"),
         ("order", {"created_at": "soon"}, "created_at"),
-        ("order", {"stay": {}}, "stay.homestay_id"),
-        ("order", {"stay": "a stay"}, "stay"),
+        ("order", {"purchase": "a stay"}, "purchase"),
+        ("order", {"purchase": {"people": Decimal("1.5")}}, "purchase"),
+        ("order", {"purchase": {"nights": [None]}}, "purchase"),
         ("order", {"at": {"USED": Decimal("1.5")}}, "at"),
         ("payment", {"payer_total_fen": Decimal("0.1")}, "payer_total_fen"),
         ("refund", {"origin": "gift"}, "origin"),
@@ -136,8 +134,8 @@ def test_an_attribute_that_is_missing_is_named(kind: str, missing: str) -> None:
 
 
 def bad_home(shop: "Shop", homestay_id: str = "bad", **changes: Any) -> None:
-    shop.store.catalogue.put(Homestay(**{n: getattr(HOME, n) for n in HOME.__slots__} | {"homestay_id": homestay_id}))
-    shop.change_raw(f"OFFER#homestay#{homestay_id}", "OFFER", **changes)
+    shop.store.catalogue.put(HOMESTAY.catalogue, replace(HOME, homestay_id=homestay_id))
+    shop.items.change_raw(f"OFFER#homestay#{homestay_id}", "OFFER", **changes)
 
 
 @pytest.mark.parametrize(
@@ -154,24 +152,26 @@ def bad_home(shop: "Shop", homestay_id: str = "bad", **changes: Any) -> None:
 )
 def test_a_bad_home_hides_no_other_and_is_not_sold(shop: "Shop", rung: Any, changes: dict[str, Any]) -> None:
     bad_home(shop, **changes)
-    token = shop.login()
+    token = shop.guest.login()
     rung()
-    reply = shop.call("GET /homestays", token=token)
-    assert (reply.status, [home["homestay_id"] for home in reply.json["homestays"]]) == (200, [HOME.homestay_id])
+    reply = shop.call("GET /catalogue/{service_type}", token=token)
+    assert (reply.status, [home["homestay_id"] for home in reply.json["offers"]]) == (200, [HOME.homestay_id])
     assert rung() == 1
     refused = shop.call("POST /orders", new_order(homestay_id="bad"), token=token)
     assert (refused.status, refused.json["type"], refused.headers["retry-after"]) == (503, "urn:wxpay:unreadable", "60")
     assert rung() == 1
-    assert shop.sort_keys("ORDER") == []
+    assert shop.items.sort_keys("ORDER") == []
 
 
 def test_a_home_under_a_key_of_another_is_left_out(shop: "Shop", rung: Any) -> None:
-    whole = shop.client.get_item(
+    whole = shop.items.client.get_item(
         TableName="table", Key={"pk": {"S": f"OFFER#homestay#{HOME.homestay_id}"}, "sk": {"S": "OFFER"}}
     )["Item"]
-    shop.client.put_item(TableName="table", Item=whole | {"pk": {"S": "HOMESTAY#lake-house"}, "sk": {"S": "HOMESTAY"}})
-    reply = shop.call("GET /homestays", token=shop.login())
-    assert len(reply.json["homestays"]) == 1
+    shop.items.client.put_item(
+        TableName="table", Item=whole | {"pk": {"S": "HOMESTAY#lake-house"}, "sk": {"S": "HOMESTAY"}}
+    )
+    reply = shop.call("GET /catalogue/{service_type}", token=shop.guest.login())
+    assert len(reply.json["offers"]) == 1
     assert rung() == 1
 
 
@@ -183,12 +183,12 @@ def test_a_list_leaves_out_an_order_of_a_newer_version_and_goes_on(
 ) -> None:
     for module in ("functions.orders.app", "payments.domain.order"):
         monkeypatch.setattr(f"{module}.NEW_ORDERS", 100)
-    token = shop.login()
-    numbers = [shop.order(token, remark=str(n)) for n in range(22)]
+    token = shop.guest.login()
+    numbers = [shop.guest.order(token, remark=str(n)) for n in range(22)]
     for number, order_sn in enumerate(numbers):
-        shop.change_raw(f"ORDER#{order_sn}", "ORDER", created_at=f"2026-11-23T04:00:{number:02d}.000Z")
-    shop.change_raw(f"ORDER#{numbers[2]}", "ORDER", status="ARCHIVED")  # the last one of the first page
-    shop.change_raw(f"ORDER#{numbers[9]}", "ORDER", total_fen=Decimal("1.5"))
+        shop.items.change_raw(f"ORDER#{order_sn}", "ORDER", created_at=f"2026-11-23T04:00:{number:02d}.000Z")
+    shop.items.change_raw(f"ORDER#{numbers[2]}", "ORDER", status="ARCHIVED")  # the last one of the first page
+    shop.items.change_raw(f"ORDER#{numbers[9]}", "ORDER", total_fen=Decimal("1.5"))
     rung()
     first = shop.call("GET /orders", token=token)
     assert (first.status, len(first.json["orders"])) == (200, 18)
@@ -211,56 +211,52 @@ ROUTES_OF_A_GUEST: list[tuple[str, Any]] = [
 def test_an_order_that_cannot_be_read_is_503_to_its_guest_and_404_to_others(
     shop: "Shop", rung: Any, route: str, body: Any
 ) -> None:
-    token = shop.login()
-    order_sn = shop.order(token)
-    shop.change_raw(f"ORDER#{order_sn}", "ORDER", status="ARCHIVED")
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
+    shop.items.change_raw(f"ORDER#{order_sn}", "ORDER", status="ARCHIVED")
     rung()
     mine = shop.call(route, body, token=token, order_sn=order_sn)
     assert (mine.status, mine.json["type"]) == (503, "urn:wxpay:unreadable")
     assert "charged" not in str(mine.json)
     assert rung() == 1
-    theirs = shop.call(route, body, token=shop.login("guest-2"), order_sn=order_sn)
+    theirs = shop.call(route, body, token=shop.guest.login("guest-2"), order_sn=order_sn)
     assert (theirs.status, theirs.json["type"]) == (404, "urn:wxpay:not-found")
 
 
 @pytest.mark.parametrize("sk", ["ORDER", "PAYMENT#1"])
 def test_staff_of_its_business_hear_that_it_cannot_be_read(shop: "Shop", sk: str) -> None:
-    _, order_sn = shop.paid_order()
-    shop.change_raw(f"ORDER#{order_sn}", sk, total_fen="much")
+    _, order_sn = shop.guest.paid_order()
+    shop.items.change_raw(f"ORDER#{order_sn}", sk, total_fen="much")
     route = "GET /merchant/orders/{order_sn}"
     for business, status in ((HOME.business_id, 503), (EVERY_BUSINESS, 503), ("b-elsewhere", 404)):
-        assert shop.call(route, token=shop.staff(business), order_sn=order_sn).status == status
-    assert shop.refund(order_sn).status == 503
+        assert shop.call(route, token=shop.staff.token(business), order_sn=order_sn).status == status
+    assert shop.staff.refund(order_sn).status == 503
     body = {"code": order_sn}
-    assert shop.call("POST /merchant/lookups", body, token=shop.staff()).status == 503
+    assert shop.call("POST /merchant/lookups", body, token=shop.staff.token()).status == 503
 
 
 def test_a_code_of_an_order_that_cannot_be_read_is_not_called_unknown(shop: "Shop") -> None:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
-    code = shop.collection(order_sn).order.redeem_code
+    _, order_sn = shop.guest.settled_order()
+    code = shop.items.collection(order_sn).order.redeem_code
     assert code is not None
-    shop.change_raw(f"ORDER#{order_sn}", "ORDER", used_by=Decimal(1))
-    assert shop.redeem(code).status == 503
+    shop.items.change_raw(f"ORDER#{order_sn}", "ORDER", used_by=Decimal(1))
+    assert shop.staff.redeem(code).status == 503
 
 
 @pytest.mark.parametrize("sk", ["NOTICE#order.paid", "CASE#mispaid#1", "SHIPPING#1"])
 def test_what_is_not_money_does_not_stop_the_order(shop: "Shop", rung: Any, sk: str) -> None:
-    token, order_sn = shop.paid_order()
-    shop.put_raw(pk=f"ORDER#{order_sn}", sk=sk, version=Decimal("0.5"))
+    token, order_sn = shop.guest.paid_order()
+    shop.items.put_raw(pk=f"ORDER#{order_sn}", sk=sk, version=Decimal("0.5"))
     rung()
-    assert shop.poll(token, order_sn)["payment_status"] == "SUCCESS"
+    assert shop.guest.poll(token, order_sn)["payment_status"] == "SUCCESS"
     assert rung() >= 1
-    assert shop.call("GET /merchant/orders/{order_sn}", token=shop.staff(), order_sn=order_sn).status == 200
+    assert shop.call("GET /merchant/orders/{order_sn}", token=shop.staff.token(), order_sn=order_sn).status == 200
 
 
 def test_a_notice_that_cannot_be_read_sends_nothing_twice(shop: "Shop") -> None:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
-    sent = len(shop.world.messages)
-    shop.change_raw(f"ORDER#{order_sn}", "NOTICE#order.paid", version="two")
+    _, order_sn = shop.guest.settled_order()
+    sent = len(shop.wechat.world.messages)
+    shop.items.change_raw(f"ORDER#{order_sn}", "NOTICE#order.paid", version="two")
     event = {
         "id": f"ORDER#{order_sn}/ORDER@2",
         "type": "order.paid",
@@ -268,41 +264,43 @@ def test_a_notice_that_cannot_be_read_sends_nothing_twice(shop: "Shop") -> None:
         "order_sn": order_sn,
         "state": {"status": "WAIT_USE"},
     }
-    assert shop.deliver(notify_user, event) == ["m0"]
-    assert len(shop.world.messages) == sent
+    assert shop.events.deliver("notify_user", event) == ["m0"]
+    assert len(shop.wechat.world.messages) == sent
 
 
 def test_a_case_that_cannot_be_read_hides_no_other(shop: "Shop", rung: Any) -> None:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1", plaintext={"mchid": "1900000000"})).status == 204
-    shop.put_raw(pk="TRADE#x", sk="CASE#mispaid#x", case_open="OPEN", opened_at="2026-11-23T04:00:00Z", kind="mispaid")
+    _, order_sn = shop.guest.paid_order()
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1", plaintext={"mchid": "1900000000"})).status == 204
+    shop.items.put_raw(
+        pk="TRADE#x", sk="CASE#mispaid#x", case_open="OPEN", opened_at="2026-11-23T04:00:00Z", kind="mispaid"
+    )
     rung()
-    reply = shop.call("GET /merchant/cases", token=shop.staff(EVERY_BUSINESS))
+    reply = shop.call("GET /merchant/cases", token=shop.staff.token(EVERY_BUSINESS))
     assert (reply.status, [case["kind"] for case in reply.json["cases"]]) == (200, ["mispaid"])
     assert rung() >= 1
 
 
-def test_the_janitor_goes_on_past_an_order_that_cannot_be_read(shop: "Shop", clock: None, rung: Any) -> None:
-    token = shop.login()
-    bad, good = shop.order(token), shop.order(token, remark="good")
-    shop.change_raw(f"ORDER#{bad}", "ORDER", total_fen=Decimal("1.5"))
-    shop.put_raw(pk="ORDER#HSO1", sk="ORDER", due_shard="1", due_at="0000")
-    shop.later(minutes=31)
+def test_the_janitor_goes_on_past_an_order_that_cannot_be_read(shop: "Shop", rung: Any) -> None:
+    token = shop.guest.login()
+    bad, good = shop.guest.order(token), shop.guest.order(token, remark="good")
+    shop.items.change_raw(f"ORDER#{bad}", "ORDER", total_fen=Decimal("1.5"))
+    shop.items.put_raw(pk="ORDER#HSO1", sk="ORDER", due_shard="1", due_at="0000")
+    shop.janitor.later(minutes=31)
     rung()
-    told = shop.sweep()
+    told = shop.janitor.sweep()
     assert (told["orders"], told["failed"]) == (1, 1)
     assert rung() >= 2
     assert shop.store.orders.get(good) is not None
-    assert shop.collection(good).order.status is OrderStatus.CANCELLED
+    assert shop.items.collection(good).order.status is OrderStatus.CANCELLED
 
 
 def test_an_order_that_cannot_be_read_fails_its_own_event_and_rings(shop: "Shop", rung: Any) -> None:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    (event,) = shop.events()
-    shop.change_raw(f"ORDER#{order_sn}", "ORDER", status="ARCHIVED")
+    _, order_sn = shop.guest.paid_order()
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    (event,) = shop.events.published()
+    shop.items.change_raw(f"ORDER#{order_sn}", "ORDER", status="ARCHIVED")
     rung()
-    assert shop.deliver(order_update, event) == ["m0"]
+    assert shop.events.deliver("order_update", event) == ["m0"]
     assert rung() == 1
 
 
@@ -310,38 +308,40 @@ def test_an_order_that_cannot_be_read_fails_its_own_event_and_rings(shop: "Shop"
 
 
 def test_money_of_a_payment_that_cannot_be_read_is_a_case_with_its_sum(shop: "Shop", rung: Any) -> None:
-    _, order_sn = shop.paid_order()
-    shop.change_raw(f"ORDER#{order_sn}", "PAYMENT#1", total_fen=Decimal("896.5"))
+    _, order_sn = shop.guest.paid_order()
+    shop.items.change_raw(f"ORDER#{order_sn}", "PAYMENT#1", total_fen=Decimal("896.5"))
     rung()
-    signed = shop.notice(f"{order_sn}_1")
+    signed = shop.wechat.notice(f"{order_sn}_1")
     for _ in range(2):
-        assert shop.notify(signed).status == 204
-    (case,) = shop.cases()
+        assert shop.wechat.notify(signed).status == 204
+    (case,) = shop.items.cases()
     assert (case["kind"], case["amount_fen"], case["currency"]) == ("unreadable", 89600, "CNY")
     assert "total_fen" in case["detail"]
     assert rung() == 2
-    shop.change_raw(f"ORDER#{order_sn}", "PAYMENT#1", total_fen=Decimal(89600))
+    shop.items.change_raw(f"ORDER#{order_sn}", "PAYMENT#1", total_fen=Decimal(89600))
     shop.check()
 
 
 def test_two_notices_without_an_id_are_two_cases_with_their_sums(shop: "Shop") -> None:
-    _, order_sn = shop.paid_order()
+    _, order_sn = shop.guest.paid_order()
     trade = f"{order_sn}_1"
     for total in (100, 200, 200):
         wrong = {"amount": {"total": total, "currency": "CNY"}, "transaction_id": "", "out_trade_no": ""}
-        assert shop.notify(without_id(shop, trade, wrong)).status == 204
-    assert sorted((case["amount_fen"], case["currency"]) for case in shop.cases()) == [(100, "CNY"), (200, "CNY")]
-    assert len({case["case_id"] for case in shop.cases()}) == 2
+        assert shop.wechat.notify(without_id(shop, trade, wrong)).status == 204
+    assert sorted((case["amount_fen"], case["currency"]) for case in shop.items.cases()) == [(100, "CNY"), (200, "CNY")]
+    assert len({case["case_id"] for case in shop.items.cases()}) == 2
 
 
 def without_id(shop: "Shop", trade: str, plaintext: dict[str, Any], notice_id: Any = None) -> Any:
     """A verified notice whose envelope has this id, or none."""
-    said = json.dumps(describe(shop.world.trades[trade]) | plaintext).encode()  # \ud83d stands as it is written here
-    envelope = json.loads(shop.notice(trade).body)
-    envelope["resource"] |= seal(shop.world.credentials.apiv3_key, said, "transaction")
+    said = json.dumps(
+        describe(shop.wechat.world.trades[trade]) | plaintext
+    ).encode()  # \ud83d stands as it is written here
+    envelope = json.loads(shop.wechat.notice(trade).body)
+    envelope["resource"] |= seal(shop.wechat.world.credentials.apiv3_key, said, "transaction")
     del envelope["id"]
     body = json.dumps(envelope | ({} if notice_id is None else {"id": notice_id})).encode()
-    return Signed(signature_headers(shop.world, body), body)
+    return Signed(signature_headers(shop.wechat.world, body), body)
 
 
 ODD_IDS = [["a"], {"a": 1}, 7, True, "", "x" * 1000, "a#b", "a\nb", "\ud83d", "\x00", "😢", "a/b", "../..", "a b", None]
@@ -349,12 +349,12 @@ ODD_IDS = [["a"], {"a": 1}, 7, True, "", "x" * 1000, "a#b", "a\nb", "\ud83d", "\
 
 @pytest.mark.parametrize("odd", ODD_IDS)
 def test_a_notice_with_an_odd_id_and_numbers_is_a_case_that_staff_can_close(shop: "Shop", odd: Any) -> None:
-    _, order_sn = shop.paid_order()
+    _, order_sn = shop.guest.paid_order()
     wrong = {"out_trade_no": odd, "transaction_id": odd, "trade_state": odd, "amount": {"total": 896, "currency": odd}}
-    assert shop.notify(without_id(shop, f"{order_sn}_1", wrong, odd)).status == 204
-    (case,) = shop.cases()
+    assert shop.wechat.notify(without_id(shop, f"{order_sn}_1", wrong, odd)).status == 204
+    (case,) = shop.items.cases()
     assert (case["kind"], case["amount_fen"]) == ("unreadable", 896)
-    owner = shop.staff(EVERY_BUSINESS)
+    owner = shop.staff.token(EVERY_BUSINESS)
     (told,) = shop.call("GET /merchant/cases", token=owner).json["cases"]
     assert re.fullmatch("[0-9A-Za-z_-]{1,300}", told["case"])
     assert shop.call("GET /merchant/cases/{case_id}", token=owner, case=told["case"]).json["amount_fen"] == 896
@@ -439,8 +439,8 @@ def images(**changes: Any) -> dict[str, Any]:
 
 
 def publish(shop: "Shop", *records: Any) -> list[str]:
-    publish_events.handler({"Records": list(records)}, shop.context)
-    return [event["id"] for event in shop.events()]
+    shop.run("publish_events", {"Records": list(records)})
+    return [event["id"] for event in shop.events.published()]
 
 
 HAND_MADE: dict[str, Any] = {"pk": "ORDER#HSO2026112312000012345678", "sk": "ORDER", "status": "USED", "version": 1}
@@ -483,7 +483,7 @@ def test_a_record_that_can_never_be_read_goes_to_the_dead_letters_and_the_others
     after = images(**keys.payment(order().order_sn, 2), n=2)
     rung()
     assert len(publish(shop, images(), bad, after)) == 2
-    (letter,) = shop.set_aside()
+    (letter,) = shop.events.dead_letters()
     assert rung() == 1
     assert letter["type"] == "unreadable"
     assert letter["error"]
@@ -493,7 +493,7 @@ def test_a_record_that_can_never_be_read_goes_to_the_dead_letters_and_the_others
 
 def test_the_letter_says_which_item_it_is(shop: "Shop") -> None:
     publish(shop, unreadable_records()[0])
-    (letter,) = shop.set_aside()
+    (letter,) = shop.events.dead_letters()
     assert (letter["pk"], letter["sk"], letter["version"]) == (HAND_MADE["pk"], "ORDER", 1)
     assert (letter["order_sn"], letter["error"]) == (HAND_MADE["pk"][6:], "order_sn is missing")
 
@@ -513,7 +513,7 @@ def test_what_needs_no_event_is_not_looked_at(shop: "Shop") -> None:
     same = images(total_fen=1)
     same["dynamodb"]["OldImage"] = same["dynamodb"]["NewImage"]
     assert publish(shop, removed, *others, same) == []
-    assert shop.set_aside() == []
+    assert shop.events.dead_letters() == []
 
 
 def test_an_old_image_that_cannot_be_read_keeps_no_event(shop: "Shop") -> None:
@@ -522,11 +522,11 @@ def test_an_old_image_that_cannot_be_read_keeps_no_event(shop: "Shop") -> None:
     for old in odd:
         record["dynamodb"]["OldImage"] = old
         assert len(publish(shop, record)) == 1
-    assert shop.set_aside() == []
+    assert shop.events.dead_letters() == []
 
 
 def test_a_letter_that_cannot_be_sent_brings_the_batch_again(shop: "Shop", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAM_DLQ_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/gone")
+    shop.deploy(STREAM_DLQ_URL="https://sqs.us-east-1.amazonaws.com/123456789012/gone")
     with pytest.raises(boto3.client("sqs").exceptions.ClientError):
         publish(shop, unreadable_records()[0])
 
@@ -583,25 +583,25 @@ def test_put_writes_what_is_new_or_changed_and_says_so(shop: "Shop", command: An
     file = homes({}, {"homestay_id": "second", "on_sale": False}, {"homestay_id": "third", "title": "湖景🏠"})
     dry = command("put", file, "--dry-run", "--json")
     assert (dry.exit_code, json.loads(dry.stdout)["written"]) == (0, False)
-    assert shop.store.catalogue.get("second") is None
+    assert shop.store.catalogue.get(HOMESTAY.catalogue, "second") is None
     done = command("put", file)
     assert done.exit_code == 0
     assert "the guest's bill says 湖景" in done.stdout
-    assert shop.store.catalogue.get("second") is not None
-    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["homes"]
+    assert shop.store.catalogue.get(HOMESTAY.catalogue, "second") is not None
+    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["offers"]
     assert told == [{"homestay_id": HOME.homestay_id, "what": "changed", "fields": ["price_fen: 38800 → 39900"]}]
-    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["homes"]
+    told = json.loads(command("put", homes({"price_fen": 39900}), "--json").stdout)["offers"]
     assert [one["what"] for one in told] == ["same"]
     listed = json.loads(command("list", "--json").stdout)
-    assert {home["homestay_id"] for home in listed["homes"]} == {HOME.homestay_id, "second", "third"}
+    assert {home["homestay_id"] for home in listed["offers"]} == {HOME.homestay_id, "second", "third"}
 
 
 def test_put_writes_nothing_unless_every_home_is_good(shop: "Shop", command: Any, homes: Any) -> None:
     file = homes({"homestay_id": "second"}, {"homestay_id": "third", "price_fen": 388.5})
     done = command("put", file)
     assert done.exit_code == 1
-    assert "home 2 (third): price_fen: whole fen" in done.stderr
-    assert shop.store.catalogue.get("second") is None
+    assert "offer 2 (third): price_fen: whole fen" in done.stderr
+    assert shop.store.catalogue.get(HOMESTAY.catalogue, "second") is None
     assert json.loads(command("put", file, "--json").stdout)["written"] is False
 
 
@@ -614,7 +614,7 @@ def test_check_finds_what_guests_do_not_see_and_put_mends_it(shop: "Shop", comma
     assert json.loads(command("list", "--json").stdout)["unreadable"][0]["pk"] == "OFFER#homestay#second"
     file = homes({}, {"homestay_id": "second"})
     assert command("check", file).exit_code == 1
-    assert json.loads(command("put", file, "--json").stdout)["homes"][1]["what"] == "mended"
+    assert json.loads(command("put", file, "--json").stdout)["offers"][1]["what"] == "mended"
     assert command("check", file).exit_code == 0
     assert command("check", homes({"price_fen": 1})).exit_code == 1
 
@@ -638,44 +638,40 @@ def test_a_table_that_does_not_answer_is_one_line(command: Any, homes: Any, monk
 def test_a_title_of_any_characters_is_prepaid_paid_and_told(shop: "Shop", title: str) -> None:
     shop.records_shipping("on_payment")
     bad_home(shop, "odd", title=title)
-    token = shop.login()
-    order_sn = shop.order(token, homestay_id="odd")
-    fields = shop.prepay(token, order_sn)
-    assert shop.prepay(token, order_sn, fresh=True)["out_trade_no"] == fields["out_trade_no"]
-    assert shop.cashier(fields) == "requestPayment:ok"
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.world.clock.advance(3)
-    shop.settle_events()
-    assert len(shop.world.messages) == 2
-    assert shop.collection(order_sn).payments[0].status is PaymentStatus.SUCCESS
-    assert shop.collection(order_sn).shippings[1].status == "UPLOADED"
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token, homestay_id="odd")
+    fields = shop.guest.prepay(token, order_sn)
+    assert shop.guest.prepay(token, order_sn, fresh=True)["out_trade_no"] == fields["out_trade_no"]
+    assert shop.guest.cashier(fields) == "requestPayment:ok"
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    shop.wechat.world.clock.advance(3)
+    shop.events.settle()
+    assert len(shop.wechat.world.messages) == 2
+    assert shop.items.collection(order_sn).payments[0].status is PaymentStatus.SUCCESS
+    assert shop.items.collection(order_sn).shippings[1].status == "UPLOADED"
     shop.check()
 
 
 @pytest.mark.parametrize("reason", ["客人取消😢", "𠮷田さん", "\u202e取消\u200b", "改期\n明天", "长" * 24, "🈳" * 24])
 def test_a_refund_is_done_whatever_staff_type(shop: "Shop", reason: str) -> None:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
+    _, order_sn = shop.guest.settled_order()
     route = "POST /merchant/orders/{order_sn}/refunds"
     headers = {"idempotency-key": "refund-1"}
-    reply = shop.call(route, {"reason": reason}, token=shop.staff(), order_sn=order_sn, headers=headers)
+    reply = shop.call(route, {"reason": reason}, token=shop.staff.token(), order_sn=order_sn, headers=headers)
     assert reply.status == 201
-    shop.settle_events()
-    shop.refunds_end()
-    shop.settle_events()
-    (made,) = shop.world.refunds.values()
+    shop.events.settle()
+    shop.wechat.refunds_end()
+    shop.events.settle()
+    (made,) = shop.wechat.world.refunds.values()
     assert made.request["reason"] == reply.json["reason"]
-    assert shop.collection(order_sn).refunds[0].status == "SUCCESS"
-    assert shop.cases() == []
+    assert shop.items.collection(order_sn).refunds[0].status == "SUCCESS"
+    assert shop.items.cases() == []
 
 
 @pytest.mark.parametrize("reason", ["😢", "\u200b", " ", "\u3164"])
 def test_a_reason_of_which_nothing_is_left_is_refused_at_once(shop: "Shop", reason: str) -> None:
-    _, order_sn = shop.paid_order()
-    assert shop.notify(shop.notice(f"{order_sn}_1")).status == 204
-    shop.settle_events()
+    _, order_sn = shop.guest.settled_order()
     route, headers = "POST /merchant/orders/{order_sn}/refunds", {"idempotency-key": "refund-1"}
-    reply = shop.call(route, {"reason": reason}, token=shop.staff(), order_sn=order_sn, headers=headers)
+    reply = shop.call(route, {"reason": reason}, token=shop.staff.token(), order_sn=order_sn, headers=headers)
     assert (reply.status, reply.json["field"]) == (422, "body.reason")
-    assert shop.sort_keys("REFUND#") == []
+    assert shop.items.sort_keys("REFUND#") == []

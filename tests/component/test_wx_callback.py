@@ -15,61 +15,62 @@ from payments.wechat.errors import OutcomeUnknown
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from simulator.world import World
-from tests.component.conftest import Replying, client_of
 from tests.examples import CHANGED
+from tests.shop.wechat import Replying, client_of
 
 if TYPE_CHECKING:
-    from tests.component.conftest import Answer, Shop
+    from tests.shop import Shop
+    from tests.shop.http import Answer
 
 
 @pytest.fixture
 def paid(shop: "Shop") -> str:
     """The out_trade_no of a trade that WeChat has the money of."""
-    _, order_sn = shop.paid_order()
+    _, order_sn = shop.guest.paid_order()
     return f"{order_sn}_1"
 
 
 def payment_of(shop: "Shop", out_trade_no: str) -> Any:
-    return shop.collection(out_trade_no.rpartition("_")[0]).payments[-1]
+    return shop.items.collection(out_trade_no.rpartition("_")[0]).payments[-1]
 
 
 def test_a_notice_books_the_payment_and_is_acknowledged(shop: "Shop", paid: str) -> None:
-    reply = shop.notify(shop.notice(paid))
+    reply = shop.wechat.notify(shop.wechat.notice(paid))
     assert (reply.status, reply.json) == (204, None)
     payment = payment_of(shop, paid)
     assert (payment.status, payment.version) == (PaymentStatus.SUCCESS, 3)
-    assert payment.transaction_id == shop.world.trades[paid].transaction_id
+    assert payment.transaction_id == shop.wechat.world.trades[paid].transaction_id
     assert payment.success_time is not None
     assert payment.due_at is None
 
 
 def test_the_same_notice_ten_times_is_one_change_and_ten_acknowledgements(shop: "Shop", paid: str) -> None:
-    signed = shop.notice(paid)
-    assert [shop.notify(signed).status for _ in range(10)] == [204] * 10
+    signed = shop.wechat.notice(paid)
+    assert [shop.wechat.notify(signed).status for _ in range(10)] == [204] * 10
     assert payment_of(shop, paid).version == 3
-    assert shop.cases() == []
+    assert shop.items.cases() == []
 
 
 def test_a_body_that_the_gateway_encoded_is_decoded_first(shop: "Shop", paid: str) -> None:
-    signed = shop.notice(paid)
+    signed = shop.wechat.notice(paid)
     body = base64.b64encode(signed.body).decode()
-    assert shop.notify(signed, body=body, isBase64Encoded=True).status == 204
+    assert shop.wechat.notify(signed, body=body, isBase64Encoded=True).status == 204
 
 
 def test_the_signature_type_header_may_be_missing(shop: "Shop", paid: str) -> None:
-    signed = shop.notice(paid)
+    signed = shop.wechat.notice(paid)
     del signed.headers["Wechatpay-Signature-Type"]
-    assert shop.notify(signed).status == 204
+    assert shop.wechat.notify(signed).status == 204
 
 
 def test_fields_that_nobody_knows_are_ignored(shop: "Shop", paid: str) -> None:
-    assert shop.notify(shop.notice(paid, plaintext={"brand_new": {"x": [1]}})).status == 204
+    assert shop.wechat.notify(shop.wechat.notice(paid, plaintext={"brand_new": {"x": [1]}})).status == 204
 
 
 def test_a_coupon_lowers_payer_total_and_the_payment_is_booked(shop: "Shop", paid: str) -> None:
-    total = shop.world.trades[paid].request["amount"]["total"]
+    total = shop.wechat.world.trades[paid].request["amount"]["total"]
     amount = {"total": total, "payer_total": total - 100, "currency": "CNY", "payer_currency": "CNY"}
-    assert shop.notify(shop.notice(paid, plaintext={"amount": amount})).status == 204
+    assert shop.wechat.notify(shop.wechat.notice(paid, plaintext={"amount": amount})).status == 204
     payment = payment_of(shop, paid)
     assert (payment.status, payment.payer_total_fen) == (PaymentStatus.SUCCESS, total - 100)
 
@@ -136,16 +137,16 @@ def refused(shop: "Shop", paid: str, reply: "Answer", status: int) -> None:
     assert (reply.status, reply.json["code"]) == (status, "FAIL")
     assert reply.json["message"]
     assert payment_of(shop, paid).version == 2
-    assert shop.cases() == []
+    assert shop.items.cases() == []
 
 
 def test_what_is_not_wechats_word_is_refused_and_changes_nothing(
     shop: "Shop", paid: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shop.world.faults.clear()
-    for name, (forged, status) in forgeries(shop.world, shop.notice(paid)).items():
+    shop.wechat.world.faults.clear()
+    for name, (forged, status) in forgeries(shop.wechat.world, shop.wechat.notice(paid)).items():
         caplog.clear()
-        reply = shop.notify(forged)
+        reply = shop.wechat.notify(forged)
         refused(shop, paid, reply, status)
         lines = [record for record in caplog.records if record.msg == "callback.rejected"]
         others = {record.msg for record in caplog.records} - {"callback.rejected"}
@@ -162,12 +163,14 @@ SIGNED_BY_WECHAT = {
 
 def test_a_reply_is_refused_for_the_same_reason_as_a_callback(shop: "Shop", paid: str) -> None:
     """What does not verify as a callback does not verify as a reply: the outcome of that call is unknown (R1)."""
-    trade, forged = payment_of(shop, paid), forgeries(shop.world, shop.notice(paid))
+    trade, forged = payment_of(shop, paid), forgeries(shop.wechat.world, shop.wechat.notice(paid))
     assert forged.keys() > SIGNED_BY_WECHAT
     for name in forged.keys() - SIGNED_BY_WECHAT:
         signed, _ = forged[name]
-        why = shop.notify(signed).json["message"]
-        client = client_of(shop.world, shop.wechat_url, Replying(shop.world, 200, signed.body, signed.headers))
+        why = shop.wechat.notify(signed).json["message"]
+        client = client_of(
+            shop.wechat.world, shop.wechat.url, Replying(shop.wechat.world, 200, signed.body, signed.headers)
+        )
         with pytest.raises(OutcomeUnknown, match=f"^WeChat Pay answered 200: {why}$"):
             client.query(trade)
 
@@ -175,26 +178,28 @@ def test_a_reply_is_refused_for_the_same_reason_as_a_callback(shop: "Shop", paid
 def test_a_refusal_makes_no_outbound_call(shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import requests
 
-    signed = altered(shop.notice(paid), serial="PUB_KEY_ID_0000")
+    signed = altered(shop.wechat.notice(paid), serial="PUB_KEY_ID_0000")
     calls: list[Any] = []
     monkeypatch.setattr(requests.Session, "request", lambda *arguments, **_: calls.append(arguments))
-    refused(shop, paid, shop.notify(signed), 401)
+    refused(shop, paid, shop.wechat.notify(signed), 401)
     assert calls == []
 
 
 def test_bodies_that_are_no_base64_or_no_text_are_refused(shop: "Shop", paid: str) -> None:
-    signed = shop.notice(paid)
-    refused(shop, paid, shop.notify(signed, body="%%%", isBase64Encoded=True), 400)
+    signed = shop.wechat.notice(paid)
+    refused(shop, paid, shop.wechat.notify(signed, body="%%%", isBase64Encoded=True), 400)
     binary = base64.b64encode(b"\xff\xfe").decode()
-    refused(shop, paid, shop.notify(resigned(shop.world, b"\xff\xfe"), body=binary, isBase64Encoded=True), 400)
-    refused(shop, paid, shop.notify(signed, body=None), 401)
-    refused(shop, paid, shop.notify(signed, body="x" * 100_000), 413)
+    refused(
+        shop, paid, shop.wechat.notify(resigned(shop.wechat.world, b"\xff\xfe"), body=binary, isBase64Encoded=True), 400
+    )
+    refused(shop, paid, shop.wechat.notify(signed, body=None), 401)
+    refused(shop, paid, shop.wechat.notify(signed, body="x" * 100_000), 413)
 
 
 def test_the_boundary_of_the_clock_is_three_hundred_seconds(shop: "Shop", paid: str) -> None:
-    signed = shop.notice(paid)
-    late = signature_headers(shop.world, signed.body, timestamp=int(shop.world.clock.now()) - 298)
-    assert shop.notify(Signed(late, signed.body)).status == 204
+    signed = shop.wechat.notice(paid)
+    late = signature_headers(shop.wechat.world, signed.body, timestamp=int(shop.wechat.world.clock.now()) - 298)
+    assert shop.wechat.notify(Signed(late, signed.body)).status == 204
 
 
 def test_any_live_key_verifies_and_any_live_apiv3_key_opens(
@@ -207,10 +212,10 @@ def test_any_live_key_verifies_and_any_live_apiv3_key_opens(
         apiv3_keys=["n" * 32, *was["apiv3_keys"]],
         public_keys={"PUB_KEY_ID_NEXT": next_public, **was["public_keys"]},
     )
-    body = shop.notice(paid).body
-    headers = signature_headers(shop.world, body, serial="PUB_KEY_ID_NEXT", private_key=next_private)
-    assert shop.notify(Signed(headers, body)).status == 204
-    assert shop.notify(shop.notice(paid)).status == 204
+    body = shop.wechat.notice(paid).body
+    headers = signature_headers(shop.wechat.world, body, serial="PUB_KEY_ID_NEXT", private_key=next_private)
+    assert shop.wechat.notify(Signed(headers, body)).status == 204
+    assert shop.wechat.notify(shop.wechat.notice(paid)).status == 204
 
 
 # --- what is verified and fits nowhere: an open case, then acknowledged
@@ -229,34 +234,34 @@ def test_any_live_key_verifies_and_any_live_apiv3_key_opens(
 def test_other_money_than_asked_for_is_a_case_and_mispaid(
     shop: "Shop", paid: str, wrong: dict[str, Any], detail: str, status: PaymentStatus
 ) -> None:
-    shop.set_payment(paid.rpartition("_")[0], status=status)
+    shop.items.set_payment(paid.rpartition("_")[0], status=status)
     for _ in range(2):
-        assert shop.notify(shop.notice(paid, plaintext=wrong)).status == 204
-    (case,) = shop.cases()
+        assert shop.wechat.notify(shop.wechat.notice(paid, plaintext=wrong)).status == 204
+    (case,) = shop.items.cases()
     assert (case["kind"], case["detail"], case["case_open"]) == ("mispaid", detail, "OPEN")
     assert case["amount_fen"] == wrong.get("amount", {}).get("total", 89600)
     assert payment_of(shop, paid).status is PaymentStatus.MISPAID
-    assert shop.deliver_all() == []
+    assert shop.events.deliver_all() == []
 
 
 def test_a_trade_of_another_system_is_a_case_under_its_own_number(shop: "Shop", paid: str) -> None:
-    assert shop.notify(shop.notice(paid, plaintext={"out_trade_no": "CRM-2026-000042"})).status == 204
-    (case,) = shop.cases()
+    assert shop.wechat.notify(shop.wechat.notice(paid, plaintext={"out_trade_no": "CRM-2026-000042"})).status == 204
+    (case,) = shop.items.cases()
     assert (case["pk"], case["kind"]) == ("TRADE#CRM-2026-000042", "unknown_trade")
 
 
 def test_a_number_of_our_form_without_a_payment_is_a_case_beside_its_order(shop: "Shop", paid: str) -> None:
     order_sn = paid.rpartition("_")[0]
     for _ in range(2):
-        assert shop.notify(shop.notice(paid, plaintext={"out_trade_no": f"{order_sn}_7"})).status == 204
-    (case,) = shop.cases()
+        assert shop.wechat.notify(shop.wechat.notice(paid, plaintext={"out_trade_no": f"{order_sn}_7"})).status == 204
+    (case,) = shop.items.cases()
     assert (case["pk"], case["kind"], case["out_trade_no"]) == (f"ORDER#{order_sn}", "unknown_trade", f"{order_sn}_7")
 
 
 def test_a_second_transaction_of_one_trade_is_a_case(shop: "Shop", paid: str) -> None:
-    assert shop.notify(shop.notice(paid)).status == 204
-    assert shop.notify(shop.notice(paid, plaintext={"transaction_id": "4200009999"})).status == 204
-    (case,) = shop.cases()
+    assert shop.wechat.notify(shop.wechat.notice(paid)).status == 204
+    assert shop.wechat.notify(shop.wechat.notice(paid, plaintext={"transaction_id": "4200009999"})).status == 204
+    (case,) = shop.items.cases()
     assert (case["kind"], case["transaction_id"]) == ("second_transaction", "4200009999")
 
 
@@ -264,15 +269,15 @@ def test_a_second_transaction_of_one_trade_is_a_case(shop: "Shop", paid: str) ->
     "plaintext", [{"trade_state": "NOTPAY"}, {"amount": None}, {"transaction_id": ""}, {"out_trade_no": ""}]
 )
 def test_a_verified_word_that_cannot_be_read_is_a_case(shop: "Shop", paid: str, plaintext: dict[str, Any]) -> None:
-    assert shop.notify(shop.notice(paid, notice_id="notice-1", plaintext=plaintext)).status == 204
-    (case,) = shop.cases()
+    assert shop.wechat.notify(shop.wechat.notice(paid, notice_id="notice-1", plaintext=plaintext)).status == 204
+    (case,) = shop.items.cases()
     assert (case["kind"], case["case_id"]) == ("unreadable", "notice-1")
     assert payment_of(shop, paid).status is PaymentStatus.NOTPAY
 
 
 def test_money_on_a_closed_trade_is_booked_and_due_now(shop: "Shop", paid: str) -> None:
-    shop.set_payment(paid.rpartition("_")[0], status=PaymentStatus.CLOSED)
-    assert shop.notify(shop.notice(paid)).status == 204
+    shop.items.set_payment(paid.rpartition("_")[0], status=PaymentStatus.CLOSED)
+    assert shop.wechat.notify(shop.wechat.notice(paid)).status == 204
     payment = payment_of(shop, paid)
     assert payment.status is PaymentStatus.SUCCESS
     assert payment.due_at is not None
@@ -290,16 +295,16 @@ def test_wechat_is_not_acknowledged_when_the_table_fails(
 
     monkeypatch.setattr(Payments, "record_success", down)
     with pytest.raises(ConnectionError):
-        shop.notify(shop.notice(paid))  # the gateway answers 5xx, WeChat comes again
+        shop.wechat.notify(shop.wechat.notice(paid))  # the gateway answers 5xx, WeChat comes again
 
 
 def test_a_payment_that_keeps_changing_is_not_acknowledged(
     shop: "Shop", paid: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Payments, "record_mispaid", lambda *_: CHANGED)
-    wrong = shop.notice(paid, plaintext={"mchid": "1900000000"})
+    wrong = shop.wechat.notice(paid, plaintext={"mchid": "1900000000"})
     with pytest.raises(RuntimeError, match="keeps changing"):
-        shop.notify(wrong)
+        shop.wechat.notify(wrong)
 
 
 def test_a_cold_callback_loads_neither_pydantic_nor_requests() -> None:

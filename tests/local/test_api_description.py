@@ -63,8 +63,8 @@ def test_what_really_happens_is_described(cloud: Cloud) -> None:
         return reply.json()
 
     guest = {"Authorization": guest["authorization"]}
-    for path in ("/homestays", "/orders", "/orders/{order_sn}", "/orders/{order_sn}/payment"):
-        told("GET", path, guest, order_sn=order_sn)
+    for path in ("/catalogue/{service_type}", "/orders", "/orders/{order_sn}", "/orders/{order_sn}/payment"):
+        told("GET", path, guest, order_sn=order_sn, service_type="homestay")
     staff = cloud.staff()
     told("GET", "/merchant/orders/{order_sn}", staff, order_sn=order_sn)
     told("POST", "/merchant/lookups", staff, {"code": purchase.redeem_code})

@@ -64,7 +64,7 @@ def test_pay_as_json_is_one_object(folder: Path, running: State) -> None:
     wanted = {"order_sn", "out_trade_no", "transaction_id", "order_status", "payment_status", "redeem_code"}
     assert wanted | {"messages", "timings_ms"} == set(purchase)
     assert len(purchase["messages"]) == 2
-    unknown = dev(folder, "pay", "--json", "--homestay", "nowhere")
+    unknown = dev(folder, "pay", "--json", "--offer", "nowhere")
     assert unknown.returncode == 1
     assert "homestay_id" in json.loads(unknown.stdout)["error"]
 

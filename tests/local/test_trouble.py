@@ -99,7 +99,7 @@ def test_ten_orders_at_once_with_one_key_are_one_order(cloud: Cloud) -> None:
         shopper.login()
         start = beijing_day(utc_now()) + timedelta(days=7)
         stay = {"start_date": start.isoformat(), "end_date": (start + timedelta(days=1)).isoformat()}
-        body = stay | {"homestay_id": "lake-house", "people": 1, "need_food": False}
+        body = stay | {"service_type": "homestay", "homestay_id": "lake-house", "people": 1, "need_food": False}
         headers = {"Idempotency-Key": "one-key-for-ten"}
         replies = at_once(*[lambda: shopper._api.post("/orders", json=body, headers=headers)] * 10)
         good = [reply.json()["order_sn"] for reply in replies if reply.status_code == 201]

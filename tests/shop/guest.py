@@ -14,6 +14,7 @@ def new_order(**changes: Any) -> dict[str, Any]:
     """The body of POST /orders."""
     today = beijing_day(utc_now())
     order = {
+        "service_type": "homestay",
         "homestay_id": HOME.homestay_id,
         "start_date": (today + timedelta(days=7)).isoformat(),
         "end_date": (today + timedelta(days=9)).isoformat(),
@@ -67,7 +68,8 @@ class Guest:
 
     def paid_order(self) -> tuple[str, str]:
         """What `pays` leaves behind; the first of a test is restored from a snapshot."""
-        return self._shop.restored("paid at WeChat", lambda shop: shop.guest.pays())
+        token, order_sn = self._shop.restored("paid at WeChat", lambda shop: shop.guest.pays())
+        return token, order_sn
 
     def settled_order(self) -> tuple[str, str]:
         """(token, order_sn) of an order that is paid, and everybody knows it: it has its code, its messages are sent;
@@ -79,7 +81,8 @@ class Guest:
             shop.events.settle()
             return token, order_sn
 
-        return self._shop.restored("settled", paid_and_told)
+        token, order_sn = self._shop.restored("settled", paid_and_told)
+        return token, order_sn
 
     def late_order(self) -> tuple[str, str]:
         """(token, order_sn) of an order that was cancelled and then paid, and nobody here knows of the money yet."""

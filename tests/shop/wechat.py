@@ -76,6 +76,14 @@ class Wechat:
         body = changes.pop("body", signed.body.decode(errors="replace"))
         return self._shop.call("POST /wxpay/notify", body, headers=headers, **changes)
 
+    def told(self) -> set[tuple[str, str]]:
+        """The refunds, with their states, that `refunds_end` has told of: for a snapshot."""
+        return set(self._told)
+
+    def tell(self, told: set[tuple[str, str]]) -> None:
+        """What a snapshot's WeChat had told of."""
+        self._told |= told
+
     def refunds_end(self) -> None:
         """WeChat brings what it has accepted to its end, and tells of it."""
         for made in list(self.world.refunds.values()):

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from local.catalogue import HOMES, BadCatalogue, read
+from local.catalogue import CATALOGUES, OFFERS, BadCatalogue, read
+from local.shopper import order_body
 from payments.domain.money import MAX_FEN
+from payments.edge.http import read_body
+from payments.products import PRODUCTS
 from payments.products.homestay.offer import (
     MAX_DAYS_AHEAD,
     MAX_NIGHTS,
@@ -20,6 +23,7 @@ from payments.products.homestay.offer import (
 )
 from tests.examples import HOME, STAY
 
+HOMES = CATALOGUES["homestay"]
 GOOD = {name: getattr(HOME, name) for name in RULES}
 
 
@@ -27,13 +31,22 @@ def problems(folder: Path, *homes: Any, text: str = "") -> list[str]:
     file = folder / "homes.json"
     file.write_text(text or json.dumps(homes))
     with pytest.raises(BadCatalogue) as bad:
-        read(file)
+        read(file, HOMES)
     return list(bad.value.problems)
 
 
 def test_the_laptops_catalogue_is_good() -> None:
-    assert len(read(HOMES)) == 6
-    assert len({home.homestay_id for home in read(HOMES)}) == 6
+    homes = read(OFFERS / "homestay.json", HOMES)
+    assert len(homes) == 6
+    assert len({home.homestay_id for home in homes}) == 6
+
+
+def test_the_laptop_sells_something_of_every_product() -> None:
+    assert {path.stem for path in OFFERS.glob("*.json")} == set(CATALOGUES)
+    for service_type, catalogue in CATALOGUES.items():
+        assert any(offer.on_sale for offer in read(OFFERS / f"{service_type}.json", catalogue))
+    for service_type, product in PRODUCTS.items():
+        read_body(product.models().order, order_body(service_type=service_type))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +74,7 @@ def test_the_laptops_catalogue_is_good() -> None:
 def test_a_field_that_is_wrong_is_named_with_its_limit(tmp_path: Path, field: str, value: Any, limit: str) -> None:
     told = problems(tmp_path, GOOD, GOOD | {"homestay_id": "second", field: value})
     assert len([one for one in told if "has the same" not in one]) == 1
-    assert told[0].startswith("home 2")
+    assert told[0].startswith("offer 2")
     assert f"{field}: {limit}" in told[0]
 
 
@@ -75,19 +88,19 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "a home",
     )
     assert told == [
-        "home 1 (lake-house): title: 1 to 32 characters",
-        "home 1 (lake-house): price_fen: whole fen, from 1 to 1000000000",
-        "home 2 (second): capacity: is missing",
-        f"home 3 (third): price: is not known; there are {', '.join(RULES)}",
-        "home 4 (lake-house): homestay_id: home 1 has the same",
-        f"home 5: an object with {', '.join(RULES)} is expected",
+        "offer 1 (lake-house): title: 1 to 32 characters",
+        "offer 1 (lake-house): price_fen: whole fen, from 1 to 1000000000",
+        "offer 2 (second): capacity: is missing",
+        f"offer 3 (third): price: is not known; there are {', '.join(RULES)}",
+        "offer 4 (lake-house): homestay_id: offer 1 has the same",
+        f"offer 5: an object with {', '.join(RULES)} is expected",
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("{}", "a list of homes is expected"),
+        ("{}", "a list of offers is expected"),
         ("[", "is not JSON"),
         ("\u0000", "is not JSON"),
         ("[" * 100_000, "is not JSON"),
@@ -102,15 +115,15 @@ def test_a_file_that_is_no_catalogue_says_what_is_expected(tmp_path: Path, text:
 def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     for path, why in ((tmp_path / "none.json", "No such file"), (tmp_path, "Is a directory")):
         with pytest.raises(BadCatalogue, match=why):
-            read(path)
+            read(path, HOMES)
     (tmp_path / "gbk.json").write_bytes("湖".encode("gbk"))
     with pytest.raises(BadCatalogue, match="not JSON in UTF-8"):
-        read(tmp_path / "gbk.json")
+        read(tmp_path / "gbk.json", HOMES)
 
 
 def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
     (tmp_path / "bom.json").write_text(json.dumps([GOOD]), encoding="utf-8-sig")
-    assert read(tmp_path / "bom.json") == [HOME]
+    assert read(tmp_path / "bom.json", HOMES) == [HOME]
 
 
 def test_the_dearest_stay_is_still_a_sum() -> None:

@@ -121,8 +121,9 @@ def test_a_step_that_was_tried_is_not_tried_again_in_this_look() -> None:
 
 
 def test_a_stay_ends_with_the_day_of_departure_in_beijing() -> None:
-    over = order().stay_over_at
+    over = order().usable_until
     collection = Collection(paid_order(), [paid_payment()], notices=TOLD)
+    assert over is not None
     assert over.isoformat() == "2026-12-03T16:00:00+00:00"
     assert next_step(collection, over - timedelta(milliseconds=1)) is None
     assert next_step(collection, over) == Expire()
@@ -190,7 +191,7 @@ def test_an_order_that_is_closing_is_looked_at_every_minute() -> None:
 
 
 def test_a_paid_order_is_looked_at_when_its_stay_is_over_and_then_never() -> None:
-    assert next_look(Collection(paid_order(), [paid_payment()], notices=TOLD), ORDER, EARLY) == order().stay_over_at
+    assert next_look(Collection(paid_order(), [paid_payment()], notices=TOLD), ORDER, EARLY) == order().usable_until
     expired = paid_order(status=OrderStatus.EXPIRED)
     assert next_look(Collection(expired, [paid_payment()], notices=TOLD), ORDER, EARLY) is None
 

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from payments.edge.secret import APP, TOKEN, Secret
-from payments.settings import Misconfigured
-from payments.wechat.keys import MERCHANT, VERIFICATION
+from payments.edge.tokens import TOKEN
+from payments.settings import Misconfigured, SecretKind
+from payments.wechat.keys import APP, MERCHANT, VERIFICATION
 from simulator.credentials import Credentials
 
 KNOWN = Credentials.generate()
@@ -137,7 +137,7 @@ def test_a_platform_certificate_verifies_under_its_serial_number() -> None:
 NO_APIV3_KEYS: list[Any] = [[], {}, "", None, 7, "x" * 31, ["é" * 32]]
 NO_TOKEN_KEYS: list[Any] = [[], {}, "", None, 7, ["x", "y"], "k" * 31]
 JUNK: list[Any] = [None, True, 7, 1.5, [], {}, "", " \n", ["x"], {"x": "y"}, "x", "\ud800"]
-WRONG: list[tuple[Secret[Any], str, str]] = [
+WRONG: list[tuple[SecretKind[Any], str, str]] = [
     *((MERCHANT, "private_key", merchant(private_key=junk)) for junk in JUNK),
     *(
         (MERCHANT, "cert_serial_no", merchant(cert_serial_no=junk))
@@ -190,7 +190,7 @@ WRONG: list[tuple[Secret[Any], str, str]] = [
 
 @pytest.mark.parametrize(("secret", "field", "text"), WRONG)
 def test_what_no_rule_puts_right_is_told_by_its_field_and_without_its_value(
-    secret: Secret[Any], field: str, text: str
+    secret: SecretKind[Any], field: str, text: str
 ) -> None:
     with pytest.raises(Misconfigured) as raised:
         secret.parse(text)
@@ -203,7 +203,7 @@ def test_what_no_rule_puts_right_is_told_by_its_field_and_without_its_value(
 
 @pytest.mark.parametrize("text", ["not json", "[]", "null", "7", '"text"', "[" * 100_000, "1" * 5000, "", "{"])
 @pytest.mark.parametrize("secret", [MERCHANT, VERIFICATION, APP, TOKEN])
-def test_what_is_no_json_object_is_told_as_such(secret: Secret[Any], text: str) -> None:
+def test_what_is_no_json_object_is_told_as_such(secret: SecretKind[Any], text: str) -> None:
     with pytest.raises(Misconfigured, match="not a JSON object"):
         secret.parse(text)
 

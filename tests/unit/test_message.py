@@ -11,7 +11,6 @@ from functions.notify_user.app import order_paid_values, refund_values
 from local.topology import load
 from payments.domain.message import (
     TYPES,
-    VALUES,
     BadMapping,
     fields_pattern,
     fill,
@@ -20,16 +19,18 @@ from payments.domain.message import (
 )
 from payments.domain.order import OrderStatus
 from payments.domain.refund import RefundOrigin, automatic_refund
+from payments.products.homestay.offer import HOMESTAY
 from simulator.mini_program import _RULES
-from tests.examples import NOW, ORDER_SN, order, paid_payment
+from tests.examples import NOW, ORDER_SN, STAY, order, paid_payment
 
 PARAMETERS: dict[str, Any] = load()["Parameters"]
 PARAMETER = {"order_confirmed": "OrderConfirmed", "check_in_code": "CheckInCode", "refund": "Refund"}
 
+VALUES = HOMESTAY.messages()
 PAID = order(status=OrderStatus.WAIT_USE, redeem_code="ABCDEFGH23", paid_at=NOW)
 BACK = automatic_refund(paid_payment(), RefundOrigin.LATE, NOW)
-SAID = {"order_confirmed": order_paid_values(PAID), "check_in_code": order_paid_values(PAID)}
-SAID["refund"] = refund_values(PAID, BACK)
+SAID = dict.fromkeys(("order_confirmed", "check_in_code"), order_paid_values(PAID, HOMESTAY, STAY))
+SAID["refund"] = refund_values(PAID, BACK, STAY.title)
 
 
 def default(template: str) -> str:
@@ -37,7 +38,7 @@ def default(template: str) -> str:
 
 
 def written(template: str, mapping: str) -> dict[str, str]:
-    return fill(template, parse_fields(template, mapping), SAID[template])
+    return fill(VALUES[template], parse_fields(VALUES[template], mapping), SAID[template])
 
 
 # --- the mapping
@@ -133,26 +134,26 @@ WRONG = [
 @pytest.mark.parametrize(("mapping", "why"), WRONG)
 def test_a_mapping_that_cannot_work_says_what_to_do(mapping: str, why: str) -> None:
     with pytest.raises(BadMapping, match=re.escape(why)):
-        parse_fields("order_confirmed", mapping)
+        parse_fields(VALUES["order_confirmed"], mapping)
 
 
 def test_a_field_takes_one_value() -> None:
     with pytest.raises(BadMapping, match="thing1: a field takes one value"):
-        parse_fields("order_confirmed", "title=thing1,hint=thing1")
+        parse_fields(VALUES["order_confirmed"], "title=thing1,hint=thing1")
     with pytest.raises(BadMapping, match="21 fields: at most 20"):
-        parse_fields("order_confirmed", ",".join(f"title=thing{n}" for n in range(1, 22)))
+        parse_fields(VALUES["order_confirmed"], ",".join(f"title=thing{n}" for n in range(1, 22)))
 
 
 @pytest.mark.parametrize("template", VALUES)
 def test_a_deployment_refuses_what_a_cold_start_would(template: str) -> None:
     parameter = PARAMETERS[f"{PARAMETER[template]}Fields"]
-    assert parameter["AllowedPattern"] == fields_pattern(template)
+    assert parameter["AllowedPattern"] == fields_pattern(VALUES[template])
     assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"])
 
 
 @pytest.mark.parametrize("mapping", [mapping for mapping, _ in WRONG])
 def test_the_deployments_rule_and_the_cold_starts_are_one(mapping: str) -> None:
-    assert not re.fullmatch(fields_pattern("order_confirmed"), mapping)
+    assert not re.fullmatch(fields_pattern(VALUES["order_confirmed"]), mapping)
 
 
 def test_a_template_id_that_was_not_filled_in_is_refused_by_the_deployment() -> None:
@@ -176,7 +177,7 @@ def test_the_page_on_deploying_lists_every_value_with_its_types() -> None:
 
 def fits(template: str, mapping: str) -> bool:
     try:
-        return bool(parse_fields(template, mapping))
+        return bool(parse_fields(VALUES[template], mapping))
     except BadMapping:
         return False
 
@@ -201,5 +202,5 @@ def test_what_is_no_page_is_refused_twice(page: str) -> None:
 
 
 def test_a_day_has_no_zeros_in_front() -> None:
-    data = fill("order_confirmed", (("start", "date1"),), {"start": date(2027, 1, 2)})
+    data = fill(VALUES["order_confirmed"], (("start", "date1"),), {"start": date(2027, 1, 2)})
     assert data == {"date1": "2027年1月2日"}

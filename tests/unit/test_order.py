@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from payments.domain import order as orders
 from payments.domain import payment as payments
+from payments.domain.offer import PurchaseRefused
 from payments.domain.order import (
     NEW_ORDERS,
     NEW_ORDERS_WINDOW,
@@ -19,7 +20,7 @@ from payments.domain.order import (
     wait_for_next_order,
 )
 from payments.domain.times import beijing_day, iso
-from payments.products.homestay.offer import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, StayRefused, book
+from payments.products.homestay.offer import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, book
 from tests.examples import HOME, NOW, STAY, order
 
 TODAY = date(2026, 11, 23)
@@ -67,14 +68,14 @@ def test_every_stay_that_is_sold_costs_at_least_its_nights(
     ],
 )
 def test_a_stay_that_cannot_be_sold_is_refused_by_field(field: str, changes: dict[str, Any]) -> None:
-    with pytest.raises(StayRefused) as refused:
+    with pytest.raises(PurchaseRefused) as refused:
         ask(**changes)
     assert refused.value.field == field
 
 
 def test_a_home_that_is_off_sale_is_refused() -> None:
     off_sale = Homestay(**{name: getattr(HOME, name) for name in Homestay.__slots__} | {"on_sale": False})
-    with pytest.raises(StayRefused, match="not on sale"):
+    with pytest.raises(PurchaseRefused, match="not on sale"):
         ask(home=off_sale)
 
 
@@ -85,8 +86,8 @@ def test_a_catalogue_entry_that_cannot_be_sold_is_refused(wrong: dict[str, Any])
 
 
 def test_the_order_number_tells_beijing_time_and_has_eight_random_digits() -> None:
-    assert new_order_sn(datetime(2026, 11, 23, 16, 30, 5, tzinfo=UTC), "00000042") == "HSO2026112400300500000042"
-    assert ORDER_SN.fullmatch(new_order_sn(NOW, "12345678"))
+    assert new_order_sn("HSO", datetime(2026, 11, 23, 16, 30, 5, tzinfo=UTC), "00000042") == "HSO2026112400300500000042"
+    assert ORDER_SN.fullmatch(new_order_sn("ABC", NOW, "12345678"))
 
 
 def test_a_new_order_waits_to_be_paid_for_thirty_minutes_and_is_looked_at_after_two() -> None:

@@ -28,10 +28,10 @@ from payments.domain.payment import (
     decide_prepay,
     judge,
     new_payment,
-    parse_out_trade_no,
-    prepay_description,
 )
 from payments.domain.refund import RefundOrigin, automatic_refund, merchant_refund
+from payments.domain.trade_number import TradeNumber
+from payments.products.homestay.offer import HOMESTAY
 from payments.store import keys
 from tests.examples import APPID, MCHID, NOW, ORDER_SN, STAY, order, paid_payment, payment, trade
 
@@ -152,10 +152,10 @@ def test_a_coupon_lowers_payer_total_and_that_is_fine() -> None:
 
 
 def test_keys_follow_from_the_number() -> None:
-    assert parse_out_trade_no(payment(3).out_trade_no) == (ORDER_SN, 3)
+    assert TradeNumber.parse(payment(3).out_trade_no) == TradeNumber(ORDER_SN, 3) == payment(3).number
     assert keys.payment(ORDER_SN, 3) == {"pk": f"ORDER#{ORDER_SN}", "sk": "PAYMENT#3"}
     for foreign in ("", "PMT1", ORDER_SN, f"{ORDER_SN}_0", f"{ORDER_SN}_1_R1", f"x{ORDER_SN}_1", f"{ORDER_SN}_1\n"):
-        assert parse_out_trade_no(foreign) is None
+        assert TradeNumber.parse(foreign) is None
 
 
 WECHATS_NUMBER = re.compile(r"[0-9A-Za-z_|*@-]+")
@@ -163,14 +163,26 @@ WECHATS_NUMBER = re.compile(r"[0-9A-Za-z_|*@-]+")
 instants = st.datetimes(datetime(2020, 1, 1), datetime(2099, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 
 
-@given(instants, st.integers(0, 10**8 - 1), st.integers(1, MAX_TRADES), st.integers(1, 99), st.text(), st.text())
+letters_of_products = st.from_regex(r"[A-Z]{3}", fullmatch=True)
+
+
+@given(
+    letters_of_products,
+    instants,
+    st.integers(0, 10**8 - 1),
+    st.integers(1, MAX_TRADES),
+    st.integers(1, 99),
+    st.text(),
+    st.text(),
+)
 def test_whatever_number_is_made_is_read_and_good_for_wechat(
-    now: datetime, digits: int, n: int, attempt: int, staff: str, key: str
+    letters: str, now: datetime, digits: int, n: int, attempt: int, staff: str, key: str
 ) -> None:
-    order_sn = new_order_sn(now, f"{digits:08d}")
+    order_sn = new_order_sn(letters, now, f"{digits:08d}")
     assert ORDER_NUMBER.fullmatch(order_sn)
-    trade = new_payment(order(order_sn=order_sn), n, appid=APPID, mchid=MCHID, notify_url="https://x", now=now)
-    assert parse_out_trade_no(trade.out_trade_no) == (order_sn, n)
+    told = {"appid": APPID, "mchid": MCHID, "notify_url": "https://x", "description": "x"}
+    trade = new_payment(order(order_sn=order_sn), n, now=now, **told)
+    assert TradeNumber.parse(trade.out_trade_no) == TradeNumber(order_sn, n)
     again = automatic_refund(trade, RefundOrigin.LATE, now, attempt=attempt)
     assert int(again.out_refund_no.rpartition("_R")[2]) == attempt
     asked = {"amount_fen": 1, "reason": "x", "body_hash": "h", "now": now}
@@ -179,21 +191,22 @@ def test_whatever_number_is_made_is_read_and_good_for_wechat(
         assert 6 <= len(number) <= limit
         assert WECHATS_NUMBER.fullmatch(number)
     for refund in (again, wanted):
-        assert parse_out_trade_no(refund.out_refund_no) is None  # never taken for a trade
+        assert TradeNumber.parse(refund.out_refund_no) is None  # never taken for a trade
         assert refund.out_refund_no.startswith(f"{trade.out_trade_no}_")
 
 
 def test_a_number_of_other_digits_than_ours_is_not_ours() -> None:
-    assert parse_out_trade_no(f"{ORDER_SN[:-1]}８_1") is None
-    assert parse_out_trade_no(f"{ORDER_SN}_１") is None
+    assert TradeNumber.parse(f"{ORDER_SN[:-1]}８_1") is None
+    assert TradeNumber.parse(f"{ORDER_SN}_１") is None
     assert ORDER_NUMBER.fullmatch(ORDER_SN[:-1] + "٣") is None
 
 
 def test_the_description_holds_no_character_that_wechat_refuses() -> None:
-    text = prepay_description(order())
+    text = payment().description
     assert text == f"{STAY.title} 2晚"
-    emoji = order(stay=type(STAY)(**{**{name: getattr(STAY, name) for name in STAY.__slots__}, "title": "海边🌊"}))
-    assert prepay_description(emoji) == "海边 2晚"
+    assert HOMESTAY.bill(replace(STAY, title="海边🌊")) == "海边 2晚"
+    made = new_payment(order(), 1, description="海边🌊", appid=APPID, mchid=MCHID, notify_url="https://x", now=NOW)
+    assert made.description == "海边"
 
 
 PAID = {

@@ -45,7 +45,7 @@ def test_the_phone_is_no_way_to_the_rest_of_the_simulator(what: str) -> None:
 
 
 def test_an_api_that_does_not_answer_is_502() -> None:
-    assert ask("GET", "/api/homestays").status_code == 502
+    assert ask("GET", "/api/catalogue/homestay").status_code == 502
 
 
 def test_a_user_gets_his_new_messages() -> None:

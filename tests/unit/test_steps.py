@@ -184,7 +184,7 @@ def test_only_failed_tries_of_this_orders_messages_are_steps() -> None:
 def test_what_of_the_gateway_is_a_step() -> None:
     assert route("POST", "/orders") == ("order", "orders", "")
     assert route("GET", f"/orders/{ORDER_SN}/payment") == ("poll", "status_poll", ORDER_SN)
-    assert route("POST", f"/merchant/orders/{ORDER_SN}/refunds") == ("refund", "merchant", ORDER_SN)
+    assert route("POST", f"/merchant/orders/{ORDER_SN}/refunds") == ("refund", "back_office", ORDER_SN)
     for method, path in (
         ("GET", "/orders"),
         ("POST", "/login"),

@@ -41,7 +41,7 @@ def test_only_an_orders_partition_names_an_order() -> None:
 
 @pytest.mark.parametrize("out_trade_no", [f"{ORDER_SN}_1", "somebody-elses"])
 def test_a_place_among_the_open_cases_is_a_text_and_back(out_trade_no: str) -> None:
-    place = CasePlace.of(elsewhere_case(replace(trade(), out_trade_no=out_trade_no), NOW))
+    place = CasePlace.of(elsewhere_case(replace(trade(), number=out_trade_no), NOW))
     assert CasePlace.parse(str(place)) == place
     assert CasePlace.parse(str(place.without_case())) == place.without_case() != place
 

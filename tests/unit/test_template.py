@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,22 @@ from local.topology import load, whole
 from payments.calls import ANSWER_S, SECRET_TRY_S, TRY_S
 from payments.domain.case import Case, Resolution
 from payments.domain.guest_messages import Delivery, GuestMessages, Message
-from payments.domain.message import VALUES
 from payments.domain.order import MAX_HINTS, OrderStatus
 from payments.domain.payment import MAX_TRADES, PaymentStatus
 from payments.domain.refund import MAX_REASON, RefundOrigin, automatic_refund
 from payments.domain.shipping import RECORDED_AFTER, ShippingRecord, ShippingStatus, shipping_of
+from payments.domain.texts import Field, for_wechat
 from payments.domain.times import millis, utc_now
 from payments.edge.events import TYPES
-from payments.products.homestay.offer import MAX_REMARK, MAX_TITLE, Homestay, Stay
+from payments.parts import LambdaFunction
+from payments.products import PRODUCTS
+from payments.products.homestay.offer import HOMESTAY
 from payments.store.dynamodb import plain
+from payments.store.purchase import kept
 from payments.store.store import Store
-from payments.store.users import User
+from payments.store.users import User, user_item
 from payments.wechat.pay import TIMEOUT_S
-from tests.examples import NOW, ORDER_SN, order, payment, trade
+from tests.examples import FEN, LARGEST, NOW, ORDER_SN, order, payment, trade
 
 TEMPLATE: dict[str, Any] = load()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -176,10 +180,10 @@ def public(cls: type) -> set[str]:
 
 
 def functions_of(path: Path) -> dict[str, tuple[set[str], set[str]]]:
-    """Of each function in a file: all names in it, and what it calls on `store` or `store()`."""
+    """Of each function in a file: all names in it, and what it calls on the store."""
     return {
         node.name: names_and_operations(node)
-        for node in ast.parse(path.read_text()).body
+        for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef)
     }
 
@@ -196,22 +200,29 @@ def names_and_operations(tree: ast.AST) -> tuple[set[str], set[str]]:
 
 
 def operation(node: ast.Attribute) -> set[str]:
-    """`refunds.withdraw` of `store.refunds.withdraw` and of `store().refunds.withdraw`; `collection` of
-    `store().collection`. An entity alone is none."""
-    path, owner = [node.attr], node.value
-    while isinstance(owner, ast.Attribute):
-        path.insert(0, owner.attr)
-        owner = owner.value
-    root = owner.func if isinstance(owner, ast.Call) else owner
-    if not isinstance(root, ast.Name) or root.id != "store":
+    """`refunds.withdraw` of `store.refunds.withdraw` and of `parts.store.refunds.withdraw`; `collection` of
+    `parts.store.collection`. An entity alone is none."""
+    path = path_of(node)
+    if "store" not in path[:-1]:
         return set()
+    path = path[path.index("store") + 1 :]
     return set() if path[0] in ENTITIES and len(path) == 1 else {".".join(path[:2])}
+
+
+def path_of(node: ast.expr) -> list[str]:
+    """The names of `app.parts.store`, from its beginning on."""
+    if isinstance(node, ast.Attribute):
+        return [*path_of(node.value), node.attr]
+    return [node.id] if isinstance(node, ast.Name) else []
 
 
 ENTITIES = {name.partition(".")[0] for name in NEEDS if "." in name}
 
 
-SHARED = functions_of(PAYMENTS / "recording.py") | functions_of(PAYMENTS / "cancellation.py")
+CALLERS = ("recording.py", "cancellation.py", "edge/staff.py")
+"""The files of the layer that call the store for functions."""
+
+SHARED = {name: of for file in CALLERS for name, of in functions_of(PAYMENTS / file).items()}
 
 
 WITH_TOKEN = {"send_message", "upload_shipping", "order_state"}
@@ -227,7 +238,7 @@ def operations_of(folder: Path) -> set[str]:
         for name in more:
             names = names | SHARED[name][0]
             operations = operations | SHARED[name][1]
-    if "mini_program" in names and names & WITH_TOKEN:
+    if names & WITH_TOKEN:
         operations |= {"access_tokens.get", "access_tokens.replace"}
     return operations
 
@@ -243,25 +254,53 @@ def test_every_grant_on_the_table_is_used_and_every_use_is_granted(function: str
     assert granted == needed
 
 
+VARIABLES: dict[str, set[str]] = {
+    "wechat_pay": {"MCHID", "WECHAT_PAY_BASE_URL", "MERCHANT_SECRET_ARN", "VERIFICATION_SECRET_ARN"},
+    "mini_program": {"APPID", "MINI_PROGRAM_BASE_URL", "APP_SECRET_ARN", "TABLE_NAME"},
+    "verification": {"VERIFICATION_SECRET_ARN"},
+    "token_keys": {"TOKEN_SECRET_ARN"},
+    "store": {"TABLE_NAME"},
+    "publish": {"TOPIC_ARN"},
+    "set_aside": {"STREAM_DLQ_URL"},
+    "products": set(),
+}
+"""What each part is told by the environment."""
+
+ALWAYS_THERE = {"settings", "clock", "random", "attempt"}
+"""Of Parts: what a function need not name."""
+
+
+def named(function: str) -> set[str]:
+    """The parts that a function names."""
+    handler: LambdaFunction = import_module(f"functions.{FOLDERS[function].name}.app").handler
+    return set(handler.names)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_names_just_the_parts_that_it_uses(function: str) -> None:
+    tree = ast.parse((FOLDERS[function] / "app.py").read_text())
+    paths = [path_of(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    used = {path[path.index("parts") + 1] for path in paths if "parts" in path[:-1]}
+    assert named(function) == used - ALWAYS_THERE
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_variables_are_those_that_the_code_reads_and_secrets_are_not_among_them(function: str) -> None:
     app = (FOLDERS[function] / "app.py").read_text()
-    read = set(re.findall(r'(?:setting|optional)\("([A-Z_]+)"\)', app))
-    for helper, names in {
-        "wechat_pay()": {"MCHID", "WECHAT_PAY_BASE_URL", "MERCHANT_SECRET_ARN", "VERIFICATION_SECRET_ARN"},
-        "mini_program()": {"APPID", "MINI_PROGRAM_BASE_URL", "APP_SECRET_ARN", "TABLE_NAME"},
-        "verification_secret()": {"VERIFICATION_SECRET_ARN"},
-        "token_keys()": {"TOKEN_SECRET_ARN"},
-        "store()": {"TABLE_NAME"},
-        "shipping_record()": {"SHIPPING_RECORD"},
-        "publish(": {"TOPIC_ARN"},
-    }.items():
-        read |= names if helper in app else set()
+    read = set(re.findall(r'settings(?:\.optional\(|\[)"([A-Z_]+)"', app))
+    read |= {"SHIPPING_RECORD"} if "settings.shipping_record" in app else set()
+    read = read.union(*(VARIABLES[name] for name in named(function)))
+    own: set[str] = set()  # a product may have some of its own
     for suffix in ("_TEMPLATE_ID", "_FIELDS"):
         if f'{suffix}"' in app:
-            read |= {f"{template.upper()}{suffix}" for template in VALUES}
+            read |= {f"{template.upper()}{suffix}" for template in HOMESTAY.messages()}
+            own |= {
+                f"{service_type}_{template}{suffix}".upper()
+                for service_type, product in PRODUCTS.items()
+                for template in product.messages()
+            }
     declared = set(FUNCTIONS[function]["Environment"]["Variables"]) - {"POWERTOOLS_SERVICE_NAME"}
-    assert declared == read
+    assert declared - own == read
     secrets = {name for name in declared if re.search("KEY|TOKEN|SECRET|PASSWORD", name)}
     assert all(name.endswith("_SECRET_ARN") for name in secrets)
 
@@ -488,26 +527,14 @@ def size(item: dict[str, Any]) -> int:
     return sum(len(name.encode()) + value_size(value) for name, value in item.items())
 
 
-FEN = 10**9
 OPENID = "o" * 40
 NOTIFY_URL = "https://" + "x" * (100 - len("https://")) + "/wxpay/notify"
-STAY = Stay(
-    homestay_id="h" * 40,
-    title="长" * MAX_TITLE,
-    price_fen=FEN,
-    food_price_fen=FEN,
-    start_date=date(2026, 12, 1),
-    end_date=date(2026, 12, 3),
-    people=100,
-    need_food=True,
-    remark="长" * MAX_REMARK,
-)
 FULL_ORDER = order(
-    stay=STAY,
+    purchase=kept(LARGEST["homestay"][0]),
     business_id="b" * 24,
     user_id="u" * 27,
     openid=OPENID,
-    attempt="a" * 12,
+    attempt="a" * 6,
     total_fen=FEN,
     status=OrderStatus.CANCELLED,
     paid_by=99,
@@ -526,7 +553,7 @@ FULL_PAYMENT = payment(
     appid="w" * 32,
     mchid="1" * 32,
     openid=OPENID,
-    description="长" * MAX_TITLE + " 90晚",
+    description=HOMESTAY.bill(replace(LARGEST["homestay"][0], end_date=date(2027, 2, 28))),
     notify_url=NOTIFY_URL,
     status=PaymentStatus.SUCCESS,
     prepay_id="p" * 64,
@@ -558,7 +585,7 @@ FULL_REFUND = replace(
     at=dict.fromkeys(("PROCESSING", "ABNORMAL", "CLOSED", "SUCCESS"), millis(NOW)),
 )
 ITEMS = {
-    "ORDER": plain(FULL_ORDER) | {"list_user": "u" * 27, "due_shard": "1"},
+    "ORDER": plain(FULL_ORDER) | {"due_shard": "1"},
     f"PAYMENT#{MAX_TRADES}": plain(FULL_PAYMENT) | SETTLED,
     "REFUND#" + "r" * 64: plain(FULL_REFUND) | {"due_shard": "1", "booked_on": "2026-11-23"},
     "NOTICE#order.paid": plain(
@@ -598,21 +625,46 @@ ITEMS = {
             closed_at=NOW,
         )
     ),
-    "USER": plain(User(user_id="u" * 27, openid=OPENID, unionid="u" * 64, created_at=NOW)),
-    "HOMESTAY": plain(
-        Homestay(
-            homestay_id="h" * 40,
-            business_id="b" * 24,
-            title="长" * MAX_TITLE,
-            subtitle="长" * 100,
-            price_fen=FEN,
-            market_price_fen=FEN,
-            food_price_fen=FEN,
-            capacity=100,
-            on_sale=True,
-        )
-    ),
+    "USER": user_item(User(user_id="u" * 27, openid=OPENID, unionid="u" * 64, created_at=NOW)),
+    **{
+        f"OFFER of {service_type}": plain(offer) | {"catalogue": f"{service_type}#OFF_SALE"}
+        for service_type, (_, offer) in LARGEST.items()
+        if offer is not None
+    },
 }
+
+
+@pytest.mark.parametrize("service_type", PRODUCTS)
+def test_an_order_and_its_payment_have_room_for_what_every_product_keeps(service_type: str) -> None:
+    """A product tells its largest purchase and offer in tests/examples.py."""
+    product, (purchase, offer) = PRODUCTS[service_type], LARGEST[service_type]
+    full = replace(FULL_ORDER, purchase=kept(purchase), service_type=service_type)
+    if not product.redeemed:
+        full = replace(full, redeem_code=None, used_by=None, without_code=True)
+    key = {"pk": f"ORDER#{ORDER_SN}", "sk": "ORDER"}
+    assert size({**key, **plain(full), "due_shard": "1"}) <= LIMIT
+    described = replace(FULL_PAYMENT, description=for_wechat(Field.DESCRIPTION, product.bill(purchase)))
+    assert size({**key, "sk": f"PAYMENT#{MAX_TRADES}", **plain(described), **SETTLED}) <= LIMIT
+    assert (offer is None) is (product.catalogue is None)
+
+
+def test_each_index_holds_the_items_that_it_is_for_and_no_others() -> None:
+    held = {
+        index["IndexName"]: {
+            name.partition("#")[0].partition(" ")[0]
+            for name, item in ITEMS.items()
+            if {key["AttributeName"] for key in index["KeySchema"]} <= {"pk", "sk", *item}
+        }
+        for index in RESOURCES["Table"]["Properties"]["GlobalSecondaryIndexes"]
+    }
+    assert held == {
+        "due": {"ORDER", "PAYMENT", "REFUND"},
+        "user": {"ORDER"},
+        "code": {"ORDER"},
+        "settled": {"PAYMENT", "REFUND"},
+        "open_cases": set(),
+        "catalogue": {"OFFER"},
+    }
 
 
 @pytest.mark.parametrize("sort_key", ITEMS)

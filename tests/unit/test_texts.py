@@ -9,14 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from payments.domain.message import thing
-from payments.domain.payment import prepay_description
 from payments.domain.refund import MAX_REASON, RefundOrigin, automatic_refund, merchant_refund
 from payments.domain.shipping import shipping_of
 from payments.domain.texts import Field, cleaned, for_wechat
+from payments.products.homestay.offer import HOMESTAY
 from simulator import mini_program, refunds, shipping
 from simulator import pay as wechat
 from simulator.world import Trade
-from tests.examples import NOW, STAY, order, paid_payment, payment
+from tests.examples import NOW, STAY, paid_payment, payment
 
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 ODD = [
@@ -193,8 +193,8 @@ ANGRY = "😡" * 32
 def test_a_bill_never_says_nothing() -> None:
     from dataclasses import replace
 
-    assert prepay_description(order(stay=replace(STAY, title=ANGRY))) == "订单 2晚"
-    assert prepay_description(order(stay=replace(STAY, title="湖景🏠𠮷屋"))) == "湖景〓屋 2晚"
+    assert HOMESTAY.bill(replace(STAY, title=ANGRY)) == "订单 2晚"
+    assert HOMESTAY.bill(replace(STAY, title="湖景🏠𠮷屋")) == "湖景〓屋 2晚"
     assert shipping_of(paid_payment(), NOW).item_desc == "西湖边的小屋 2晚"
 
 

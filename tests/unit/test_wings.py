@@ -42,12 +42,13 @@ def imports(path: Path) -> Iterator[str]:
 
 
 class _WithoutTypeChecking(ast.NodeTransformer):
-    def visit_If(self, node: ast.If) -> ast.AST | None:  # noqa: N802
+    def visit_If(self, node: ast.If) -> ast.AST | None:
         return None if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
 
 
 def _running(tree: ast.Module) -> ast.AST:
-    return _WithoutTypeChecking().visit(tree)
+    without: ast.AST = _WithoutTypeChecking().visit(tree)
+    return without
 
 
 def room(module: str) -> str | None:

@@ -8,7 +8,7 @@ Page({
     const today = day(Date.now())
     this.setData({ today, start: day(Date.now(), 1), end: day(Date.now(), 2), last: day(Date.now(), 365) })
     try {
-      const home = (await app.pay.homes()).homestays.find((one) => one.homestay_id === homestay_id)
+      const home = (await app.pay.offers("homestay")).offers.find((one) => one.homestay_id === homestay_id)
       if (!home) return this.setData({ message: app.t.noHome })
       this.show({
         home,
@@ -66,7 +66,8 @@ Page({
   // pay.buy is called in the tap: messages may only be asked for there.
   async onBuy() {
     const { home, start, end, people, need_food, remark } = this.data
-    const stay = { homestay_id: home.homestay_id, start_date: start, end_date: end, people, need_food, remark }
+    const { homestay_id } = home
+    const stay = { homestay_id, start_date: start, end_date: end, people, need_food, remark }
     let order_sn
     const onStep = (step, told) => {
       if (step === "order") order_sn = told.order_sn
@@ -74,7 +75,7 @@ Page({
     }
     this.setData({ step: app.t.steps.order, message: "" })
     try {
-      await app.pay.buy(stay, onStep)
+      await app.pay.buy({ service_type: "homestay", ...stay }, onStep)
     } catch (error) {
       this.setData({ message: error.text })
     } finally {

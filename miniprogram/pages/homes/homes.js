@@ -13,8 +13,8 @@ Page({
   async load() {
     this.setData({ message: "" })
     try {
-      const { homestays } = await app.pay.homes()
-      const homes = homestays.map((home) => ({
+      const { offers } = await app.pay.offers("homestay")
+      const homes = offers.map((home) => ({
         ...home,
         price: yuan(home.price_fen),
         market: home.market_price_fen > home.price_fen ? yuan(home.market_price_fen) : "",

@@ -7,7 +7,6 @@ clients, a clock and doubles of their own, and patch nothing.
 import base64
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, cached_property
@@ -26,6 +25,7 @@ if TYPE_CHECKING:  # each is loaded where it is built: a function pays at its st
 
     from payments.edge.events import Event
     from payments.edge.secret import Secret
+    from payments.products import Products
     from payments.store.store import Store
     from payments.wechat.keys import VerificationSecret
     from payments.wechat.mini_program import MiniProgram
@@ -34,17 +34,20 @@ if TYPE_CHECKING:  # each is loaded where it is built: a function pays at its st
 T = TypeVar("T")
 
 
-class _Unnamed:
-    """Stands in the place of each part that a function has not named."""
+class _Absent:
+    """Stands in the place of a part that is not there: whoever uses it gets the reason as an exception."""
 
-    def __getattr__(self, wanted: str) -> Any:
-        raise AttributeError(f"the function uses a part ({wanted}) that it does not name to LambdaFunction")
+    def __init__(self, why: Exception) -> None:
+        self._why = why
+
+    def __getattr__(self, _: str) -> Any:
+        raise self._why
 
     def __call__(self, *_: object) -> Any:
-        raise AttributeError("the function calls a part that it does not name to LambdaFunction")
+        raise self._why
 
 
-UNNAMED: Any = _Unnamed()
+UNNAMED: Any = _Absent(AttributeError("the function uses a part that it does not name to LambdaFunction"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +65,13 @@ class Parts:
     """Sends a stream record that cannot be read to the dead letters, as this text."""
     verification: "Secret[VerificationSecret]" = UNNAMED
     token_keys: "Secret[tuple[str, ...]]" = UNNAMED
+    products: "Products" = UNNAMED
+    """What is sold here."""
 
-    def attempt(self, size: int = 9) -> str:
-        """An id for one attempt at a write, of `size` random bytes: a repeat of it is known by this (R11)."""
-        return base64.urlsafe_b64encode(self.random.randbytes(size)).rstrip(b"=").decode()
+    def attempt(self) -> str:
+        """An id for one attempt at a write, 6 characters: the store knows a repeated write of the attempt by it
+        (R11)."""
+        return base64.urlsafe_b64encode(self.random.randbytes(4)).rstrip(b"=").decode()
 
     def only(self, names: Iterable[str]) -> "Parts":
         """These parts without those that are not among the names."""
@@ -134,6 +140,12 @@ class _Builder:
 
         return self._secret(TOKEN)
 
+    @cached_property
+    def products(self) -> "Products":
+        from payments.products import PRODUCTS
+
+        return PRODUCTS
+
     def _secret(self, kind: "SecretKind[T]") -> "Secret[T]":
         from payments.edge.secret import Secret
 
@@ -147,28 +159,30 @@ def build(
     client: Callable[[str], Any] = aws,
     clock: Callable[[], datetime] = utc_now,
 ) -> Parts:
-    """The named parts. `client` makes the client of an AWS service. Raises Misconfigured."""
-    builder = _Builder(settings, client, clock)
-    return Parts(settings=settings, clock=clock, **{name: getattr(builder, name) for name in names})
+    """The named parts; one that the deployment lacks a setting for raises Misconfigured when it is used. `client` makes
+    the client of an AWS service."""
+    builder, built = _Builder(settings, client, clock), dict[str, Any]()
+    for name in names:
+        try:
+            built[name] = getattr(builder, name)
+        except Misconfigured as error:
+            built[name] = _Absent(error)
+    return Parts(settings=settings, clock=clock, **built)
 
 
 Handle = Callable[[dict[str, Any], Parts], Any]
 
 
 class LambdaFunction:
-    """What Lambda calls: `handle` with the parts that it names, built once per process.
-
-    Within Lambda that is at start-up, before the first request. Where the deployment lacks something, each call says so
-    again.
-    """
+    """What Lambda calls: `handle` with the parts that it names, built once per process; within Lambda at start-up,
+    before the first request."""
 
     def __init__(self, handle: Handle, *names: str) -> None:
         """`names`: the parts that `handle` uses, as `Parts` calls them."""
         self.names = names
         parts = cache(lambda: build(Settings(os.environ), names))
         if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
-            with suppress(Misconfigured):
-                parts()
+            parts()
         self._run = instrumented(handle, parts)
 
     def __call__(self, event: dict[str, Any], context: "LambdaContext") -> Any:

@@ -26,7 +26,6 @@ from payments.domain.payment import (
     Verdict,
     differences,
     judge,
-    parse_out_trade_no,
 )
 from payments.domain.refund import (
     ENTERED_FROM,
@@ -41,6 +40,7 @@ from payments.domain.refund import (
     refund_differences,
 )
 from payments.domain.times import plausible
+from payments.domain.trade_number import TradeNumber
 from payments.edge.observability import count, logger
 from payments.store.dynamodb import Conflict
 from payments.store.items import Standing, Written
@@ -68,18 +68,23 @@ def record_payment(store: Store, trade: TradeReport, now: datetime) -> Recorded:
     Raises Conflict when other writers keep changing the payment: nothing is stored then, come again.
     """
     timed = replace(trade, success_time=plausible(trade.success_time, now))
-    outcome = _settled_refunded(store, timed, now) if trade.refunded else _settled(store, timed, now)
-    logger.info("payment.settled", out_trade_no=trade.out_trade_no, outcome=outcome)
+    outcome = _recorded(store, timed, now)
+    logger.info("payment.recorded", out_trade_no=trade.out_trade_no, outcome=outcome)
     count(f"Payment{outcome.title()}")
     return outcome
 
 
-def _settled(store: Store, trade: TradeReport, now: datetime) -> Recorded:
-    if parse_out_trade_no(trade.out_trade_no) is None:
+def _recorded(store: Store, trade: TradeReport, now: datetime) -> Recorded:
+    number = trade.number
+    if not isinstance(number, TradeNumber):
         return _open_case(store, trade, Verdict.UNKNOWN_TRADE, "not a number of ours", now)
+    return (_recorded_refunded if trade.refunded else _recorded_success)(store, number, trade, now)
+
+
+def _recorded_success(store: Store, number: TradeNumber, trade: TradeReport, now: datetime) -> Recorded:
     leaves = PaymentStatus.NOTPAY
     for _ in range(TRIES):
-        match store.payments.record_success(trade, leaves, now):
+        match store.payments.record_success(number, trade, leaves, now):
             case Written():
                 return Recorded.BOOKED
             case Standing(payment):
@@ -91,20 +96,19 @@ def _settled(store: Store, trade: TradeReport, now: datetime) -> Recorded:
     raise Conflict(f"{trade.out_trade_no} keeps changing; its success is not stored yet")
 
 
-def _settled_refunded(store: Store, trade: TradeReport, now: datetime) -> Recorded:
+def _recorded_refunded(store: Store, number: TradeNumber, trade: TradeReport, now: datetime) -> Recorded:
     """A trade that WeChat calls refunded: was paid, and has gone back in part or in full. Its refunds decide."""
-    numbers = parse_out_trade_no(trade.out_trade_no)
     for _ in range(TRIES):
-        collection = store.collection(numbers[0], consistent=True) if numbers else None
-        payment = collection.payment(numbers[1]) if collection and numbers else None
+        collection = store.collection(number.order_sn, consistent=True)
+        payment = collection.payment(number.n) if collection else None
         if collection is None or payment is None:
-            return _settled(store, trade, now)
+            return _recorded_success(store, number, trade, now)
         written = payment.transaction_id == trade.transaction_id
         outcome = None if written else _not_written(store, payment, trade, now)
         if outcome is not None:
             return outcome
         if payment.status is PaymentStatus.MISPAID or not _refunded_elsewhere(collection, trade):
-            return _settled(store, trade, now)
+            return _recorded_success(store, number, trade, now)
         case = elsewhere_case(trade, now)
         if store.payments.record_refunded_elsewhere(collection.order, payment, trade, case, now):
             logger.error("case.opened", out_trade_no=trade.out_trade_no, kind=case.kind)
@@ -151,17 +155,17 @@ def record_refund_report(store: Store, report: RefundReport, now: datetime) -> R
 
     Raises Conflict when other writers keep changing the order: nothing is stored then, come again.
     """
-    outcome = _refund_settled(store, replace(report, accepted_at=plausible(report.accepted_at, now)), now)
-    logger.info("refund.settled", out_refund_no=report.out_refund_no, status=report.status, outcome=outcome)
+    outcome = _recorded_refund(store, replace(report, accepted_at=plausible(report.accepted_at, now)), now)
+    logger.info("refund.recorded", out_refund_no=report.out_refund_no, status=report.status, outcome=outcome)
     count(f"Refund{outcome.title()}")
     return outcome
 
 
-def _refund_settled(store: Store, report: RefundReport, now: datetime) -> Recorded:
-    numbers = parse_out_trade_no(report.out_trade_no)
+def _recorded_refund(store: Store, report: RefundReport, now: datetime) -> Recorded:
+    number = report.number if isinstance(report.number, TradeNumber) else None
     for _ in range(TRIES):
-        collection = store.collection(numbers[0], consistent=True) if numbers else None
-        payment = collection.payment(numbers[1]) if collection and numbers else None
+        collection = store.collection(number.order_sn, consistent=True) if number else None
+        payment = collection.payment(number.n) if collection and number else None
         if collection is None or payment is None:
             return _refund_case(store, report, "unknown_refund", "of no trade of ours", now)
         refund = collection.refund(report.out_refund_no)
@@ -170,12 +174,12 @@ def _refund_settled(store: Store, report: RefundReport, now: datetime) -> Record
             return _refund_case(store, report, "refund_mismatch", ", ".join(wrong), now)
         if refund is not None and refund.status not in ENTERED_FROM[report.status]:
             return Recorded.DUPLICATE
-        if _taken_in(store, collection, payment, refund, report, now):
+        if _written(store, collection, payment, refund, report, now):
             return Recorded.BOOKED
     raise Conflict(f"{report.out_refund_no} keeps changing; WeChat's report on it is not stored yet")
 
 
-def _taken_in(
+def _written(
     store: Store, collection: Collection, payment: Payment, refund: Refund | None, report: RefundReport, now: datetime
 ) -> Written | Standing[Refund | None]:
     if refund is None:

@@ -21,6 +21,7 @@ from payments.domain.refund import (
     of_trade,
     unpaid_rest,
 )
+from payments.domain.trade_number import TradeNumber
 
 REFUNDED_ELSEWHERE = "refunded_elsewhere"
 """The kind of a case: WeChat calls a trade refunded, and no refund of it is known here (R4)."""
@@ -68,6 +69,11 @@ class Case:
     closed_by: str | None = None
     closed_at: datetime | None = None
     closing_attempt: str | None = None  # which call closed it: tells my own repeated write from another's (R11)
+
+    @property
+    def number(self) -> TradeNumber | None:
+        """Of the trade that it lies beside; None where that is not of our form."""
+        return TradeNumber.parse(self.out_trade_no)
 
     @property
     def open(self) -> bool:

@@ -72,7 +72,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Expire:
-    """The stay is over."""
+    """The time in which it can be used is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,11 @@ def _steps(collection: Collection, now: datetime, due: Known[ItemRef], record: S
         yield from map(Ask, open_trades)
     if order.on_hold:
         pass  # a person looks into it: no code, no message, no record, no end (R4)
-    elif order.usable and order.redeem_code is None and order.stay_over_at > now:
+    elif order.usable and order.lacks_code and not order.over(now):
         yield Announce(ItemRef(n=order.paid_by))  # the hold is over: order_update writes the code
     elif (order.usable and not _told(collection, ORDER_PAID)) or _unrecorded(collection, record):
         yield Announce(ItemRef.of(order))
-    if order.status is OrderStatus.WAIT_USE and order.stay_over_at <= now and not order.on_hold:
+    if order.status is OrderStatus.WAIT_USE and order.over(now) and not order.on_hold:
         yield Expire()
     for refund in collection.refunds:
         yield from _refund_steps(collection, refund, now, due)
@@ -141,7 +141,7 @@ def _steps(collection: Collection, now: datetime, due: Known[ItemRef], record: S
 
 def _refund_steps(collection: Collection, refund: Refund, now: datetime, due: Known[ItemRef]) -> Iterator[Step]:
     event, looked_at = Announce(ItemRef.of(refund)), ItemRef.of(refund) in due
-    trade = collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
+    trade = collection.payment(refund.n)
     if looked_at and trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
         yield Ask(trade.n)  # a refund proves that it was paid
     if refund.status not in ON_ITS_WAY and not _at_rest(collection, refund):
@@ -169,7 +169,7 @@ def _at_rest(collection: Collection, refund: Refund) -> bool:
     no case asks what it has answered. One that is on its way is never at rest: a case does not end the duty to ask."""
     if refund.status in ON_ITS_WAY:
         return False
-    trade = collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
+    trade = collection.payment(refund.n)
     if trade is not None and trade.status not in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}:
         return False
     if not sums_are_drawn(collection) or collection.answers() or collection.missing_cases(refund.created_at):
@@ -264,7 +264,7 @@ def _next_look_at_order(collection: Collection, now: datetime, record: ShippingR
         isinstance(step, Close) or (isinstance(step, Announce) and step.item.out_refund_no is None) for step in left
     ):
         return _again(order, now)
-    return order.stay_over_at if order.status is OrderStatus.WAIT_USE and not order.on_hold else None
+    return order.usable_until if order.status is OrderStatus.WAIT_USE and not order.on_hold else None
 
 
 def _again(item: Order | Payment | Refund, now: datetime) -> datetime:

@@ -48,34 +48,27 @@ class Kind(StrEnum):
     COUNT = "a count"
 
 
-_PAID: Mapping[str, Kind] = {
-    "order_sn": Kind.NUMBER,
-    "title": Kind.TEXT,
-    "total": Kind.MONEY,
-    "start": Kind.DAY,
-    "end": Kind.DAY,
-    "nights": Kind.COUNT,
-    "people": Kind.COUNT,
-    "paid_at": Kind.MOMENT,
-    "status": Kind.WORD,
-    "code": Kind.CODE,
-    "hint": Kind.TEXT,
-}
+_ORDER = {"order_sn": Kind.NUMBER, "title": Kind.TEXT, "total": Kind.MONEY}
+_PAID = {"paid_at": Kind.MOMENT, "status": Kind.WORD}
+_CODE = {"code": Kind.CODE, "hint": Kind.TEXT}
+_BACK = {"amount": Kind.MONEY, "reason": Kind.TEXT, "refunded_at": Kind.MOMENT, "status": Kind.WORD}
 
-VALUES: Mapping[str, Mapping[str, Kind]] = {
-    "order_confirmed": _PAID,
-    "check_in_code": _PAID,
-    "refund": {
-        "order_sn": Kind.NUMBER,
-        "title": Kind.TEXT,
-        "total": Kind.MONEY,
-        "amount": Kind.MONEY,
-        "reason": Kind.TEXT,
-        "refunded_at": Kind.MOMENT,
-        "status": Kind.WORD,
-    },
-}
-"""What each message may say, by our names. `total` is the order's sum, `amount` the refund's."""
+
+REFUND = "refund"
+"""The template of a refund's message; all others are of a paid order."""
+
+
+def messages_of(own: Mapping[str, Kind], *, redeemed: bool) -> dict[str, Mapping[str, Kind]]:
+    """A product's messages by template, in the order in which they go out, each with what it may say, by our names.
+
+    `total` is the order's sum, `amount` the refund's. `own`: what only this product's messages of a paid order have. A
+    product that is not `redeemed` has no code, and no message of it. Raises ValueError where a value of its own has a
+    name that all products have.
+    """
+    if taken := sorted(set(own) & {*_ORDER, *_PAID, *_CODE}):
+        raise ValueError(f"messages of every product have the value {', '.join(taken)} already")
+    paid = {**_ORDER, **own, **_PAID, **(_CODE if redeemed else {})}
+    return {"order_confirmed": paid, **({"check_in_code": paid} if redeemed else {}), REFUND: {**_ORDER, **_BACK}}
 
 
 class BadMapping(ValueError):
@@ -86,9 +79,8 @@ Fields = tuple[tuple[str, str], ...]
 """(our value, the template's field), in the order of the mapping."""
 
 
-def parse_fields(template: str, mapping: str) -> Fields:
-    """The mapping of a template, checked against our values and WeChat's types. Raises BadMapping."""
-    kinds = VALUES[template]
+def parse_fields(kinds: Mapping[str, Kind], mapping: str) -> Fields:
+    """The mapping of a template, checked against our values (`kinds`) and WeChat's types. Raises BadMapping."""
     pairs: list[tuple[str, str]] = []
     for part in mapping.split(","):
         value, _, field = part.partition("=")
@@ -111,15 +103,15 @@ def parse_fields(template: str, mapping: str) -> Fields:
     return tuple(pairs)
 
 
-def fields_pattern(template: str) -> str:
+def fields_pattern(kinds: Mapping[str, Kind]) -> str:
     """The same rules as a regular expression, for the parameter in template.yaml; but it lets a field stand twice."""
-    values = "|".join(f"{value}=({'|'.join(_FITS[kind])})" for value, kind in VALUES[template].items())
+    values = "|".join(f"{value}=({'|'.join(_FITS[kind])})" for value, kind in kinds.items())
     return rf"^(({values})[1-9][0-9]{{0,2}}(,(?=[a-z])|$)){{1,{MAX_FIELDS}}}$"
 
 
-def fill(template: str, fields: Fields, values: Mapping[str, Any]) -> dict[str, str]:
+def fill(kinds: Mapping[str, Kind], fields: Fields, values: Mapping[str, Any]) -> dict[str, str]:
     """The message's data by field name, each value as its field's type wants it."""
-    return {field: _FITS[VALUES[template][value]][field.rstrip("0123456789")](values[value]) for value, field in fields}
+    return {field: _FITS[kinds[value]][field.rstrip("0123456789")](values[value]) for value, field in fields}
 
 
 def page_of(pattern: str, order_sn: str) -> str:

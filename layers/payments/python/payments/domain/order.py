@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from payments.domain.times import BEIJING, end_of_day, of_millis
-from payments.products.homestay.offer import Stay
+from payments.domain.offer import Priced
+from payments.domain.times import BEIJING, of_millis
 
 LIFE = timedelta(minutes=30)
 """How long an unpaid order is kept; its WeChat trade cannot be paid after that either (time_expire)."""
@@ -19,8 +20,8 @@ NEW_ORDERS = 20
 NEW_ORDERS_WINDOW = timedelta(minutes=30)
 """One user places no more than NEW_ORDERS orders in it."""
 
-ORDER_SN = re.compile(r"HSO[0-9]{22}")
-"""`HSO`, the Beijing time of creation as yyyyMMddHHmmss, 8 random digits."""
+ORDER_SN = re.compile(r"[A-Z]{3}[0-9]{22}")
+"""The three letters of its product (`HSO`), the Beijing time of creation as yyyyMMddHHmmss, 8 random digits."""
 
 REDEEM_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 """32 characters without look-alikes."""
@@ -66,20 +67,26 @@ ENTERED_FROM = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One order. Sums in fen, instants in UTC; `version` grows by one with every change, `entered` is the version at
-    which it got its status, `at` when it got each (milliseconds since 1970)."""
+    which it got its status, `at` when it got each (milliseconds since 1970).
+
+    `purchase` is what its product keeps of what was bought, and only the product knows what it says. What the money
+    needs of it stands beside it: `total_fen`, `usable_until`, `without_code`.
+    """
 
     order_sn: str
     service_type: str
     business_id: str
     user_id: str
     openid: str
-    stay: Stay
+    purchase: Mapping[str, Any]
     total_fen: int
     status: OrderStatus
     version: int
     created_at: datetime
-    expires_at: datetime
+    expires_at: datetime  # until when it can be paid
     attempt: str  # which call created it: tells my own repeated write from another's (R11)
+    usable_until: datetime | None = None  # when its use is over; None: it has no end
+    without_code: bool | None = None  # its product is not redeemed
     closing: bool = False
     paid_by: int | None = None  # n of the PAYMENT that pays it (R5)
     paid_at: datetime | None = None
@@ -101,11 +108,6 @@ class Order:
         return None if moment is None else of_millis(moment)
 
     @property
-    def stay_over_at(self) -> datetime:
-        """The end of the day of departure."""
-        return end_of_day(self.stay.end_date)
-
-    @property
     def closing_since(self) -> datetime | None:
         """When it was marked; None: it is not, or nobody wrote down when."""
         moment = self.at.get("closing")
@@ -121,8 +123,17 @@ class Order:
 
     @property
     def usable(self) -> bool:
-        """Its code is good: paid, not used, not all of it asked back, and nothing about it is being looked into."""
+        """It may be used: paid, not used, not all of it asked back, and nothing about it is being looked into."""
         return self.status is OrderStatus.WAIT_USE and bool(self.refundable_fen) and not self.on_hold
+
+    @property
+    def lacks_code(self) -> bool:
+        """It is redeemed by a code, and has none yet."""
+        return self.redeem_code is None and not self.without_code
+
+    def over(self, now: datetime) -> bool:
+        """The time in which it can be used is past."""
+        return self.usable_until is not None and self.usable_until <= now
 
     @property
     def open_to_pay(self) -> bool:
@@ -130,9 +141,9 @@ class Order:
         return self.status is OrderStatus.WAIT_PAY and not self.closing
 
 
-def new_order_sn(now: datetime, random_digits: str) -> str:
-    """The order number for this instant; `random_digits` are 8 from `secrets`."""
-    return f"HSO{now.astimezone(BEIJING):%Y%m%d%H%M%S}{random_digits}"
+def new_order_sn(letters: str, now: datetime, random_digits: str) -> str:
+    """The order number for this instant; `letters` are the product's three, `random_digits` are 8 from `secrets`."""
+    return f"{letters}{now.astimezone(BEIJING):%Y%m%d%H%M%S}{random_digits}"
 
 
 def wait_for_next_order(placed: Sequence[datetime], now: datetime) -> timedelta | None:
@@ -149,21 +160,32 @@ def read_code(text: str) -> str | None:
 
 
 def place(
-    stay: Stay, *, order_sn: str, business_id: str, user_id: str, openid: str, attempt: str, now: datetime
+    priced: Priced,
+    purchase: Mapping[str, Any],
+    *,
+    order_sn: str,
+    service_type: str,
+    redeemed: bool,
+    user_id: str,
+    openid: str,
+    attempt: str,
+    now: datetime,
 ) -> Order:
-    """A new order for a stay, priced from the catalogue's snapshot alone."""
+    """A new order of what was priced; `purchase` is `priced.purchase` in plain values, as ORDER keeps it."""
     return Order(
         order_sn=order_sn,
-        service_type=Stay.SERVICE_TYPE,
-        business_id=business_id,
+        service_type=service_type,
+        business_id=priced.business_id,
         user_id=user_id,
         openid=openid,
-        stay=stay,
-        total_fen=stay.total_fen,
+        purchase=purchase,
+        total_fen=priced.total_fen,
         status=OrderStatus.WAIT_PAY,
         version=1,
         created_at=now,
         expires_at=now + LIFE,
+        usable_until=priced.usable_until,
+        without_code=None if redeemed else True,
         attempt=attempt,
         due_at=now + LOOKS[0],
     )

@@ -1,6 +1,5 @@
 """A WeChat trade of an order: its states, what WeChat says of it, and the decisions of R2, R3 and R4. Pure."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,9 +7,10 @@ from enum import StrEnum
 from typing import Any
 
 from payments.domain.money import is_fen
-from payments.domain.order import ORDER_SN, Order
+from payments.domain.order import Order
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import wechat_time
+from payments.domain.trade_number import TradeNumber
 
 CURRENCY = "CNY"
 
@@ -25,9 +25,6 @@ MAX_TRADES = 20
 
 CALL_PAUSE = timedelta(seconds=5)
 """However often a client asks, WeChat is called for one trade at most once in it: once by prepay, once by a query."""
-
-OUT_TRADE_NO = re.compile(rf"({ORDER_SN.pattern})_([1-9][0-9]{{0,2}})")
-
 
 MAX_WORD = 64
 """The longest of WeChat's numbers and names that we read, in characters."""
@@ -82,8 +79,12 @@ class Payment:
     at: Mapping[str, int] = field(default_factory=dict)
 
     @property
+    def number(self) -> TradeNumber:
+        return TradeNumber(self.order_sn, self.n)
+
+    @property
     def out_trade_no(self) -> str:
-        return f"{self.order_sn}_{self.n}"
+        return str(self.number)
 
 
 class Malformed(Exception):
@@ -92,9 +93,10 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeReport:
-    """What WeChat says of a trade: the plaintext of a payment notice, or the reply to a query. Sums in fen."""
+    """What WeChat says of a trade: the plaintext of a payment notice, or the reply to a query. Sums in fen. `number` is
+    a text where it is not of our form."""
 
-    out_trade_no: str
+    number: TradeNumber | str
     trade_state: str
     appid: str
     mchid: str
@@ -103,6 +105,10 @@ class TradeReport:
     payer_total_fen: int = 0
     currency: str = ""
     success_time: datetime | None = None
+
+    @property
+    def out_trade_no(self) -> str:
+        return str(self.number)
 
     @property
     def paid(self) -> bool:
@@ -129,7 +135,7 @@ class TradeReport:
         """
         try:
             trade = cls(
-                out_trade_no=text(body["out_trade_no"]),
+                number=trade_number(body["out_trade_no"]),
                 trade_state=text(body["trade_state"]),
                 appid=text(body["appid"]),
                 mchid=text(body["mchid"]),
@@ -138,7 +144,7 @@ class TradeReport:
                 return trade
             amount = body["amount"]
             return cls(
-                out_trade_no=trade.out_trade_no,
+                number=trade.number,
                 trade_state=trade.trade_state,
                 appid=trade.appid,
                 mchid=trade.mchid,
@@ -159,6 +165,12 @@ def text(value: object) -> str:
     return value
 
 
+def trade_number(value: object) -> TradeNumber | str:
+    """The out_trade_no of a report of WeChat's: parsed, or as it stands where it is not of our form."""
+    number = text(value)
+    return TradeNumber.parse(number) or number
+
+
 def fen(value: object) -> int:
     if not isinstance(value, int) or not is_fen(value):
         raise TypeError("whole fen expected")
@@ -170,12 +182,6 @@ def _fen_or(value: object, instead: int) -> int:
         return fen(value)
     except TypeError:
         return instead
-
-
-def parse_out_trade_no(out_trade_no: str) -> tuple[str, int] | None:
-    """(order_sn, n) of a number of our form, else None: the keys follow from the number, no look-up."""
-    match = OUT_TRADE_NO.fullmatch(out_trade_no)
-    return (match[1], int(match[2])) if match else None
 
 
 # --- create_prepay (R2)
@@ -290,16 +296,19 @@ def differences(asked: Payment, trade: TradeReport) -> list[str]:
     return found
 
 
-def prepay_description(order: Order) -> str:
-    """What the guest reads in the bill, as WeChat takes it."""
-    title = for_wechat(Field.DESCRIPTION, order.stay.title)
-    return for_wechat(Field.DESCRIPTION, f"{title} {order.stay.nights}晚")
-
-
 def new_payment(
-    order: Order, n: int, *, appid: str, mchid: str, notify_url: str, now: datetime, attempt: str = ""
+    order: Order,
+    n: int,
+    *,
+    description: str,
+    appid: str,
+    mchid: str,
+    notify_url: str,
+    now: datetime,
+    attempt: str = "",
 ) -> Payment:
     """The n-th payment of an order, put before WeChat is called; time_expire in whole seconds, as WeChat has it.
+    `description`: what the guest reads in the bill, in the product's words; kept as WeChat takes it.
 
     Raises ValueError for an n that is not from 1 to MAX_TRADES: its number would be none of ours.
     """
@@ -313,7 +322,7 @@ def new_payment(
         appid=appid,
         mchid=mchid,
         openid=order.openid,
-        description=prepay_description(order),
+        description=for_wechat(Field.DESCRIPTION, description),
         time_expire=order.expires_at.replace(microsecond=0),
         notify_url=notify_url,
         status=PaymentStatus.NOTPAY,

@@ -18,9 +18,11 @@ from payments.domain.payment import (
     PaymentStatus,
     fen,
     text,
+    trade_number,
 )
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import of_millis, wechat_time
+from payments.domain.trade_number import TradeNumber
 
 FIRST_LOOK = timedelta(minutes=1)
 """When the janitor looks first at a refund that was asked for (R10)."""
@@ -116,12 +118,18 @@ class Refund:
     entered: int = 1
     at: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def n(self) -> int:
+        """Which trade of its order it is of."""
+        return int(self.out_trade_no.removeprefix(f"{self.order_sn}_"))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundReport:
     """What WeChat says of a refund: the reply to a request or a query, or the plaintext of a notice. Sums in fen."""
 
-    out_trade_no: str
+    number: TradeNumber | str
+    """The trade's; a text where it is not of our form."""
     out_refund_no: str
     transaction_id: str
     status: RefundStatus
@@ -133,6 +141,10 @@ class RefundReport:
     accepted_at: datetime | None = None
     """When WeChat accepted it; a notice does not say it."""
 
+    @property
+    def out_trade_no(self) -> str:
+        return str(self.number)
+
     @classmethod
     def from_wechat(cls, body: Mapping[str, Any]) -> "RefundReport":
         """Reads WeChat's JSON: a notice names its state `refund_status`, all else `status`. What says neither which
@@ -140,7 +152,7 @@ class RefundReport:
         try:
             refund_id, mchid = body.get("refund_id"), body.get("mchid")
             return cls(
-                out_trade_no=text(body["out_trade_no"]),
+                number=trade_number(body["out_trade_no"]),
                 out_refund_no=text(body["out_refund_no"]),
                 refund_id=refund_id if isinstance(refund_id, str) and refund_id else None,
                 mchid=None if mchid is None else text(mchid),

@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping
 from datetime import (
     UTC,
-    date,
     datetime,
     timedelta,
 )
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -29,7 +28,8 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
+    ValidationError,
+    create_model,
     field_validator,
 )
 
@@ -65,15 +65,6 @@ OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 """The header with which a caller makes sure that a repeat is the same request."""
 
-
-def _is_day(text: str) -> str:
-    date.fromisoformat(text)
-    return text
-
-
-# Pydantic's lax mode takes 0 and "1" as days, its strict mode refuses text: a day is text of one form here.
-Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"), AfterValidator(_is_day)]
-"""A calendar day: 2026-12-01."""
 
 ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
 
@@ -166,6 +157,26 @@ class Body(BaseModel):
         if isinstance(value, str) and CONTROL.search(value):
             raise ValueError("no control characters but tabs and line breaks")
         return value
+
+
+def read_body(model: type[BaseModel], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields (JSON values) of a body whose model is known only when it is there: read as strictly as any other, any
+    model of pydantic's will do. Raises RequestValidationError."""
+    try:
+        return strict(model).model_validate(values).model_dump(mode="json")
+    except ValidationError as error:
+        raise RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in error.errors()]) from None
+
+
+def shown(model: type[BaseModel], value: object) -> dict[str, Any]:
+    """A value as an answer whose model is known only when it is given: its JSON."""
+    return model.model_validate(value, from_attributes=True).model_dump(mode="json")
+
+
+@cache
+def strict(model: type[BaseModel]) -> type[BaseModel]:
+    """The model as a request body: no field that is not known, no value of another type, no unreadable text."""
+    return create_model(model.__name__, __base__=(Body, model))
 
 
 class _Request(APIGatewayProxyEventV2):

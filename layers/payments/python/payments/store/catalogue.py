@@ -1,55 +1,62 @@
-"""The catalogue: the homes that can be booked."""
+"""The catalogues: the offers that can be bought, product by product."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from payments.products.homestay.offer import Homestay
+from payments.domain.offer import Catalogue, Offer
 from payments.store import keys
 from payments.store.dynamodb import UnreadableItem, plain, typed, wire
 from payments.store.items import Items, Put, Values
 
+O = TypeVar("O", bound=Offer)  # noqa: E741
+
 ON_SALE, OFF_SALE = "ON_SALE", "OFF_SALE"
-"""The partitions of the index `catalogue`."""
+"""The partitions of the index `catalogue`, after the service_type: `homestay#ON_SALE`."""
 
 
-class Catalogue:
+class Catalogues:
     def __init__(self, items: Items) -> None:
         self._items = items
 
-    def put(self, home: Homestay) -> None:
-        """Puts a home into the catalogue, over the one that was there."""
-        sale = ON_SALE if home.on_sale else OFF_SALE
-        self._items.write(Put({**keys.offer(home.homestay_id), **plain(home), "catalogue": sale}, None), read_offer)
+    def put(self, catalogue: Catalogue[O], offer: O) -> None:
+        """Puts an offer into the catalogue, over the one that was there."""
+        sale = _sale(catalogue, ON_SALE if offer.on_sale else OFF_SALE)
+        item = {**keys.offer(catalogue.service_type, catalogue.id_of(offer)), **plain(offer), "catalogue": sale}
+        self._items.write(Put(item, None), lambda stored: read_offer(catalogue, stored))
 
-    def get(self, homestay_id: str) -> Homestay | None:
-        return self._items.get(Homestay, keys.offer(homestay_id), consistent=False)
+    def get(self, catalogue: Catalogue[O], offer_id: str) -> O | None:
+        return self._items.get(catalogue.offer, keys.offer(catalogue.service_type, offer_id), consistent=False)
 
-    def on_sale(self) -> list[Homestay]:
+    def on_sale(self, catalogue: Catalogue[O]) -> list[O]:
         """By id. One that cannot be read is left out."""
-        return self._items.readable(read_offer, self._offers(ON_SALE))
+        return self._items.readable(lambda item: read_offer(catalogue, item), self._offers(catalogue, ON_SALE))
 
-    def all(self) -> list[Homestay | UnreadableItem]:
+    def all(self, catalogue: Catalogue[O]) -> list[O | UnreadableItem]:
         """The whole catalogue, on sale or not, with what cannot be read."""
-        homes: list[Homestay | UnreadableItem] = []
-        for item in [*self._offers(ON_SALE), *self._offers(OFF_SALE)]:
+        offers: list[O | UnreadableItem] = []
+        for item in [*self._offers(catalogue, ON_SALE), *self._offers(catalogue, OFF_SALE)]:
             try:
-                homes.append(read_offer(item))
+                offers.append(read_offer(catalogue, item))
             except UnreadableItem as error:
-                homes.append(error)
-        return homes
+                offers.append(error)
+        return offers
 
-    def _offers(self, sale: str) -> list[Values]:
+    def _offers(self, catalogue: Catalogue[O], sale: str) -> list[Values]:
         return self._items.query(
             IndexName="catalogue",
             KeyConditionExpression="catalogue = :sale",
-            ExpressionAttributeValues=wire({":sale": sale}),
+            ExpressionAttributeValues=wire({":sale": _sale(catalogue, sale)}),
         )
 
 
-def read_offer(item: Mapping[str, Any]) -> Homestay:
-    """A home of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
-    home = typed(Homestay, item)
-    if keys.offer(home.homestay_id) != {"pk": item["pk"], "sk": item["sk"]}:
-        pk, sk = keys.offer("<homestay_id>").values()
-        raise UnreadableItem(item, "homestay_id", f"is another than its key's, {pk} and {sk}")
-    return home
+def read_offer(catalogue: Catalogue[O], item: Mapping[str, Any]) -> O:
+    """An entry of the catalogue. Raises UnreadableItem, also where its key is not its own: it could not be ordered."""
+    offer = typed(catalogue.offer, item)
+    if keys.offer(catalogue.service_type, catalogue.id_of(offer)) != {"pk": item["pk"], "sk": item["sk"]}:
+        own = f"OFFER#{catalogue.service_type}#<{catalogue.named_by}>"
+        raise UnreadableItem(item, catalogue.named_by, f"is another than its key's, {own} and OFFER")
+    return offer
+
+
+def _sale(catalogue: Catalogue[Any], sale: str) -> str:
+    return f"{catalogue.service_type}#{sale}"

@@ -55,6 +55,8 @@ def plain(value: object) -> Any:
         return {f.name: plain(v) for f in fields(value) if (v := getattr(value, f.name)) is not None}
     if isinstance(value, Mapping):
         return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
     return value
 
 
@@ -148,6 +150,11 @@ def _reader(hint: Any, name: str = "") -> Reader:
         (inner,) = (arg for arg in get_args(hint) if arg is not type(None))
         read = _reader(inner, name)
         return lambda value: None if value is None else read(value)
+    if hint is Any:
+        return _anything
+    if get_origin(hint) is tuple:  # tuple[X, ...]
+        each_of = _reader(get_args(hint)[0])
+        return lambda value: tuple(each_of(each) for each in _checked(value, list, "a list"))
     if get_origin(hint) is not None:  # Mapping[str, X]
         read = _reader(get_args(hint)[1])
         return lambda value: {key: read(each) for key, each in _checked(value, Mapping, "a map").items()}
@@ -177,6 +184,15 @@ def _checked(value: Any, kind: Any, what: str) -> Any:
     if not isinstance(value, kind):
         raise _Wrong("", f"must be {what}, and is of type {type(value).__name__}")
     return value
+
+
+def _anything(value: Any) -> Any:
+    """What a product keeps: whole numbers, texts, booleans, and lists and maps of these."""
+    if isinstance(value, Mapping):
+        return {name: _anything(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_anything(each) for each in value]
+    return value if isinstance(value, str | bool) else _whole(value)
 
 
 def _whole(value: Any) -> int:

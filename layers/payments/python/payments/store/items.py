@@ -7,6 +7,7 @@ changes stand in `payments.domain`.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
@@ -102,6 +103,8 @@ class Add:
     ttl: int
 
 
+NOTHING: Mapping[str, object] = MappingProxyType({})
+
 NEW = Attr("pk").not_exists()
 """No such item is there yet."""
 
@@ -167,10 +170,17 @@ class Items:
 
     # --- reads
 
-    def get(self, cls: type[T], key: Mapping[str, str], *, consistent: bool) -> T | None:
-        """The item of this key. Raises UnreadableItem."""
+    def get(
+        self,
+        cls: type[T],
+        key: Mapping[str, str],
+        *,
+        consistent: bool,
+        also: Mapping[str, object] = NOTHING,
+    ) -> T | None:
+        """The item of this key; `also`: what the key alone says of it. Raises UnreadableItem."""
         reply = self._client.get_item(TableName=self._name, Key=wire(key), ConsistentRead=consistent)
-        return typed(cls, unwire(reply["Item"])) if "Item" in reply else None
+        return typed(cls, {**unwire(reply["Item"]), **also}) if "Item" in reply else None
 
     def many(self, keys: Iterable[Mapping[str, str]], *, consistent: bool, only: str = "") -> Iterator[Values]:
         """The items of these keys, in no order, without those that are not there. `only`: these attributes. Raises

@@ -5,7 +5,7 @@ All that happens to one order shares its partition.
 """
 
 from payments.domain.collection import ItemRef
-from payments.domain.payment import parse_out_trade_no
+from payments.domain.trade_number import TradeNumber
 
 Key = dict[str, str]
 """`pk` and `sk` of one item."""
@@ -40,13 +40,13 @@ def guest_messages(order_sn: str, event: str) -> Key:
 
 def case(out_trade_no: str, kind: str, case_id: str) -> Key:
     """Beside its order; in a partition of the trade's own when its number is not of our form."""
-    numbers = parse_out_trade_no(out_trade_no)
-    pk = order(numbers[0])["pk"] if numbers else f"{TRADE}#{out_trade_no}"
+    number = TradeNumber.parse(out_trade_no)
+    pk = order(number.order_sn)["pk"] if number else f"{TRADE}#{out_trade_no}"
     return {"pk": pk, "sk": f"{CASE}#{kind}#{case_id}"}
 
 
-def offer(homestay_id: str) -> Key:
-    return {"pk": f"OFFER#homestay#{homestay_id}", "sk": "OFFER"}
+def offer(service_type: str, offer_id: str) -> Key:
+    return {"pk": f"OFFER#{service_type}#{offer_id}", "sk": "OFFER"}
 
 
 def user(user_id: str) -> Key:

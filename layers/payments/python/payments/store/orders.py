@@ -47,7 +47,7 @@ class Orders:
     def of_user(self, user_id: str, limit: int, before: datetime | None = None) -> tuple[list[Order], datetime | None]:
         """The user's orders, newest first; with `before`, those created before it. At most 100. And the `before` of the
         next page, if there may be one: what cannot be read is left out of a page, and ends none."""
-        condition, values = "list_user = :user", {":user": user_id}
+        condition, values = "user_id = :user", {":user": user_id}
         if before is not None:
             condition, values = f"{condition} AND created_at < :before", values | {":before": iso(before)}
         entries, _ = self._items.page(
@@ -67,7 +67,7 @@ class Orders:
         index, which knows a new order a moment later than the table."""
         entries, _ = self._items.page(
             IndexName="user",
-            KeyConditionExpression="list_user = :user AND created_at > :since",
+            KeyConditionExpression="user_id = :user AND created_at > :since",
             ExpressionAttributeValues=wire({":user": user_id, ":since": iso(since)}),
             ScanIndexForward=False,
             Limit=limit,
@@ -215,7 +215,6 @@ def _new(order: Order) -> Put:
     item = {
         **keys.order(order.order_sn),
         **plain(order),
-        "list_user": order.user_id,
         **planned(order.order_sn, order.due_at),
     }
     return Put(item, NEW)

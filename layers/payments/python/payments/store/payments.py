@@ -8,8 +8,9 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.domain.case import Case
 from payments.domain.order import Order
-from payments.domain.payment import ENTERED_FROM, Payment, PaymentStatus, TradeReport, parse_out_trade_no
+from payments.domain.payment import ENTERED_FROM, Payment, PaymentStatus, TradeReport
 from payments.domain.times import beijing_day, iso
+from payments.domain.trade_number import TradeNumber
 from payments.store import keys
 from payments.store.cases import opened
 from payments.store.dynamodb import plain, typed
@@ -63,20 +64,16 @@ class Payments:
         return self._update(payment, {"status": PaymentStatus.CLOSED}, when)
 
     def record_success(
-        self, trade: TradeReport, leaves: PaymentStatus, now: datetime
+        self, number: TradeNumber, trade: TradeReport, leaves: PaymentStatus, now: datetime
     ) -> Written | Standing[Payment | None]:
         """`leaves` → SUCCESS, if sum, currency, appid and mchid are those that were asked for, and the transaction is
         the one of a refund that was known before (R3, R4). A payment that was CLOSED gets `due_at` in the same write:
         its money finds its way even if every event is lost.
 
-        Standing: the stored payment that made the conditional write fail; None if there is none. Raises ValueError for
-        a number that is not of our form.
+        Standing: the stored payment that made the conditional write fail; None if there is none.
         """
-        numbers = parse_out_trade_no(trade.out_trade_no)
-        if numbers is None:
-            raise ValueError("an out_trade_no that is not of our form")
-        changes = self._success(numbers[0], trade, leaves, now)
-        return self._items.write(Update(keys.payment(*numbers), changes, _as_asked(trade, leaves)), read_payment)
+        key, changes = keys.payment(number.order_sn, number.n), self._success(number.order_sn, trade, leaves, now)
+        return self._items.write(Update(key, changes, _as_asked(trade, leaves)), read_payment)
 
     def record_refunded_elsewhere(
         self, order: Order, payment: Payment, trade: TradeReport, case: Case, now: datetime

@@ -50,7 +50,7 @@ class Refunds:
 
         All or nothing (R5). Standing: one of them has changed since it was read.
         """
-        order, payment = collection.order, collection.payment(int(refund.out_trade_no.rpartition("_")[2]))
+        order, payment = collection.order, collection.payment(refund.n)
         changes: dict[str, object] = {}
         if order.paid_by is not None:
             changes = drawn_sums(order, replace(collection, refunds=[*collection.refunds, refund]).sums())

@@ -8,7 +8,7 @@ from payments.domain.collection import Collection
 from payments.store import keys
 from payments.store.access_tokens import AccessTokens
 from payments.store.cases import Cases, read_case
-from payments.store.catalogue import Catalogue
+from payments.store.catalogue import Catalogues
 from payments.store.dynamodb import UnreadableItem, wire
 from payments.store.guesses import Guesses
 from payments.store.guest_messages import GuestMessagesOfOrders, read_guest_messages
@@ -47,7 +47,7 @@ class Store:
         self.guest_messages = GuestMessagesOfOrders(items)
         self.looks = Looks(items)
         self.guesses = Guesses(items)
-        self.catalogue = Catalogue(items)
+        self.catalogue = Catalogues(items)
         self.users = Users(items)
         self.access_tokens = AccessTokens(items)
 

@@ -1,6 +1,5 @@
 """The users of the mini-program."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,11 +25,12 @@ class Users:
 
     def put(self, user: User) -> Written | Standing[User | None]:
         """Puts a new user. Standing: the user who is stored already; he stays as he is."""
-        return self._items.write(Put({**keys.user(user.user_id), **plain(user)}, NEW), _read)
+        return self._items.write(Put(user_item(user), NEW), lambda item: typed(User, {**item, "user_id": user.user_id}))
 
     def get(self, user_id: str) -> User | None:
-        return self._items.get(User, keys.user(user_id), consistent=False)
+        return self._items.get(User, keys.user(user_id), consistent=False, also={"user_id": user_id})
 
 
-def _read(item: Mapping[str, Any]) -> User:
-    return typed(User, item)
+def user_item(user: User) -> dict[str, Any]:
+    """Its user_id stands in its key alone: the index `user` holds orders and nothing else."""
+    return {**keys.user(user.user_id), **{name: value for name, value in plain(user).items() if name != "user_id"}}

@@ -1,13 +1,25 @@
 """A night in a homestay: the catalogue's entry, the stay that is bought, its price."""
 
-import re
-import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import ClassVar
+from datetime import date, datetime, timedelta
+from typing import Any
 
-from payments.domain.texts import cleaned
+from payments.domain.message import Kind
+from payments.domain.offer import (
+    Catalogue,
+    Priced,
+    PurchaseRefused,
+    Rule,
+    a_switch,
+    a_text,
+    a_whole_number,
+    an_id,
+    check,
+)
+from payments.domain.texts import Field, for_wechat
+from payments.domain.times import beijing_day, end_of_day
+from payments.products.product import Models, Product
 
 MAX_NIGHTS = 90
 MAX_DAYS_AHEAD = 365
@@ -18,17 +30,18 @@ MAX_PEOPLE = 100
 MAX_PRICE_FEN = 10**9
 """Ten million yuan: the longest stay of the most people is still a sum."""
 
-Rule = Callable[[object], str | None]
-"""What a value must be, if it is not."""
-
-
-class StayRefused(Exception):
-    """The stay cannot be sold; `field` is the part of the request that is wrong."""
-
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(why)
-        self.field = field
-        self.why = why
+RULES: Mapping[str, Rule] = {
+    "homestay_id": an_id(40),
+    "business_id": an_id(24),
+    "title": a_text(1, MAX_TITLE),
+    "subtitle": a_text(0, MAX_SUBTITLE),
+    "price_fen": a_whole_number(1, MAX_PRICE_FEN, "whole fen"),
+    "market_price_fen": a_whole_number(0, MAX_PRICE_FEN, "whole fen"),
+    "food_price_fen": a_whole_number(0, MAX_PRICE_FEN, "whole fen"),
+    "capacity": a_whole_number(1, MAX_PEOPLE, "a whole number of people"),
+    "on_sale": a_switch,
+}
+"""What each field of a home must be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,69 +59,12 @@ class Homestay:
     on_sale: bool
 
     def __post_init__(self) -> None:
-        if wrong := wrong_fields({name: getattr(self, name) for name in RULES}):
-            told = "; ".join(f"{field}: {why}" for field, why in wrong)
-            raise ValueError(f"{str(self.homestay_id)[:40]}: {told}")
-
-
-def _id(most: int) -> Rule:
-    form = re.compile(rf"[0-9A-Za-z_-]{{1,{most}}}")
-    what = f"1 to {most} letters, digits, - and _"
-    return lambda value: None if isinstance(value, str) and form.fullmatch(value) else what
-
-
-def _text(least: int, most: int) -> Rule:
-    def rule(value: object) -> str | None:
-        if not isinstance(value, str) or not least <= len(value) <= most:
-            return f"{least} to {most} characters"
-        if any(unicodedata.category(char) in _UNSEEN or char in _TURNING for char in value):
-            return "one line of text, without control characters and marks of direction"
-        return None if cleaned(value, all_planes=True) or not least else "something that can be read"
-
-    return rule
-
-
-def _whole(least: int, most: int, what: str) -> Rule:
-    def rule(value: object) -> str | None:
-        good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return None if good else f"{what}, from {least} to {most}"
-
-    return rule
-
-
-def _switch(value: object) -> str | None:
-    return None if isinstance(value, bool) else "true or false"
-
-
-_UNSEEN = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
-_TURNING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-RULES: Mapping[str, Rule] = {
-    "homestay_id": _id(40),
-    "business_id": _id(24),
-    "title": _text(1, MAX_TITLE),
-    "subtitle": _text(0, MAX_SUBTITLE),
-    "price_fen": _whole(1, MAX_PRICE_FEN, "whole fen"),
-    "market_price_fen": _whole(0, MAX_PRICE_FEN, "whole fen"),
-    "food_price_fen": _whole(0, MAX_PRICE_FEN, "whole fen"),
-    "capacity": _whole(1, MAX_PEOPLE, "a whole number of people"),
-    "on_sale": _switch,
-}
-"""What each field of a home must be: the same for the file that a person writes and for the item that is read."""
-
-
-def wrong_fields(home: Mapping[str, object]) -> list[tuple[str, str]]:
-    """(field, what it must be) of every field that is wrong, missing, or not known; empty for a good home."""
-    found = [(name, rule(home[name]) if name in home else "is missing") for name, rule in RULES.items()]
-    unknown = [(str(name), f"is not known; there are {', '.join(RULES)}") for name in home if name not in RULES]
-    return [(name, why) for name, why in found if why] + unknown
+        check(RULES, self, str(self.homestay_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stay:
     """What was bought, as it was on the day it was ordered: later changes of the catalogue do not touch it."""
-
-    SERVICE_TYPE: ClassVar[str] = "homestay"
 
     homestay_id: str
     title: str
@@ -143,22 +99,22 @@ def book(
 ) -> Stay:
     """The stay that is asked for, priced from the catalogue, never by the client. `today` is Beijing's.
 
-    Raises StayRefused.
+    Raises PurchaseRefused.
     """
     if not home.on_sale:
-        raise StayRefused("homestay_id", "this homestay is not on sale")
+        raise PurchaseRefused("homestay_id", "this homestay is not on sale")
     if start_date < today:
-        raise StayRefused("start_date", f"the stay begins in the past (today is {today})")
+        raise PurchaseRefused("start_date", f"the stay begins in the past (today is {today})")
     if start_date > today + timedelta(days=MAX_DAYS_AHEAD):
-        raise StayRefused("start_date", f"at most {MAX_DAYS_AHEAD} days ahead")
+        raise PurchaseRefused("start_date", f"at most {MAX_DAYS_AHEAD} days ahead")
     if end_date <= start_date:
-        raise StayRefused("end_date", "a stay is one night or more: end_date after start_date")
+        raise PurchaseRefused("end_date", "a stay is one night or more: end_date after start_date")
     if (end_date - start_date).days > MAX_NIGHTS:
-        raise StayRefused("end_date", f"at most {MAX_NIGHTS} nights")
+        raise PurchaseRefused("end_date", f"at most {MAX_NIGHTS} nights")
     if not 1 <= people <= home.capacity:
-        raise StayRefused("people", f"from 1 to {home.capacity} people")
+        raise PurchaseRefused("people", f"from 1 to {home.capacity} people")
     if len(remark) > MAX_REMARK:
-        raise StayRefused("remark", f"at most {MAX_REMARK} characters")
+        raise PurchaseRefused("remark", f"at most {MAX_REMARK} characters")
     return Stay(
         homestay_id=home.homestay_id,
         title=home.title,
@@ -170,3 +126,44 @@ def book(
         need_food=need_food,
         remark=remark,
     )
+
+
+class _Homestay(Product[Stay]):
+    """Nights in a homestay."""
+
+    service_type = "homestay"
+    letters = "HSO"
+    purchase = Stay
+    catalogue = Catalogue(service_type="homestay", offer=Homestay, named_by="homestay_id", rules=RULES)
+    kinds = {"start": Kind.DAY, "end": Kind.DAY, "nights": Kind.COUNT, "people": Kind.COUNT}  # noqa: RUF012
+
+    def price(self, asked: Mapping[str, Any], offer: Homestay, now: datetime) -> Priced:
+        stay = book(
+            offer,
+            start_date=date.fromisoformat(asked["start_date"]),
+            end_date=date.fromisoformat(asked["end_date"]),
+            people=asked["people"],
+            need_food=asked["need_food"],
+            remark=asked["remark"],
+            today=beijing_day(now),
+        )
+        over = end_of_day(stay.end_date)
+        return Priced(purchase=stay, business_id=offer.business_id, total_fen=stay.total_fen, usable_until=over)
+
+    def title(self, purchase: Stay) -> str:
+        return purchase.title
+
+    def bill(self, purchase: Stay) -> str:
+        return f"{for_wechat(Field.DESCRIPTION, purchase.title)} {purchase.nights}晚"
+
+    def values(self, purchase: Stay) -> Mapping[str, Any]:
+        days = {"start": purchase.start_date, "end": purchase.end_date}
+        return {**days, "nights": purchase.nights, "people": purchase.people}
+
+    def models(self) -> Models:
+        from payments.products.homestay import request
+
+        return Models(order=request.NewStay, guest=request.StayOut, staff=request.StaffStay, offer=request.HomestayOut)
+
+
+HOMESTAY = _Homestay()

@@ -1,14 +1,16 @@
-"""merchant: what staff do. Redeem a check-in code, refund, look at an order, close a case.
+"""back_office: what staff do with money. Refund an order, try a refund again, take it back; look at cases, and close
+them with what became of their money.
 
-Staff see the orders of their own business, and nothing of others: 404. A token for `*` is the shop owner's: it sees
-all, and the cases that belong to no order.
+Staff see the orders of their own business, and nothing of others: 404; the cases that belong to no order, and what was
+given back by hand, are the owner's. A request for a refund that is repeated with its Idempotency-Key is one refund;
+every write says whether what it was decided on has changed, and is decided anew then.
 """
 
 import base64
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import (
     Annotated,
     Any,
@@ -32,11 +34,10 @@ from payments.domain.case import (
     by_hand,
     held_by,
     holds,
-    path_of,
 )
 from payments.domain.collection import Collection
-from payments.domain.order import ENTERED_FROM, ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
-from payments.domain.payment import Payment, PaymentStatus, parse_out_trade_no
+from payments.domain.order import ENTERED_FROM, ORDER_SN, Order, OrderStatus
+from payments.domain.payment import Payment, PaymentStatus
 from payments.domain.refund import (
     FAILED,
     GIVEN_UP,
@@ -53,21 +54,25 @@ from payments.domain.refund import (
     of_trade,
     rest,
 )
-from payments.domain.shipping import look_after_redemption
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
-from payments.edge.http import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, not_found, seconds, try_again
+from payments.edge.http import (
+    Api,
+    Body,
+    IdempotencyKey,
+    OrderSn,
+    Problem,
+    invalid,
+    not_found,
+    try_again,
+)
 from payments.edge.observability import count, logger
-from payments.edge.tokens import EVERY_BUSINESS, Role
+from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, refund_out, staff_of
 from payments.parts import LambdaFunction, Parts
 from payments.recording import Recorded, record_refund_report
 from payments.store.cases import CasePlace
 from payments.store.items import Standing, Written
 from payments.wechat.errors import WechatError
-
-GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
-"""Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
-waits five seconds at most."""
 
 CASES = 50
 """Cases on a page, if no other number is asked for."""
@@ -87,100 +92,6 @@ RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
-
-
-class StaffStay(BaseModel):
-    title: str
-    start_date: str
-    end_date: str
-    nights: int
-    people: int
-    need_food: bool
-    remark: str
-
-
-class StaffOrder(BaseModel):
-    """An order as staff see it: no code, no openid. Sums in fen. `on_hold`: WeChat says that it was refunded, and no
-    refund is known here: its case waits, and it is neither redeemed nor refunded."""
-
-    order_sn: str
-    status: str
-    status_code: int
-    total_fen: int
-    refundable_fen: int
-    refunded_fen: int
-    by_hand_fen: int
-    stuck_fen: int
-    on_hold: bool
-    created_at: datetime
-    paid_at: datetime | None
-    used_at: datetime | None
-    used_by: str | None
-    stay: StaffStay
-
-
-class StaffPayment(BaseModel):
-    out_trade_no: str
-    status: str
-    transaction_id: str | None
-    success_time: datetime | None
-
-
-class StaffRefund(BaseModel):
-    """A refund and how far it is: SUCCESS, ABNORMAL, CLOSED, REFUSED and WITHDRAWN are ends. `withdrawing_at`: staff
-    take it back, which is done when WeChat twice does not know it; `due_at`: when the janitor looks at it next."""
-
-    out_refund_no: str
-    out_trade_no: str
-    status: str
-    amount_fen: int
-    reason: str
-    origin: str
-    requested_by: str
-    created_at: datetime
-    withdrawing_at: datetime | None
-    due_at: datetime | None
-
-
-class StaffCase(BaseModel):
-    """Money, or a notice of WeChat's, that a person has to look at. `case` names it in paths."""
-
-    case: str
-    kind: str
-    out_trade_no: str
-    amount_fen: int
-    transaction_id: str
-    detail: str
-    opened_at: datetime
-    resolution: str | None
-    reference: str | None
-    closed_by: str | None
-    closed_at: datetime | None
-
-
-class StaffOrderDetails(StaffOrder):
-    payments: list[StaffPayment]
-    refunds: list[StaffRefund]
-    cases: list[StaffCase]
-
-
-class OrdersFound(BaseModel):
-    """Nearly always one: two orders may have the same code, then a person has to choose."""
-
-    orders: list[StaffOrderDetails]
-
-
-class Lookup(Body):
-    """A check-in code as it was typed or scanned, or an order's number."""
-
-    code: Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class Redemption(Body):
-    """`order_sn` only where two orders have the same code."""
-
-    code: Annotated[str, Field(min_length=1, max_length=64)]
-    order_sn: str | None = None
 
 
 def _reason(text: str) -> str:
@@ -213,134 +124,6 @@ class CaseList(BaseModel):
     next: str | None = None
 
 
-# --- who
-
-
-def _staff() -> Mapping[str, str]:
-    """The caller, who is staff. 403 for everybody else."""
-    caller = app.caller()
-    if caller.get("role") != Role.STAFF or not caller.get("business_id"):
-        raise Problem(403, "staff-only", "This is for staff.", "Sign in with a staff token.")
-    return caller
-
-
-def _sees(staff: Mapping[str, str], order: Order | None) -> bool:
-    if staff["business_id"] == EVERY_BUSINESS:
-        return True
-    return order is not None and order.business_id == staff["business_id"]
-
-
-def _collection(order_sn: str, staff: Mapping[str, str]) -> Collection:
-    collection = app.parts.store.collection(order_sn, consistent=True)
-    if collection is None or not _sees(staff, collection.order):
-        raise not_found()
-    return collection
-
-
-# --- orders
-
-
-@app.get("/merchant/orders/<order_sn>")
-def get_order(order_sn: OrderSn) -> StaffOrderDetails:
-    """An order with its payments, refunds and cases."""
-    return _details(_collection(order_sn, _staff()))
-
-
-@app.post("/merchant/lookups")
-def look_up(body: Lookup) -> OrdersFound:
-    """The orders with a check-in code, or a number; nothing is redeemed. 404: unknown. 429: too many wrong codes."""
-    staff, text = _staff(), body.code.strip()
-    numbers = [text] if ORDER_SN.fullmatch(text) else [order.order_sn for order in _found(_code(text), staff)]
-    if not numbers:
-        raise not_found()
-    return OrdersFound(orders=[_details(_collection(order_sn, staff)) for order_sn in numbers])
-
-
-def _details(collection: Collection) -> StaffOrderDetails:
-    return StaffOrderDetails(
-        **_order_out(collection.order).model_dump(),
-        payments=[StaffPayment.model_validate(payment, from_attributes=True) for payment in collection.payments],
-        refunds=[StaffRefund.model_validate(refund, from_attributes=True) for refund in collection.refunds],
-        cases=[_case_out(case) for case in collection.cases],
-    )
-
-
-# --- redemption
-
-
-@app.post("/merchant/redemptions")
-def redeem(body: Redemption) -> StaffOrder:
-    """Redeems a check-in code, once. 404: unknown. 409: used, expired, refunded. 429: too many wrong codes."""
-    staff = _staff()
-    if ORDER_SN.fullmatch(body.code.strip()):
-        raise _order_number(body.code.strip(), staff)
-    orders = _found(_code(body.code), staff)
-    if body.order_sn:
-        orders = [order for order in orders if order.order_sn == body.order_sn]
-    if len(orders) > 1:
-        numbers = [order.order_sn for order in orders]
-        raise Problem(409, "code-twice", "Two orders have this code.", "Send the order_sn with it.", orders=numbers)
-    if not orders:
-        raise not_found()
-    order = orders[0]
-    attempt = app.parts.attempt()
-    look = look_after_redemption(order, app.parts.settings.shipping_record, app.parts.clock())
-    match app.parts.store.orders.redeem(order.order_sn, staff["user_id"], attempt, look):
-        case Standing(standing):
-            raise _not_redeemed(standing or order)
-    logger.info("order.redeemed", order_sn=order.order_sn, staff=staff["user_id"])
-    count("OrderRedeemed")
-    return _order_out(app.parts.store.orders.get(order.order_sn) or order)
-
-
-def _code(text: str) -> str:
-    code = read_code(text)
-    if code is None:
-        raise invalid("body.code", "a code has ten letters and digits; it stands in the guest's message")
-    return code
-
-
-def _found(code: str, staff: Mapping[str, str]) -> list[Order]:
-    """The orders of the caller's business with this code; one more wrong guess if there are none."""
-    now = app.parts.clock()
-    guesser = "#".join(staff.get(part, "") for part in ("business_id", "user_id", "session"))
-    match app.parts.store.guesses.take(guesser, now, GUESS_PAUSE, GUESSES):
-        case Standing(free_at):
-            count("RedeemThrottled")
-            wait = seconds(free_at - now)
-            told = f"Try again in {wait} s."
-            raise Problem(429, "too-many-guesses", "Too many wrong codes.", told, retry_after_s=wait)
-    orders = [order for order in app.parts.store.orders.by_code(code) if _sees(staff, order)]
-    if orders:
-        app.parts.store.guesses.forgive(guesser, now, GUESS_PAUSE)
-    return orders
-
-
-def _order_number(order_sn: str, staff: Mapping[str, str]) -> Problem:
-    """Someone typed the number of an order where its code belongs."""
-    order = _collection(order_sn, staff).order
-    if order.status is OrderStatus.WAIT_PAY:
-        detail = "It gets its code when it is."
-        return Problem(409, "order-not-paid", "This order is not paid yet.", detail, order_status=order.status)
-    return invalid("body.code", "this is the order's number; the code stands in the guest's message")
-
-
-def _not_redeemed(order: Order) -> Problem:
-    """Why a code is not good, from the stored order that made the redemption fail."""
-    told: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
-    match order.status:
-        case OrderStatus.USED:
-            detail = f"{order.entered_at(OrderStatus.USED)}, by {order.used_by}."
-            return Problem(409, "code-used", "This code has been redeemed.", detail, **told)
-        case OrderStatus.EXPIRED:
-            return Problem(409, "code-expired", "The stay is over; the code has expired.", **told)
-        case OrderStatus.REFUNDED:
-            return Problem(409, "code-refunded", "The order is refunded.", **told)
-    if order.on_hold:
-        return _on_hold(order)
-    return Problem(409, "refund-in-flight", "All of this order is being refunded.", **told)
-
-
 # --- refunds
 
 
@@ -350,14 +133,14 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
 
     400: there is none. 409: not paid, or more than may still be refunded.
     """
-    staff, now = _staff(), app.parts.clock()
+    staff, now = staff_of(app.caller()), app.parts.clock()
     if not idempotency_key:
         raise Problem(
             400, "idempotency-key-required", "Send an Idempotency-Key.", "One per refund, 8 to 64 characters."
         )
     body_hash = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]
     for _ in range(TRIES):
-        collection = _collection(order_sn, staff)
+        collection = staff.collection(app.parts.store, order_sn)
         order = collection.order
         payment = next((payment for payment in collection.payments if payment.n == order.paid_by), None)
         if payment is None:
@@ -366,7 +149,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
             payment,
             amount_fen=body.amount_fen or order.refundable_fen or 0,
             reason=body.reason,
-            staff=staff["user_id"],
+            staff=staff.user_id,
             key=idempotency_key,
             body_hash=body_hash,
             now=now,
@@ -378,31 +161,20 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
                 raise Problem(
                     422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
                 )
-            return _refund_out(earlier)
+            return refund_out(earlier)
         _check_refundable(collection, wanted)
         if app.parts.store.refunds.request(order, wanted):
             logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
             count("RefundRequested")
-            return _refund_out(wanted)
+            return refund_out(wanted)
     raise try_again(title="The order keeps changing.")
-
-
-def _on_hold(order: Order) -> Problem:
-    return Problem(
-        409,
-        "on-hold",
-        "WeChat says that this order was refunded, and no refund is known here.",
-        "Close its case first: /merchant/cases.",
-        order_sn=order.order_sn,
-        order_status=order.status,
-    )
 
 
 def _check_refundable(collection: Collection, wanted: Refund) -> None:
     """The reasons in words; what decides is the condition of the write."""
     order, left = collection.order, collection.order.refundable_fen or 0
     if order.on_hold:
-        raise _on_hold(order)
+        raise on_hold(order)
     if order.status not in ENTERED_FROM[OrderStatus.REFUNDED]:
         raise Problem(409, "order-state", "This order cannot be refunded.", order_status=order.status)
     if not 1 <= wanted.amount_fen <= left:
@@ -422,7 +194,7 @@ def try_now(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
     if refund.status not in ON_ITS_WAY | {RefundStatus.ABNORMAL}:
         raise _refund_state(refund, "It has come to its end.")
     app.parts.store.refunds.look_at(refund, now)
-    return _refund_out(_refund(order_sn, out_refund_no))
+    return refund_out(_refund(order_sn, out_refund_no))
 
 
 @app.post("/merchant/orders/<order_sn>/refunds/<out_refund_no>/withdraw", status_code=202)
@@ -440,12 +212,12 @@ def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
     if refund.withdrawing_at is None and app.parts.store.refunds.mark_withdrawing(refund, now):
         logger.info("refund.withdrawing", out_refund_no=out_refund_no)
         count("RefundWithdrawing")
-    return _refund_out(_refund(order_sn, out_refund_no))
+    return refund_out(_refund(order_sn, out_refund_no))
 
 
 def _refund(order_sn: str, out_refund_no: str) -> Refund:
     """A refund of an order that the caller may see."""
-    refund = _collection(order_sn, _staff()).refund(out_refund_no)
+    refund = staff_of(app.caller()).collection(app.parts.store, order_sn).refund(out_refund_no)
     if refund is None:
         raise not_found()
     return refund
@@ -461,7 +233,7 @@ def _refund_state(refund: Refund, why: str) -> Problem:
 @app.get("/merchant/cases")
 def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
     """The open cases, the oldest first, a page at a time."""
-    staff, place = _staff(), _place(after)
+    staff, place = staff_of(app.caller()), _place(after)
     shown: list[Case] = []
     for _ in range(STRETCHES):
         stretch, place = app.parts.store.cases.open_page(place, max(limit, CASES))
@@ -473,16 +245,17 @@ def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
     if more:
         # The next page begins after a case that was shown: the keys of others' cases are not for this caller.
         place = CasePlace.of(shown[-1]) if shown or place is None else place.without_case()
-    return CaseList(cases=[_case_out(case) for case in shown], next=_encoded(str(place)) if place and more else None)
+    return CaseList(cases=[case_out(case) for case in shown], next=_encoded(str(place)) if place and more else None)
 
 
-def _seen(cases: Sequence[Case], staff: Mapping[str, str]) -> list[Case]:
+def _seen(cases: Sequence[Case], staff: Staff) -> list[Case]:
     """Those of the caller's business; those of no order are the owner's alone."""
-    if staff["business_id"] == EVERY_BUSINESS:
+    if staff.owner:
         return list(cases)
-    numbers = {case: parse_out_trade_no(case.out_trade_no) for case in cases}
-    businesses = app.parts.store.orders.businesses({found[0] for found in numbers.values() if found})
-    return [case for case, found in numbers.items() if found and businesses.get(found[0]) == staff["business_id"]]
+    numbers = {case: case.number for case in cases}
+    businesses = app.parts.store.orders.businesses({number.order_sn for number in numbers.values() if number})
+    own = staff.business_id
+    return [case for case, number in numbers.items() if number and businesses.get(number.order_sn) == own]
 
 
 def _place(after: str | None) -> CasePlace | None:
@@ -497,7 +270,7 @@ def _place(after: str | None) -> CasePlace | None:
 @app.get("/merchant/cases/<case_id>")
 def get_case(case_id: CaseId) -> StaffCase:
     """One case, open or closed."""
-    return _case_out(_case(case_id))
+    return case_out(_case(case_id))
 
 
 @app.post("/merchant/cases/<case_id>/close")
@@ -507,14 +280,14 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
     403: settled_by_hand is the owner's. 409: it is closed, or that resolution does not fit it. 422: the reference does
     not hold, and why. 503: WeChat cannot be asked now.
     """
-    staff, case = _staff(), _case(case_id)
+    staff, case = staff_of(app.caller()), _case(case_id)
     resolution, reference = Resolution(body.resolution), cleaned(body.reference, all_planes=True)
     attempt, now = app.parts.attempt(), app.parts.clock()
     if not case.open:
         raise Problem(409, "case-closed", "This case is closed.")
     _check_resolution(case, resolution, reference, staff)
     for _ in range(TRIES):
-        match _closed(case, resolution, reference, staff["user_id"], attempt, now):
+        match _closed(case, resolution, reference, staff.user_id, attempt, now):
             case Written():
                 break
             case Standing(Case(closed_by=by)) if by == SYSTEM and resolution is Resolution.REFUNDED:
@@ -525,7 +298,7 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
         raise try_again(title="The order keeps changing.")
     logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=resolution)
     count("CaseClosed")
-    return _case_out(_case(case_id))
+    return case_out(_case(case_id))
 
 
 def _closed(
@@ -547,7 +320,7 @@ def _closed(
     )
 
 
-def _check_resolution(case: Case, resolution: Resolution, reference: str, staff: Mapping[str, str]) -> None:
+def _check_resolution(case: Case, resolution: Resolution, reference: str, staff: Staff) -> None:
     """Raises Problem unless the resolution fits the case and its reference holds."""
     if len(reference.encode()) > MOST_REFERENCE_BYTES:
         most = f"at most {MOST_REFERENCE_BYTES} bytes: {MOST_REFERENCE_BYTES // 3} Chinese characters"
@@ -560,10 +333,10 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
             _check_refund(case, reference)
         case Resolution.BOOKED:
             order = app.parts.store.orders.get(reference) if ORDER_SN.fullmatch(reference) else None
-            if order is None or not _sees(staff, order):
+            if order is None or not staff.sees(order):
                 raise invalid("body.reference", "there is no such order: name the order_sn that it is booked on")
         case Resolution.SETTLED_BY_HAND:
-            if staff["business_id"] != EVERY_BUSINESS:
+            if not staff.owner:
                 raise Problem(403, "owner-only", "This is for the owner.", "Money given back by hand is his to say.")
             if len(reference) < LEAST_ACCOUNT:
                 raise invalid("body.reference", f"how, when and to whom: {LEAST_ACCOUNT} characters or more")
@@ -639,20 +412,19 @@ def refund_again(case_id: CaseId) -> StaffRefund:
 
     409: a refund of it may still arrive or has arrived, or it is other money.
     """
-    staff, case = _staff(), _case(case_id)
+    staff, case = staff_of(app.caller()), _case(case_id)
     for _ in range(TRIES):
         collection, now = _collection_of(case), app.parts.clock()
-        numbers = parse_out_trade_no(case.out_trade_no)
-        payment = collection.payment(numbers[1]) if collection and numbers else None
+        payment = collection.payment(case.number.n) if collection and case.number else None
         if collection is None or payment is None or not _pays_nothing(collection.order, payment):
             raise Problem(409, "not-refundable", "This case is not about late or second money.")
         if held_by(collection.cases, payment.out_trade_no):
-            raise _on_hold(collection.order)
+            raise on_hold(collection.order)
         own = of_trade(collection.refunds, payment.out_trade_no)
         _, _, k = case.case_id.rpartition("_R")
         earlier = collection.refund(f"{payment.out_trade_no}_R{int(k) + 1}") if k.isdecimal() else None
         if earlier is not None:
-            return _refund_out(earlier)
+            return refund_out(earlier)
         handed = by_hand(collection.cases)
         attempt = next_attempt(payment, own, handed)
         if attempt is None:
@@ -666,13 +438,13 @@ def refund_again(case_id: CaseId) -> StaffRefund:
             origin,
             now,
             attempt=attempt,
-            requested_by=staff["user_id"],
+            requested_by=staff.user_id,
             others=own,
             by_hand=handed,
         )
         if app.parts.store.refunds.add(collection, again, now):
             logger.info("refund.requested", out_refund_no=again.out_refund_no, amount_fen=again.amount_fen)
-            return _refund_out(again)
+            return refund_out(again)
     raise try_again(title="The order keeps changing.")
 
 
@@ -684,68 +456,26 @@ def _pays_nothing(order: Order, payment: Payment) -> bool:
 
 def _collection_of(case: Case) -> Collection | None:
     """The order that a case lies beside, with all that belongs to it."""
-    numbers = parse_out_trade_no(case.out_trade_no)
-    return app.parts.store.collection(numbers[0], consistent=True) if numbers else None
+    number = case.number
+    return app.parts.store.collection(number.order_sn, consistent=True) if number else None
 
 
 def _case(case_id: str) -> Case:
     """The case that a path names, if the caller may see it."""
-    staff = _staff()
+    staff = staff_of(app.caller())
     try:
         out_trade_no, kind, name = _decoded(case_id).split("\n")
     except ValueError:
         raise not_found() from None
     case = app.parts.store.cases.get(out_trade_no, kind, name)
-    if case is None or not _sees(staff, _order_of(case)):
+    if case is None or not staff.sees(_order_of(case)):
         raise not_found()
     return case
 
 
 def _order_of(case: Case) -> Order | None:
-    numbers = parse_out_trade_no(case.out_trade_no)
-    return app.parts.store.orders.get(numbers[0]) if numbers else None
-
-
-# --- answers
-
-
-def _order_out(order: Order) -> StaffOrder:
-    stay = order.stay
-    return StaffOrder(
-        order_sn=order.order_sn,
-        status=order.status,
-        status_code=STATUS_CODE[order.status],
-        total_fen=order.total_fen,
-        refundable_fen=order.refundable_fen or 0,
-        refunded_fen=order.refunded_fen,
-        by_hand_fen=order.by_hand_fen or 0,
-        stuck_fen=order.stuck_fen or 0,
-        on_hold=bool(order.on_hold),
-        created_at=order.created_at,
-        paid_at=order.paid_at,
-        used_at=order.entered_at(OrderStatus.USED),
-        used_by=order.used_by,
-        stay=StaffStay(
-            title=stay.title,
-            start_date=stay.start_date.isoformat(),
-            end_date=stay.end_date.isoformat(),
-            nights=stay.nights,
-            people=stay.people,
-            need_food=stay.need_food,
-            remark=stay.remark,
-        ),
-    )
-
-
-def _refund_out(one: Refund) -> StaffRefund:
-    return StaffRefund.model_validate(one, from_attributes=True)
-
-
-def _case_out(case: Case) -> StaffCase:
-    return StaffCase(
-        case=path_of(case),
-        **{field: getattr(case, field) for field in StaffCase.model_fields if field != "case"},
-    )
+    number = case.number
+    return app.parts.store.orders.get(number.order_sn) if number else None
 
 
 def _encoded(text: str) -> str:

@@ -1,0 +1,226 @@
+"""front_desk: what staff do with a guest before them. Look an order up by its number or its check-in code, redeem the
+code.
+
+Staff see the orders of their own business, and nothing of others: 404. A code is redeemed once: the write's condition
+decides, and who comes second is told by whom it was. Run twice by one attempt it is redeemed once (R11).
+"""
+
+from datetime import datetime, timedelta
+from typing import (
+    Annotated,
+    Any,
+)
+
+from pydantic import BaseModel, Field
+
+from payments.domain.collection import Collection
+from payments.domain.order import ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
+from payments.domain.shipping import look_after_redemption
+from payments.edge.http import (
+    Api,
+    Body,
+    OrderSn,
+    Problem,
+    invalid,
+    not_found,
+    seconds,
+    shown,
+)
+from payments.edge.observability import count, logger
+from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, staff_of
+from payments.parts import LambdaFunction, Parts
+from payments.store.items import Standing
+from payments.store.purchase import bought
+
+GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
+"""Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
+waits five seconds at most."""
+
+app: Api[Parts] = Api()
+
+
+class StaffOrder(BaseModel):
+    """An order as staff see it: no code, no openid; `purchase` is what was bought, in the fields of its `service_type`.
+    Sums in fen. `on_hold`: WeChat says that it was refunded, and no refund is known here: its case waits, and it is
+    neither redeemed nor refunded."""
+
+    order_sn: str
+    service_type: str
+    status: str
+    status_code: int
+    total_fen: int
+    refundable_fen: int
+    refunded_fen: int
+    by_hand_fen: int
+    stuck_fen: int
+    on_hold: bool
+    created_at: datetime
+    paid_at: datetime | None
+    used_at: datetime | None
+    used_by: str | None
+    purchase: dict[str, Any]
+
+
+class StaffPayment(BaseModel):
+    out_trade_no: str
+    status: str
+    transaction_id: str | None
+    success_time: datetime | None
+
+
+class StaffOrderDetails(StaffOrder):
+    payments: list[StaffPayment]
+    refunds: list[StaffRefund]
+    cases: list[StaffCase]
+
+
+class OrdersFound(BaseModel):
+    """Nearly always one: two orders may have the same code, then a person has to choose."""
+
+    orders: list[StaffOrderDetails]
+
+
+class Lookup(Body):
+    """A check-in code as it was typed or scanned, or an order's number."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class Redemption(Body):
+    """`order_sn` only where two orders have the same code."""
+
+    code: Annotated[str, Field(min_length=1, max_length=64)]
+    order_sn: str | None = None
+
+
+# --- orders
+
+
+@app.get("/merchant/orders/<order_sn>")
+def get_order(order_sn: OrderSn) -> StaffOrderDetails:
+    """An order with its payments, refunds and cases."""
+    return _details(staff_of(app.caller()).collection(app.parts.store, order_sn))
+
+
+@app.post("/merchant/lookups")
+def look_up(body: Lookup) -> OrdersFound:
+    """The orders with a check-in code, or a number; nothing is redeemed. 404: unknown. 429: too many wrong codes."""
+    staff, text = staff_of(app.caller()), body.code.strip()
+    numbers = [text] if ORDER_SN.fullmatch(text) else [order.order_sn for order in _found(_code(text), staff)]
+    if not numbers:
+        raise not_found()
+    return OrdersFound(orders=[_details(staff.collection(app.parts.store, order_sn)) for order_sn in numbers])
+
+
+def _details(collection: Collection) -> StaffOrderDetails:
+    return StaffOrderDetails(
+        **_order_out(collection.order).model_dump(),
+        payments=[StaffPayment.model_validate(payment, from_attributes=True) for payment in collection.payments],
+        refunds=[StaffRefund.model_validate(refund, from_attributes=True) for refund in collection.refunds],
+        cases=[case_out(case) for case in collection.cases],
+    )
+
+
+# --- redemption
+
+
+@app.post("/merchant/redemptions")
+def redeem(body: Redemption) -> StaffOrder:
+    """Redeems a check-in code, once. 404: unknown. 409: used, expired, refunded. 429: too many wrong codes."""
+    staff = staff_of(app.caller())
+    if ORDER_SN.fullmatch(body.code.strip()):
+        raise _order_number(body.code.strip(), staff)
+    orders = _found(_code(body.code), staff)
+    if body.order_sn:
+        orders = [order for order in orders if order.order_sn == body.order_sn]
+    if len(orders) > 1:
+        numbers = [order.order_sn for order in orders]
+        raise Problem(409, "code-twice", "Two orders have this code.", "Send the order_sn with it.", orders=numbers)
+    if not orders:
+        raise not_found()
+    order, attempt = orders[0], app.parts.attempt()
+    bought(order, app.parts.products)  # what cannot be shown is not redeemed
+    look = look_after_redemption(order, app.parts.settings.shipping_record, app.parts.clock())
+    match app.parts.store.orders.redeem(order.order_sn, staff.user_id, attempt, look):
+        case Standing(standing):
+            raise _not_redeemed(standing or order)
+    logger.info("order.redeemed", order_sn=order.order_sn, staff=staff.user_id)
+    count("OrderRedeemed")
+    return _order_out(app.parts.store.orders.get(order.order_sn) or order)
+
+
+def _code(text: str) -> str:
+    code = read_code(text)
+    if code is None:
+        raise invalid("body.code", "a code has ten letters and digits; it stands in the guest's message")
+    return code
+
+
+def _found(code: str, staff: Staff) -> list[Order]:
+    """The orders of the caller's business with this code; one more wrong guess if there are none."""
+    now = app.parts.clock()
+    guesser = f"{staff.business_id}#{staff.user_id}#{staff.session}"
+    match app.parts.store.guesses.take(guesser, now, GUESS_PAUSE, GUESSES):
+        case Standing(free_at):
+            count("RedeemThrottled")
+            wait = seconds(free_at - now)
+            told = f"Try again in {wait} s."
+            raise Problem(429, "too-many-guesses", "Too many wrong codes.", told, retry_after_s=wait)
+    orders = [order for order in app.parts.store.orders.by_code(code) if staff.sees(order)]
+    if orders:
+        app.parts.store.guesses.forgive(guesser, now, GUESS_PAUSE)
+    return orders
+
+
+def _order_number(order_sn: str, staff: Staff) -> Problem:
+    """Someone typed the number of an order where its code belongs."""
+    order = staff.collection(app.parts.store, order_sn).order
+    if order.status is OrderStatus.WAIT_PAY:
+        detail = "It gets its code when it is."
+        return Problem(409, "order-not-paid", "This order is not paid yet.", detail, order_status=order.status)
+    return invalid("body.code", "this is the order's number; the code stands in the guest's message")
+
+
+def _not_redeemed(order: Order) -> Problem:
+    """Why a code is not good, from the stored order that made the redemption fail."""
+    told: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
+    match order.status:
+        case OrderStatus.USED:
+            detail = f"{order.entered_at(OrderStatus.USED)}, by {order.used_by}."
+            return Problem(409, "code-used", "This code has been redeemed.", detail, **told)
+        case OrderStatus.EXPIRED:
+            return Problem(409, "code-expired", "Its time is over; the code has expired.", **told)
+        case OrderStatus.REFUNDED:
+            return Problem(409, "code-refunded", "The order is refunded.", **told)
+    if order.on_hold:
+        return on_hold(order)
+    return Problem(409, "refund-in-flight", "All of this order is being refunded.", **told)
+
+
+def _order_out(order: Order) -> StaffOrder:
+    product, purchase = bought(order, app.parts.products)
+    return StaffOrder(
+        service_type=order.service_type,
+        order_sn=order.order_sn,
+        status=order.status,
+        status_code=STATUS_CODE[order.status],
+        total_fen=order.total_fen,
+        refundable_fen=order.refundable_fen or 0,
+        refunded_fen=order.refunded_fen,
+        by_hand_fen=order.by_hand_fen or 0,
+        stuck_fen=order.stuck_fen or 0,
+        on_hold=bool(order.on_hold),
+        created_at=order.created_at,
+        paid_at=order.paid_at,
+        used_at=order.entered_at(OrderStatus.USED),
+        used_by=order.used_by,
+        purchase=shown(product.models().staff, purchase),
+    )
+
+
+def handle(event: dict[str, Any], parts: Parts) -> Any:
+    """Takes an HTTP API request (2.0)."""
+    return app.answer(event, parts)
+
+
+handler = LambdaFunction(handle, "store", "products")

@@ -1,0 +1,127 @@
+"""What each released version has written into the table is kept in tests/items, and read for ever.
+
+A change of an item's shape makes the first test fail: raise the version in pyproject.toml, then write its file with
+`WRITE_ITEMS=1 ./dev test -- tests/component/test_items_of_versions.py`. The files of versions before stay as they are.
+"""
+
+import json
+import os
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from payments.domain.case import Case
+from payments.domain.guest_messages import GuestMessages
+from payments.domain.order import Order, OrderStatus
+from payments.domain.payment import Payment
+from payments.domain.refund import Refund, RefundStatus
+from payments.domain.shipping import Shipping
+from payments.products import PRODUCTS
+from payments.store.dynamodb import plain, typed, unwire, wire
+from payments.store.purchase import bought
+from tests.examples import HOME
+from tests.shop import Shop
+from tests.shop.aws import all_items
+from tests.shop.guest import new_order
+
+FOLDER = Path("tests/items")
+VERSION = tomllib.loads(Path("pyproject.toml").read_text())["project"]["version"]
+FILES = sorted(FOLDER.glob("*.json"))
+
+OF = {
+    "ORDER": Order,
+    "PAYMENT": Payment,
+    "REFUND": Refund,
+    "NOTICE": GuestMessages,
+    "SHIPPING": Shipping,
+    "CASE": Case,
+}
+"""What reads an item, by how its sort key begins."""
+
+
+def number(value: object) -> int:
+    assert isinstance(value, Decimal)
+    assert value == int(value)
+    return int(value)
+
+
+def written(shop: Shop) -> list[dict[str, Any]]:
+    """Every kind of item, as the functions of this version write them."""
+    shop.records_shipping("on_redemption")
+    token = shop.guest.login()
+    order = new_order(remark="晚到一点")
+    reply = shop.call("POST /orders", order, token=token, headers={"idempotency-key": "items-of-a-version"})
+    order_sn = str(reply.json["order_sn"])
+    assert shop.guest.cashier(shop.guest.prepay(token, order_sn)) == "requestPayment:ok"
+    assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
+    shop.events.settle()
+    assert shop.staff.redeem("ABCDEFGHJK").status == 404
+    assert shop.staff.redeem(str(shop.items.collection(order_sn).order.redeem_code)).status == 200
+    assert len(shop.events.deliver_all()) == 1  # WeChat's order management does not know the payment at once
+    shop.janitor.come_to_rest()
+    assert shop.staff.refund(order_sn, 1000, key="first-part").status == 201
+    shop.janitor.come_to_rest()
+    shop.wechat.fault("refund_end", "ABNORMAL", times=1)
+    assert shop.staff.refund(order_sn, 2000, key="second-part").status == 201
+    shop.janitor.come_to_rest()
+    foreign = shop.wechat.notice(f"{order_sn}_1", plaintext={"out_trade_no": "OTHER_0001", "transaction_id": "4200"})
+    assert shop.wechat.notify(foreign).status == 204
+    return sorted((unwire(item) for item in all_items()), key=lambda item: (item["pk"], item["sk"]))
+
+
+def shape(item: dict[str, Any]) -> dict[str, str]:
+    """Which attributes an item has, and of which type each is."""
+    return {name: type(value).__name__ for name, value in sorted(item.items())}
+
+
+def shapes(items: list[dict[str, Any]]) -> dict[str, list[dict[str, str]]]:
+    """By entity: partition and sort key without the names in them."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for item in items:
+        entity = f"{item['pk'].partition('#')[0]}/{item['sk'].partition('#')[0]}"
+        if shape(item) not in found.setdefault(entity, []):
+            found[entity].append(shape(item))
+    return {entity: sorted(each, key=str) for entity, each in sorted(found.items())}
+
+
+def test_this_version_writes_items_of_the_shape_that_its_file_has(shop: Shop) -> None:
+    items, path = written(shop), FOLDER / f"{VERSION}.json"
+    if os.environ.get("WRITE_ITEMS"):
+        path.write_text(json.dumps(items, default=number, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+    kept = [dict(item) for item in json.loads(path.read_text(), parse_int=Decimal)]
+    assert shapes(items) == shapes(kept), f"the items of {VERSION} have another shape: see the top of this file"
+    assert {entity.partition("/")[2] for entity in shapes(kept)} >= {*OF, "USER", "OFFER", "TOKEN", "IDEMPOTENCY"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_items_of_every_version_are_read_as_they_were_written(shop: Shop, path: Path) -> None:
+    items = json.loads(path.read_text(), parse_int=Decimal)
+    shop.items.restore([wire(item) for item in items])
+    for item in items:
+        if (cls := OF.get(item["sk"].partition("#")[0])) is not None:
+            read = plain(typed(cls, item))
+            assert {name: value for name, value in read.items() if name in item} == {
+                name: value for name, value in item.items() if name in read
+            }
+    (order_sn,) = {item["order_sn"] for item in items if item["sk"] == "ORDER"}
+    collection = shop.items.collection(order_sn)
+    assert collection.order.status is OrderStatus.USED
+    assert bought(collection.order, PRODUCTS)[1].title == HOME.title
+    assert [payment.n for payment in collection.payments] == [collection.order.paid_by]
+    assert {refund.status for refund in collection.refunds} == {RefundStatus.SUCCESS, RefundStatus.ABNORMAL}
+    assert collection.notices["order.paid"].messages
+    assert len(collection.cases) == 1
+    assert len(shop.store.cases.all_open()) == 2
+    assert collection.shippings
+    user = shop.store.users.get(collection.order.user_id)
+    assert user is not None
+    assert user.openid == collection.order.openid
+    (offer,) = shop.store.catalogue.on_sale(PRODUCTS["homestay"].catalogue)  # type: ignore[arg-type]
+    assert offer == HOME
+
+
+def test_there_is_a_file_of_this_version() -> None:
+    assert FOLDER / f"{VERSION}.json" in FILES
