@@ -32,7 +32,8 @@ class Gun:
             events.register("before-call", self._before, unique_id="gun-before")
             events.register("after-call", self._after_aws, unique_id="gun-after")
         monkeypatch.setattr(requests.Session, "request", self._counted(requests.Session.request))
-        shop.parts = replace(shop.parts, publish=self._counted(shop.parts.publish))
+        monkeypatch.setattr(shop.events, "publish", self._counted(shop.events.publish))
+        shop.parts = replace(shop.parts, publish=shop.events.publish)
 
     def put_away(self) -> None:
         for service in AWS:

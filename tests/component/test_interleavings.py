@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from aws_lambda_powertools import Metrics
 
 from functions.back_office import app as back_office
 from functions.create_prepay import app as create_prepay
@@ -40,7 +41,6 @@ from tests.shop.aws import TABLE, client
 
 LOOKED_AT = WALK_BEGINS
 EXPIRED = NOW + timedelta(minutes=40)
-CODE = "ABCDEFGHJK"
 
 
 class Ids(Random):
@@ -127,6 +127,7 @@ def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
             lambda minute: clock.move_to(LOOKED_AT + timedelta(minutes=minute), tick=False),
         )
     observability.logger.setLevel(level)
+    Metrics().clear_metrics()  # no handler has run, which would have written them: the next test must not
 
 
 def _redeem(parts: Parts) -> str | None:

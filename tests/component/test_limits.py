@@ -247,9 +247,8 @@ def test_who_waits_as_he_is_told_may_order_again(shop: Shop) -> None:
 def test_refused_prepays_end_after_twenty_trades(shop: Shop, calls: Calls) -> None:
     token = shop.guest.login()
     order_sn = shop.guest.order(token)
-    shop.wechat.world.users.pop(
-        shop.items.collection(order_sn).order.openid
-    )  # WeChat does not know the openid: PARAM_ERROR
+    openid = shop.items.collection(order_sn).order.openid
+    shop.wechat.world.users.pop(openid)  # WeChat does not know it: PARAM_ERROR
     replies = [shop.call(PREPAY, {}, token=token, order_sn=order_sn) for _ in range(MAX_TRADES + 5)]
     assert [reply.status for reply in replies] == [502] * MAX_TRADES + [409] * 5
     assert (replies[-1].json["type"], replies[-1].json["order_status"]) == ("urn:wxpay:trades-used-up", "WAIT_PAY")
@@ -495,13 +494,8 @@ def test_no_error_of_another_kind_says_anything_about_money(shop: Shop, monkeypa
     replies = [shop.call("POST /login", {"code": shop.wechat.world.login_code("guest-2")})]
     for owner, name in ((Orders, "get"), (Store, "collection"), (Orders, "of_user"), (Catalogues, "on_sale")):
         monkeypatch.setattr(owner, name, lambda *_, **__: 1 / 0)
-    routes = (
-        "GET /orders/{order_sn}",
-        CANCEL,
-        PREPAY,
-        "GET /orders/{order_sn}/payment",
-        "GET /catalogue/{service_type}",
-    )
+    payment, on_sale = "GET /orders/{order_sn}/payment", "GET /catalogue/{service_type}"
+    routes = ("GET /orders/{order_sn}", CANCEL, PREPAY, payment, on_sale)
     replies += [shop.call(route, {} if "POST" in route else None, token=token, order_sn=order_sn) for route in routes]
     assert [reply.status for reply in replies] == [503, 500, 500, 500, 500, 500]
     for reply in replies:

@@ -773,13 +773,10 @@ def test_the_janitor_stops_before_its_time_is_over(shop: Shop) -> None:
 def test_two_janitors_never_work_on_one_order(shop: Shop) -> None:
     _, order_sn = shop.guest.paid_order()
     shop.janitor.later(minutes=2)
-    (due,) = (
-        one
-        for shard in "0123456789"
-        for one in shop.store.looks.due(shard, shop.items.collection(order_sn).order.expires_at, 9)
-    )
-    assert shop.store.looks.move(due, shop.items.collection(order_sn).order.expires_at)
-    assert not shop.store.looks.move(due, None)
+    looks, expires_at = shop.store.looks, shop.items.collection(order_sn).order.expires_at
+    (due,) = (one for shard in "0123456789" for one in looks.due(shard, expires_at, 9))
+    assert looks.move(due, expires_at)
+    assert not looks.move(due, None)
     assert shop.items.collection(order_sn).order.due_at == shop.items.collection(order_sn).order.expires_at
 
 

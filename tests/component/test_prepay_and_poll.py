@@ -475,7 +475,7 @@ def test_what_the_library_keeps_private_is_where_we_expect_it(shop: "Shop") -> N
 
 
 def test_nothing_secret_is_logged_on_the_way(shop: "Shop", caplog: pytest.LogCaptureFixture) -> None:
-    token, order_sn = shop.guest.paid_order()
+    token, order_sn = shop.guest.pays()
     shop.guest.poll(token, order_sn)
     shop.events.settle()
     logged = str([vars(record) for record in caplog.records])

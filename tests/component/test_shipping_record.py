@@ -276,11 +276,7 @@ def test_a_final_no_is_a_case_for_a_person_once(shop: Shop, used: tuple[str, Any
     assert (case["kind"], case["amount_fen"], case["detail"]) == ("shipping_refused", 0, "errcode 10060031")
     shop.janitor.come_to_rest()
     assert shop.items.collection(order_sn).order.due_at is None
-    body = {"resolution": "kept", "reference": "recorded by hand"}
-    assert (
-        shop.call("POST /merchant/cases/{case_id}/close", body, token=shop.staff.token(), case=case["case"]).status
-        == 200
-    )
+    assert shop.staff.close_case(case["case"], "kept", "recorded by hand").status == 200
     assert shop.events.deliver("upload_shipping", event) == []
     assert shop.call("GET /merchant/cases", token=shop.staff.token()).json["cases"] == []
     shop.check()
