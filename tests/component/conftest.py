@@ -91,3 +91,18 @@ def shop(store: Store, world: World, wechat_url: str, secrets: dict[str, dict[st
 def still(shop: Shop) -> None:
     """No time passes by itself."""
     shop.janitor.stop_the_clock()
+
+
+@pytest.fixture
+def paid(shop: Shop) -> str:
+    """order_sn of an order that is paid, and everybody knows it."""
+    _, order_sn = shop.guest.settled_order()
+    return order_sn
+
+
+@pytest.fixture
+def waiting(shop: Shop) -> tuple[str, str, dict[str, str]]:
+    """(token, order_sn, the five fields) of an order whose cashier is open."""
+    token = shop.guest.login()
+    order_sn = shop.guest.order(token)
+    return token, order_sn, shop.guest.prepay(token, order_sn)

@@ -23,13 +23,6 @@ TOTAL = 89600
 ACCOUNT = "by bank transfer on the 25th, agreed by phone"
 
 
-@pytest.fixture
-def paid(shop: Shop) -> str:
-    """order_sn of an order that is paid and told."""
-    _, order_sn = shop.guest.settled_order()
-    return order_sn
-
-
 def word(shop: Shop, number: str, status: str, **changes: Any) -> None:
     """WeChat's notice of a refund, whose state there is that from now on."""
     made = shop.wechat.world.refunds.get(number)

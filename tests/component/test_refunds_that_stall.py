@@ -18,13 +18,6 @@ from tests.shop import Shop
 TOTAL = 89600
 
 
-@pytest.fixture
-def paid(shop: Shop) -> str:
-    """order_sn of an order that is paid and told."""
-    _, order_sn = shop.guest.settled_order()
-    return order_sn
-
-
 def only(shop: Shop, order_sn: str) -> Refund:
     (refund,) = shop.items.collection(order_sn).refunds
     return refund

@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeSerializer
 
 from payments.domain.collection import Collection
+from payments.domain.order import OrderStatus
+from payments.domain.payment import PaymentStatus
+from payments.domain.refund import RefundStatus
 from payments.store.dynamodb import plain, unwire
 from tests.shop.aws import TABLE, all_items, client
 
@@ -31,6 +34,17 @@ class TableItems:
         found = self._shop.store.collection(order_sn, consistent=True)
         assert found is not None
         return found
+
+    def status(self, order_sn: str) -> OrderStatus:
+        return self.collection(order_sn).order.status
+
+    def payments(self, order_sn: str) -> list[PaymentStatus]:
+        """The states of its trades, the first one first."""
+        return [payment.status for payment in self.collection(order_sn).payments]
+
+    def refunds(self, order_sn: str) -> dict[str, RefundStatus]:
+        """The states of its refunds by out_refund_no."""
+        return {refund.out_refund_no: refund.status for refund in self.collection(order_sn).refunds}
 
     def sort_keys(self, prefix: str) -> list[str]:
         return sorted(item["sk"]["S"] for item in self.all() if item["sk"]["S"].startswith(prefix))
