@@ -49,7 +49,7 @@ def _handle(parts: Parts, event: Event) -> None:
     except Refused as refused:
         logger.warning("refund.waits", out_refund_no=refund.out_refund_no, code=refused.code, status=refused.status)
         count("RefundNotEnough" if refused.meaning is Meaning.NOT_ENOUGH else "RefundWaits")
-        return  # its due_at is the promise that it comes again
+        return  # at its due_at the janitor publishes its event again
     if report is not None:
         record_refund_report(parts.store, report, parts.clock())
     elif refund.first_no_at is None:

@@ -2,7 +2,7 @@
 code.
 
 Staff see the orders of their own business, and nothing of others: 404. A code is redeemed once: the write's condition
-decides, and who comes second is told by whom it was. Run twice by one attempt it is redeemed once (R11).
+decides, and whoever comes second reads who redeemed it. Run twice by one attempt it is redeemed once (R11).
 """
 
 from datetime import datetime, timedelta
@@ -164,8 +164,8 @@ def _found(code: str, staff: Staff) -> list[Order]:
         case Standing(free_at):
             count("RedeemThrottled")
             wait = seconds(free_at - now)
-            told = f"Try again in {wait} s."
-            raise Problem(429, "too-many-guesses", "Too many wrong codes.", told, retry_after_s=wait)
+            detail = f"Try again in {wait} s."
+            raise Problem(429, "too-many-guesses", "Too many wrong codes.", detail, retry_after_s=wait)
     orders = [order for order in app.parts.store.orders.by_code(code) if staff.sees(order)]
     if orders:
         app.parts.store.guesses.forgive(guesser, now, GUESS_PAUSE)
@@ -183,18 +183,18 @@ def _order_number(order_sn: str, staff: Staff) -> Problem:
 
 def _not_redeemed(order: Order) -> Problem:
     """Why a code is not good, from the stored order that made the redemption fail."""
-    told: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
+    state: dict[str, Any] = {"order_sn": order.order_sn, "order_status": order.status}
     match order.status:
         case OrderStatus.USED:
             detail = f"{order.entered_at(OrderStatus.USED)}, by {order.used_by}."
-            return Problem(409, "code-used", "This code has been redeemed.", detail, **told)
+            return Problem(409, "code-used", "This code has been redeemed.", detail, **state)
         case OrderStatus.EXPIRED:
-            return Problem(409, "code-expired", "Its time is over; the code has expired.", **told)
+            return Problem(409, "code-expired", "Its time is over; the code has expired.", **state)
         case OrderStatus.REFUNDED:
-            return Problem(409, "code-refunded", "The order is refunded.", **told)
+            return Problem(409, "code-refunded", "The order is refunded.", **state)
     if order.on_hold:
         return on_hold(order)
-    return Problem(409, "refund-in-flight", "All of this order is being refunded.", **told)
+    return Problem(409, "refund-in-flight", "All of this order is being refunded.", **state)
 
 
 def _order_out(order: Order) -> StaffOrder:

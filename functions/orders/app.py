@@ -172,8 +172,8 @@ def _check_pace(user_id: str, now: datetime) -> None:
     if wait is not None:
         count("OrderThrottled")
         minutes = seconds(NEW_ORDERS_WINDOW) // 60
-        told = f"At most {NEW_ORDERS} new orders in {minutes} minutes. Pay or cancel those that you have."
-        raise Problem(429, "too-many-orders", "Too many new orders.", told, retry_after_s=seconds(wait))
+        detail = f"At most {NEW_ORDERS} new orders in {minutes} minutes. Pay or cancel those that you have."
+        raise Problem(429, "too-many-orders", "Too many new orders.", detail, retry_after_s=seconds(wait))
 
 
 def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:

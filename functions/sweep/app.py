@@ -6,7 +6,7 @@ janitor takes it away, after a consistent read in which nothing is left to do. W
 the same id.
 
 Before anything is done for an item its due_at moves on by two minutes, under the condition that it is still the one
-that was seen: so two janitors never work on one, and one that dies has promised to come back.
+that was seen: so two runs never work on one item, and an item whose run dies is due again.
 """
 
 from dataclasses import replace
@@ -89,7 +89,7 @@ def handle(_event: dict[str, Any], parts: Parts) -> dict[str, int]:
 
 
 def _bring_to_rest(parts: Parts, order_sn: str, items: list[Due], now: datetime) -> None:
-    """Does what is left to do for one order, then promises the next look, or none."""
+    """Does what is left to do for one order, then writes when to look at its items next, or that no look is needed."""
     collection = parts.store.collection(order_sn, consistent=True)
     if collection is None:
         raise LookupError(f"no order {order_sn}")

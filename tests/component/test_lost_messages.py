@@ -1,5 +1,5 @@
-"""Answers, notices and events that get lost or come twice, consumers that fail, notices that do not verify (R1, R9, R10,
-R13): the money finds its way all the same."""
+"""Answers, notices and events that get lost or come twice, consumers that fail, notices that do not verify: the money
+finds its way all the same (R1, R9, R10, R13)."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What a function is told: the variables of its environment (template.yaml), and how a secret's fields are read.
+"""The variables of a function's environment (template.yaml), and how the fields of its secrets are read.
 
 There are four secrets, so that each function holds what it needs and no more: the merchant's private key, what verifies
 WeChat's signatures, the mini-program's AppSecret (`payments.wechat.keys`), and the keys of our own tokens
@@ -63,7 +63,7 @@ FIELDS = {
     "app_secret",
     "token_keys",
 }
-"""Of all four secrets: one that is found in another's place is told."""
+"""Of all four secrets: a field that stands in another secret is complained about."""
 
 
 class Unusable(Exception):

@@ -201,8 +201,8 @@ def excess_cases(
     handed, earlier = by_hand(cases), {case.case_id: case.amount_fen for case in cases if case.kind == EXCEED}
     candidates = [*([about] if about else []), *reversed(own)]
     one = next((one for one in candidates if one.out_refund_no not in earlier), None)
-    told = sum(earlier.get(refund.out_refund_no, 0) for refund in own)
-    too_much = excess(own[0].total_fen, own, handed) - told if own else 0
+    earlier_fen = sum(earlier.get(refund.out_refund_no, 0) for refund in own)
+    too_much = excess(own[0].total_fen, own, handed) - earlier_fen if own else 0
     return [replace(refund_case(one, now, EXCEED), amount_fen=too_much)] if one and too_much > 0 else []
 
 

@@ -71,5 +71,5 @@ class Collection:
     def answers(self) -> list[tuple[Case, str]]:
         """The open cases that have answered themselves, with what did."""
         handed = by_hand(self.cases)
-        told = ((case, answer(case, self.refunds, handed)) for case in self.cases if case.open)
-        return [(case, why) for case, why in told if why]
+        answered = ((case, answer(case, self.refunds, handed)) for case in self.cases if case.open)
+        return [(case, why) for case, why in answered if why]

@@ -116,7 +116,7 @@ def next_step(
 def _steps(collection: Collection, now: datetime, due: Known[ItemRef], record: ShippingRecord) -> Iterator[Step]:
     order = collection.order
     for payment in collection.payments:
-        if payment.status is PaymentStatus.SUCCESS and not _spent(collection, payment):
+        if payment.status is PaymentStatus.SUCCESS and not _is_accounted_for(collection, payment):
             yield Announce(ItemRef.of(payment))
     open_trades = [payment.n for payment in collection.payments if payment.status is PaymentStatus.NOTPAY]
     if order.status is not OrderStatus.WAIT_PAY:
@@ -131,7 +131,7 @@ def _steps(collection: Collection, now: datetime, due: Known[ItemRef], record: S
         pass  # a person looks into it: no code, no message, no record, no end (R4)
     elif order.usable and order.lacks_code and not order.over(now):
         yield Announce(ItemRef(n=order.paid_by))  # the hold is over: order_update writes the code
-    elif (order.usable and not _told(collection, ORDER_PAID)) or _unrecorded(collection, record):
+    elif (order.usable and not _guest_was_told(collection, ORDER_PAID)) or _unrecorded(collection, record):
         yield Announce(ItemRef.of(order))
     if order.status is OrderStatus.WAIT_USE and order.over(now) and not order.on_hold:
         yield Expire()
@@ -176,7 +176,7 @@ def _at_rest(collection: Collection, refund: Refund) -> bool:
         return False
     if refund.status in FAILED or refund.status is RefundStatus.WITHDRAWN:
         return True
-    return refund.origin is RefundOrigin.CONSOLE or _told(collection, refund_notice(refund.out_refund_no))
+    return refund.origin is RefundOrigin.CONSOLE or _guest_was_told(collection, refund_notice(refund.out_refund_no))
 
 
 def sums_are_drawn(collection: Collection) -> bool:
@@ -187,7 +187,7 @@ def sums_are_drawn(collection: Collection) -> bool:
     return order.paid_by is None or (standing == drawn and not all_back(order, drawn))
 
 
-def _spent(collection: Collection, payment: Payment) -> bool:
+def _is_accounted_for(collection: Collection, payment: Payment) -> bool:
     """The money of a paid trade has found its way: into the order, into refunds of its own, or into a case (R5, R6)."""
     order = collection.order
     if order.status is OrderStatus.WAIT_PAY:
@@ -200,7 +200,7 @@ def _spent(collection: Collection, payment: Payment) -> bool:
     )
 
 
-def _told(collection: Collection, event: str) -> bool:
+def _guest_was_told(collection: Collection, event: str) -> bool:
     """Every message of the event is final."""
     notice = collection.notices.get(event)
     return notice is not None and all(message.state.final for message in notice.messages.values())
@@ -234,7 +234,7 @@ def next_look(
     """
     match collection.item(ref):
         case Payment() as payment:
-            return None if _spent(collection, payment) else _again(payment, now)
+            return None if _is_accounted_for(collection, payment) else _again(payment, now)
         case Refund() as refund:
             return _next_look_at_refund(collection, refund, now, unanswered=unanswered)
         case Order():

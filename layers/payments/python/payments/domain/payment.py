@@ -266,7 +266,7 @@ class Verdict(StrEnum):
     """Why a success could not be written on a NOTPAY trade; the old image tells."""
 
     DUPLICATE = "duplicate"
-    LATE = "late"  # it was closed: try once more from there, money is a fact
+    LATE = "late"  # the payment was CLOSED here: retry, expecting CLOSED
     UNKNOWN_TRADE = "unknown_trade"
     SECOND_TRANSACTION = "second_transaction"
     MISPAID = "mispaid"

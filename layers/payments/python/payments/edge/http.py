@@ -126,8 +126,8 @@ def cannot_be_read() -> Problem:
 
 def try_again(detail: str = "", title: str = "Others are changing this at the same moment.") -> Problem:
     """503: others were quicker, again and again, or the table is busy: the same request may be sent again."""
-    told = f"{detail} Send it again.".lstrip()
-    return Problem(503, "try-again", title, told, retry_after_s=1)
+    whole = f"{detail} Send it again.".lstrip()
+    return Problem(503, "try-again", title, whole, retry_after_s=1)
 
 
 def seconds(wait: timedelta) -> int:

@@ -2,7 +2,7 @@
 
 A log line is an event's name plus fields, one per change of state. Never in it, at no level: a key, a token, an openid,
 a body. So what libraries say is not logged at all, for their lines hold addresses with secrets in them and whole
-bodies; and of an exception that is not ours only its type is told, and where it came from.
+bodies; and of an exception that is not ours only its type is written down, and where it came from.
 """
 
 import logging

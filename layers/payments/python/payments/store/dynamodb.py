@@ -1,6 +1,6 @@
 """DynamoDB as the store uses it: the wire form of the domain's values, and conditional writes.
 
-A failed condition is told with the stored item that made it fail: botocore repeats a write whose answer got lost, and
+A failed condition answers with the stored item that made it fail: botocore repeats a write whose answer got lost, and
 the repeat fails its own condition (R11).
 """
 
