@@ -50,7 +50,7 @@ const WORDS = {
   status_poll: ["Poll", "查询"],
   wx_callback: ["Callback", "回调"],
   login: ["Sign-in", "登录"],
-  front_desk: ["Front desk", "前台"],
+  front_desk: ["Front desk", "接待"],
   back_office: ["Back office", "后台"],
   table: ["Table", "数据表"],
   stream: ["Stream", "变更流"],
