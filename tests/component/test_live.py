@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -170,21 +171,21 @@ def test_an_open_stream_ends_with_the_server(door: Door) -> None:
 
 def test_trouble_is_told_and_passes(door: Door, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """WeChat's calls cannot be had for a while: the page says so, and nothing that it showed is lost."""
-    ask = Live._ask
+    request = aiohttp.ClientSession.request
     store.payments.put(payment())
 
-    async def broken(*_: Any, **__: Any) -> Any:
-        raise live_module.Trouble("the WeChat simulator does not answer")
+    def broken(*_: Any, **__: Any) -> Any:
+        raise aiohttp.ClientConnectionError
 
     with listening(door.order()) as events:
         events.until(payment="NOTPAY")
-        monkeypatch.setattr(Live, "_ask", broken)
+        monkeypatch.setattr(aiohttp.ClientSession, "request", broken)
         for name, data in events:
             assert name == "state"
             if "trouble" in data:
                 break
         assert data["order"] == OrderStatus.WAIT_PAY
-        monkeypatch.setattr(Live, "_ask", ask)
+        monkeypatch.setattr(aiohttp.ClientSession, "request", request)
         name, data = next(events)
         assert (name, data.get("trouble")) == ("state", None)
 

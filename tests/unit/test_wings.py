@@ -1,6 +1,7 @@
 """Which room of the layer may import which: arrows run one way, and never up."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,3 +118,15 @@ def test_an_arrow_that_runs_up_is_named(tmp_path: Path, file: str, line: str, wh
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(line)
     assert f"payments/{why}" in wrong_arrows(tmp_path)
+
+
+PRIVATE = re.compile(r"""setattr\(\s*(?:[^,()]+,\s*["']_(?!_)|["'][^"']*\._)""")
+
+
+def test_no_test_patches_a_private_name() -> None:
+    """A test that does knows how a thing is built, and not what it does: hand a part in instead."""
+    files = [path for path in Path("tests").rglob("*.py") if path != Path(__file__).relative_to(Path.cwd())]
+    assert len(files) > 50
+    assert [str(path) for path in files if PRIVATE.search(path.read_text())] == []
+    assert PRIVATE.search('monkeypatch.setattr(client, "_make_api_call", call)')
+    assert PRIVATE.search("broken.setattr('payments.wechat.pay._built', None)")

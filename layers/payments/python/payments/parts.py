@@ -156,12 +156,12 @@ def build(
     settings: Settings,
     names: Iterable[str],
     *,
-    client: Callable[[str], Any] = aws,
+    client: Callable[[str], Any] | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Parts:
     """The named parts; one that the deployment lacks a setting for raises Misconfigured when it is used. `client` makes
-    the client of an AWS service."""
-    builder, built = _Builder(settings, client, clock), dict[str, Any]()
+    the client of an AWS service: `aws`, if nothing else is given."""
+    builder, built = _Builder(settings, client or aws, clock), dict[str, Any]()
     for name in names:
         try:
             built[name] = getattr(builder, name)
