@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
@@ -73,7 +74,11 @@ class Peer:
             except OSError:
                 return
             self._kept.append(connection)
-            threading.Thread(target=self._behave, args=(connection,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError):  # the test is over
+            self._behave(connection)
 
     def __exit__(self, *_: object) -> None:
         self._listener.close()

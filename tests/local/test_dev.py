@@ -62,7 +62,8 @@ def test_pay_as_json_is_one_object(folder: Path, running: State) -> None:
     assert done.returncode == 0, done.stderr
     purchase = json.loads(done.stdout)
     wanted = {"order_sn", "out_trade_no", "transaction_id", "order_status", "payment_status", "redeem_code"}
-    assert wanted | {"messages", "timings_ms"} == set(purchase)
+    assert wanted | {"service_type", "messages", "timings_ms"} == set(purchase)
+    assert purchase["service_type"] == "homestay"
     assert len(purchase["messages"]) == 2
     unknown = dev(folder, "pay", "--json", "--offer", "nowhere")
     assert unknown.returncode == 1
