@@ -14,7 +14,7 @@ from typing import Any
 
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 
-from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, claim_next, refund_notice
+from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, claim_next, messages_of_refund
 from payments.domain.message import REFUND, BadMapping, Fields, fill, page_of, parse_fields
 from payments.domain.order import Order
 from payments.domain.refund import Refund, RefundOrigin
@@ -75,7 +75,7 @@ def _refunded(parts: Parts, event: Event) -> None:
         order = _order(parts, event)
         product, purchase = bought(order, parts.products)
         values = refund_values(order, refund, product.title(purchase))
-        _notify(parts, order, product, refund_notice(refund.out_refund_no), {REFUND: values})
+        _notify(parts, order, product, messages_of_refund(refund.out_refund_no), {REFUND: values})
 
 
 def _order(parts: Parts, event: Event) -> Order:

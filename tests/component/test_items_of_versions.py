@@ -112,7 +112,7 @@ def test_items_of_every_version_are_read_as_they_were_written(shop: Shop, path: 
     assert bought(collection.order, PRODUCTS)[1].title == HOME.title
     assert [payment.n for payment in collection.payments] == [collection.order.paid_by]
     assert {refund.status for refund in collection.refunds} == {RefundStatus.SUCCESS, RefundStatus.ABNORMAL}
-    assert collection.notices["order.paid"].messages
+    assert collection.guest_messages["order.paid"].messages
     assert len(collection.cases) == 1
     assert len(shop.store.cases.all_open()) == 2
     assert collection.shippings

@@ -270,6 +270,6 @@ def test_a_mapping_that_names_what_a_product_does_not_have_sends_nothing_and_say
     assert sells.guest.cashier(sells.guest.prepay(token, order_sn)) == "requestPayment:ok"
     assert sells.wechat.notify(sells.wechat.notice(f"{order_sn}_1")).status == 204
     assert sells.events.deliver_all() == ["m0"]
-    (message,) = sells.items.collection(order_sn).notices["order.paid"].messages.values()
+    (message,) = sells.items.collection(order_sn).guest_messages["order.paid"].messages.values()
     assert message.why.startswith("ORDER_CONFIRMED_FIELDS: 'start=date4': there is no value 'start'")
     assert list(sells.wechat.world.messages) == []

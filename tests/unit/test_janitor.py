@@ -8,7 +8,7 @@ import pytest
 
 from payments.domain.case import Case
 from payments.domain.collection import Collection, ItemRef
-from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, refund_notice
+from payments.domain.guest_messages import ORDER_PAID, Delivery, GuestMessages, Message, messages_of_refund
 from payments.domain.janitor import SELDOM, Announce, Ask, AskRefund, Close, End, Expire, OpenCase, next_look, next_step
 from payments.domain.order import LOOKS, OrderStatus
 from payments.domain.payment import PaymentStatus
@@ -57,12 +57,15 @@ ORDER, PAYMENT, LATE = ItemRef(), ItemRef(n=1), ItemRef(out_refund_no=f"{ORDER_S
         (Collection(order(expires_at=EARLY), [payment()]), End()),
         (Collection(order(status=OrderStatus.CANCELLED), [payment(status=PaymentStatus.CLOSED)]), None),
         (Collection(order(status=OrderStatus.CANCELLED), [paid_payment()]), Announce(PAYMENT)),
-        (Collection(paid_order(), [paid_payment()], notices=TOLD), None),
+        (Collection(paid_order(), [paid_payment()], guest_messages=TOLD), None),
         (Collection(paid_order(), [paid_payment()]), Announce(ORDER)),
-        (Collection(paid_order(), [paid_payment()], notices=notice(ORDER_PAID, Delivery.WAITING)), Announce(ORDER)),
+        (
+            Collection(paid_order(), [paid_payment()], guest_messages=notice(ORDER_PAID, Delivery.WAITING)),
+            Announce(ORDER),
+        ),
         (Collection(paid_order(status=OrderStatus.USED), [paid_payment()]), None),
-        (Collection(paid_order(paid_by=2), [payment(1), paid_payment(2)], notices=TOLD), Close(1)),
-        (Collection(paid_order(paid_by=2), [paid_payment(1), paid_payment(2)], notices=TOLD), Announce(PAYMENT)),
+        (Collection(paid_order(paid_by=2), [payment(1), paid_payment(2)], guest_messages=TOLD), Close(1)),
+        (Collection(paid_order(paid_by=2), [paid_payment(1), paid_payment(2)], guest_messages=TOLD), Announce(PAYMENT)),
     ],
 )
 def test_what_is_left_to_do(collection: Collection, step: Any) -> None:
@@ -104,7 +107,7 @@ def test_an_order_is_at_rest_when_its_shipping_is_recorded(
     made: Any, shippings: dict[int, Shipping], record: ShippingRecord, step: Any
 ) -> None:
     payments = [] if made.paid_by is None else [paid_payment()]
-    collection = Collection(made, payments, notices=TOLD, shippings=shippings)
+    collection = Collection(made, payments, guest_messages=TOLD, shippings=shippings)
     assert next_step(collection, EARLY, record=record) == step
     if step is not None:
         assert next_look(collection, ORDER, EARLY, record) == EARLY + (EARLY - NOW)
@@ -122,7 +125,7 @@ def test_a_step_that_was_tried_is_not_tried_again_in_this_look() -> None:
 
 def test_a_stay_ends_with_the_day_of_departure_in_beijing() -> None:
     over = order().usable_until
-    collection = Collection(paid_order(), [paid_payment()], notices=TOLD)
+    collection = Collection(paid_order(), [paid_payment()], guest_messages=TOLD)
     assert over is not None
     assert over.isoformat() == "2026-12-03T16:00:00+00:00"
     assert next_step(collection, over - timedelta(milliseconds=1)) is None
@@ -149,14 +152,14 @@ def test_a_refund_is_followed_to_its_consequences(made: Refund, due: bool, step:
         if made.origin is RefundOrigin.CONSOLE
         else []
     )
-    notices = notice(refund_notice("x"), Delivery.SENT)
+    notices = notice(messages_of_refund("x"), Delivery.SENT)
     collection = Collection(cancelled, payments, [made, *extra], notices)
     assert next_step(collection, EARLY, {LATE} if due else set()) == step
 
 
 def test_a_refund_that_the_sums_do_not_count_is_told_again() -> None:
     made = own_refund(RefundStatus.SUCCESS)
-    told = TOLD | notice(refund_notice(made.out_refund_no), Delivery.SENT)
+    told = TOLD | notice(messages_of_refund(made.out_refund_no), Delivery.SENT)
     stale = Collection(paid_order(), [paid_payment()], [made], told)
     assert next_step(stale, EARLY) == Announce(LATE)
     drawn = sums(stale.order, [made])
@@ -191,9 +194,11 @@ def test_an_order_that_is_closing_is_looked_at_every_minute() -> None:
 
 
 def test_a_paid_order_is_looked_at_when_its_stay_is_over_and_then_never() -> None:
-    assert next_look(Collection(paid_order(), [paid_payment()], notices=TOLD), ORDER, EARLY) == order().usable_until
+    assert (
+        next_look(Collection(paid_order(), [paid_payment()], guest_messages=TOLD), ORDER, EARLY) == order().usable_until
+    )
     expired = paid_order(status=OrderStatus.EXPIRED)
-    assert next_look(Collection(expired, [paid_payment()], notices=TOLD), ORDER, EARLY) is None
+    assert next_look(Collection(expired, [paid_payment()], guest_messages=TOLD), ORDER, EARLY) is None
 
 
 def test_what_does_not_come_to_rest_is_looked_at_ever_more_seldom() -> None:

@@ -132,7 +132,7 @@ def test_an_order_without_an_end_is_looked_at_no_more_once_its_guest_is_told() -
     made = order_of(changed(redeemed=False), {}, status=OrderStatus.WAIT_USE, paid_by=1, refundable_fen=1, paid_at=NOW)
     sent = {"order_confirmed": Message(state=Delivery.SENT)}
     notice = GuestMessages(order_sn=made.order_sn, event=ORDER_PAID, version=1, attempt="a", at=NOW, messages=sent)
-    collection = Collection(made, [paid_payment()], notices={ORDER_PAID: notice})
+    collection = Collection(made, [paid_payment()], guest_messages={ORDER_PAID: notice})
     long_after = NOW + timedelta(days=9999)
     assert next_step(collection, long_after, due={ItemRef(), ItemRef(n=1)}) is None
     assert next_look(collection, ItemRef(), long_after) is None

@@ -39,7 +39,7 @@ class Collection:
     order: Order
     payments: Sequence[Payment]
     refunds: Sequence[Refund] = ()
-    notices: Mapping[str, GuestMessages] = field(default_factory=dict)
+    guest_messages: Mapping[str, GuestMessages] = field(default_factory=dict)
     cases: Sequence[Case] = ()
     shippings: Mapping[int, Shipping] = field(default_factory=dict)
 

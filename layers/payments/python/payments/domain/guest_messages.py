@@ -15,7 +15,7 @@ LEASE = timedelta(seconds=60)
 ORDER_PAID = "order.paid"
 
 
-def refund_notice(out_refund_no: str) -> str:
+def messages_of_refund(out_refund_no: str) -> str:
     """The name of the notice of one refund: an order may have several."""
     return f"refund.succeeded#{out_refund_no}"
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from payments.domain.case import STALLED, Case, held_by, refund_case
 from payments.domain.collection import Collection, ItemRef
-from payments.domain.guest_messages import ORDER_PAID, refund_notice
+from payments.domain.guest_messages import ORDER_PAID, messages_of_refund
 from payments.domain.order import LOOKS, Order, OrderStatus
 from payments.domain.payment import Payment, PaymentStatus
 from payments.domain.refund import (
@@ -176,7 +176,9 @@ def _at_rest(collection: Collection, refund: Refund) -> bool:
         return False
     if refund.status in FAILED or refund.status is RefundStatus.WITHDRAWN:
         return True
-    return refund.origin is RefundOrigin.CONSOLE or _guest_was_told(collection, refund_notice(refund.out_refund_no))
+    return refund.origin is RefundOrigin.CONSOLE or _guest_was_told(
+        collection, messages_of_refund(refund.out_refund_no)
+    )
 
 
 def sums_are_drawn(collection: Collection) -> bool:
@@ -202,7 +204,7 @@ def _is_accounted_for(collection: Collection, payment: Payment) -> bool:
 
 def _guest_was_told(collection: Collection, event: str) -> bool:
     """Every message of the event is final."""
-    notice = collection.notices.get(event)
+    notice = collection.guest_messages.get(event)
     return notice is not None and all(message.state.final for message in notice.messages.values())
 
 

@@ -11,7 +11,7 @@ from payments.store.dynamodb import plain, typed
 from payments.store.items import NEW, Items, Put, Standing, Written
 
 
-class GuestMessagesOfOrders:
+class Messages:
     def __init__(self, items: Items) -> None:
         self._items = items
 

@@ -11,7 +11,7 @@ from payments.store.cases import Cases, read_case
 from payments.store.catalogue import Catalogues
 from payments.store.dynamodb import UnreadableItem, wire
 from payments.store.guesses import Guesses
-from payments.store.guest_messages import GuestMessagesOfOrders, read_guest_messages
+from payments.store.guest_messages import Messages, read_guest_messages
 from payments.store.items import Items
 from payments.store.looks import Looks
 from payments.store.orders import Orders, read_order
@@ -44,7 +44,7 @@ class Store:
         self.refunds = Refunds(items)
         self.cases = Cases(items)
         self.shippings = Shippings(items)
-        self.guest_messages = GuestMessagesOfOrders(items)
+        self.guest_messages = Messages(items)
         self.looks = Looks(items)
         self.guesses = Guesses(items)
         self.catalogue = Catalogues(items)
