@@ -89,10 +89,12 @@ def started(own: Path, *more: str) -> "subprocess.Popen[str]":
     command = [str(PROJECT / "dev"), "up", *more]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
 
-    def heed_hangups() -> None:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # tests under nohup hand down that it is ignored
+    def heed_the_terminal() -> None:
+        # Tests under nohup, or in the background of a script, hand down that these are ignored.
+        for sign in (signal.SIGHUP, signal.SIGINT):
+            signal.signal(sign, signal.SIG_DFL)
 
-    return subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=heed_hangups, **pipes)
+    return subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=heed_the_terminal, **pipes)
 
 
 def printed_until(up: "subprocess.Popen[str]", text: str) -> str:
