@@ -13,6 +13,7 @@ from payments.edge import tokens
 from payments.edge.tokens import Identity, Role, issue
 from payments.settings import Misconfigured, Unavailable
 from payments.wechat import keys
+from payments.wechat.pay import WechatPay
 from simulator import credentials as simulator_credentials
 from simulator.notification import Signed, signature_headers
 from tests.shop.aws import SecretsManager, client
@@ -224,6 +225,33 @@ def test_keys_are_parsed_once_in_a_process_and_not_with_every_call(
         assert shop.wechat.notify(shop.wechat.notice(paid)).status == 204
         assert shop.parts.wechat_pay.query(shop.items.collection(paid.rpartition("_")[0]).payments[0]) is not None
     assert parsed == []
+
+
+class Looked(dict[str, Any]):
+    """WeChat's keys, which a client goes through when it is built."""
+
+    times = 0
+
+    def __iter__(self) -> Any:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_wechats_client_is_built_again_only_when_a_secret_has_changed(shop: "Shop", paid: str) -> None:
+    credentials = shop.wechat.world.credentials
+    merchant = keys.MerchantSecret(keys.private_key(credentials.merchant_private_key), credentials.merchant_serial_no)
+    key_id, key = keys.public_key(credentials.platform_key_id, credentials.platform_public_key)
+    looked = Looked({key_id: key})
+    held = [keys.VerificationSecret(apiv3_keys=(), public_keys=looked)]
+    client = WechatPay(lambda: merchant, lambda: held[-1], credentials.mchid, shop.wechat.url)
+    payment = shop.items.collection(paid.rpartition("_")[0]).payments[0]
+    for _ in range(3):
+        assert client.query(payment) is not None
+    assert looked.times == 1
+    held.append(keys.VerificationSecret(apiv3_keys=(), public_keys=looked))
+    for _ in range(3):
+        assert client.query(payment) is not None
+    assert looked.times == 2
 
 
 # --- rotation
