@@ -15,15 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from local import (
-    artifact,
-    catalogue,
-    checks,
-    events,
-    operate,
-    sam_local,
-    secrets,
-)
+from local import artifact, catalogue, checks, events, operate, sam_local, secrets
 from local import shots as pictures
 from local.home import PROJECT, AlreadyRunning, Home, NotRunning, State, StopFailed
 from local.lanes import AT_ONCE

@@ -21,21 +21,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import uvicorn
 from starlette.applications import Starlette
 
-from local import (
-    catalogue,
-    deploy,
-    openapi,
-    phone,
-    stack,
-)
-from local.emulator import (
-    Child,
-    Ports,
-    StartFailed,
-    install_dependencies,
-    start_emulator,
-    start_wechat,
-)
+from local import catalogue, deploy, openapi, phone, stack
+from local.emulator import Child, Ports, StartFailed, install_dependencies, start_emulator, start_wechat
 from local.front_door import create_app
 from local.home import Home
 from local.lanes import Lanes

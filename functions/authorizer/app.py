@@ -8,13 +8,7 @@ It says who calls, never what he may see: that an order is someone else's is eac
 from typing import Any
 
 from payments.edge.observability import logger
-from payments.edge.tokens import (
-    BadToken,
-    Identity,
-    UnknownKey,
-    session_of,
-    verify,
-)
+from payments.edge.tokens import BadToken, Identity, UnknownKey, session_of, verify
 from payments.parts import LambdaFunction, Parts
 
 

@@ -11,11 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-)
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import AfterValidator, BaseModel, Field
@@ -56,16 +52,7 @@ from payments.domain.refund import (
 )
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
-from payments.edge.http import (
-    Api,
-    Body,
-    IdempotencyKey,
-    OrderSn,
-    Problem,
-    invalid,
-    not_found,
-    try_again,
-)
+from payments.edge.http import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, key_reused, not_found, try_again
 from payments.edge.observability import count, logger
 from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, refund_out, staff_of
 from payments.parts import LambdaFunction, Parts
@@ -158,9 +145,7 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
         earlier = next((one for one in collection.refunds if one.out_refund_no == wanted.out_refund_no), None)
         if earlier is not None:
             if earlier.body_hash != body_hash:
-                raise Problem(
-                    422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
-                )
+                raise key_reused()
             return refund_out(earlier)
         _check_refundable(collection, wanted)
         if app.parts.store.refunds.request(order, wanted):
@@ -327,7 +312,7 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
         raise invalid("body.reference", most)
     if case.kind == REFUNDED_ELSEWHERE and resolution not in {Resolution.REFUNDED, Resolution.KEPT}:
         why = "WeChat calls this payment refunded: say refunded with that refund's number, or kept if there was none."
-        raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+        raise _does_not_fit(case, why)
     match resolution:
         case Resolution.REFUNDED:
             _check_refund(case, reference)
@@ -345,6 +330,10 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
                 raise invalid("body.reference", f"why the money is kept: {LEAST_REASON} characters or more")
 
 
+def _does_not_fit(case: Case, why: str) -> Problem:
+    return Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+
+
 def _check_sum_by_hand(case: Case, collection: Collection) -> None:
     """Raises Problem where a case's money cannot have been given back by hand: its refund has arrived or may still, or
     not so much is left, because it was asked for again."""
@@ -353,11 +342,11 @@ def _check_sum_by_hand(case: Case, collection: Collection) -> None:
         return
     if refund.status not in FAILED:
         why = f"This refund is {refund.status}: it has arrived, or may still."
-        raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+        raise _does_not_fit(case, why)
     left = rest(refund.total_fen, of_trade(collection.refunds, refund.out_trade_no), by_hand(collection.cases))
     if refund.status in GIVEN_UP and case.amount_fen > left:
         why = f"Only {left} fen of this payment are left: the rest is back, or on its way under another number."
-        raise Problem(409, "resolution", "This case cannot be closed so.", why, kind=case.kind)
+        raise _does_not_fit(case, why)
 
 
 def _check_refund(case: Case, reference: str) -> None:

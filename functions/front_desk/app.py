@@ -6,28 +6,16 @@ decides, and whoever comes second reads who redeemed it. Run twice by one attemp
 """
 
 from datetime import datetime, timedelta
-from typing import (
-    Annotated,
-    Any,
-)
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from payments.domain.collection import Collection
 from payments.domain.order import ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
 from payments.domain.shipping import look_after_redemption
-from payments.edge.http import (
-    Api,
-    Body,
-    OrderSn,
-    Problem,
-    invalid,
-    not_found,
-    seconds,
-    shown,
-)
+from payments.edge.http import Api, Body, OrderSn, Problem, invalid, not_found, seconds, shown
 from payments.edge.observability import count, logger
-from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, staff_of
+from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, refund_out, staff_of
 from payments.parts import LambdaFunction, Parts
 from payments.store.items import Standing
 from payments.store.purchase import bought
@@ -116,7 +104,7 @@ def _details(collection: Collection) -> StaffOrderDetails:
     return StaffOrderDetails(
         **_order_out(collection.order).model_dump(),
         payments=[StaffPayment.model_validate(payment, from_attributes=True) for payment in collection.payments],
-        refunds=[StaffRefund.model_validate(refund, from_attributes=True) for refund in collection.refunds],
+        refunds=[refund_out(refund) for refund in collection.refunds],
         cases=[case_out(case) for case in collection.cases],
     )
 

@@ -20,12 +20,7 @@ from payments.domain.collection import Collection
 from payments.domain.janitor import sums_are_drawn
 from payments.domain.order import REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
 from payments.domain.payment import Payment
-from payments.domain.refund import (
-    RefundOrigin,
-    all_back,
-    automatic_refund,
-    of_trade,
-)
+from payments.domain.refund import RefundOrigin, all_back, automatic_refund, of_trade
 from payments.edge.events import Event
 from payments.edge.observability import count, logger
 from payments.edge.queues import consume

@@ -29,11 +29,7 @@ from payments.domain.order import (
     place,
     wait_for_next_order,
 )
-from payments.domain.payment import (
-    CALL_PAUSE,
-    PaymentStatus,
-    quiet,
-)
+from payments.domain.payment import CALL_PAUSE, PaymentStatus, quiet
 from payments.edge.http import (
     Api,
     Body,
@@ -42,6 +38,7 @@ from payments.edge.http import (
     OrderSn,
     Problem,
     invalid,
+    key_reused,
     not_found,
     read_body,
     seconds,
@@ -159,9 +156,7 @@ def _earlier(user_id: str, key: str | None, digest: str) -> tuple[Reservation | 
     if reserved is None:
         return None, None
     if reserved.body_hash != digest:
-        raise Problem(
-            422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key."
-        )
+        raise key_reused()
     order = app.parts.store.orders.get(reserved.order_sn)
     return reserved, order if order is not None and order.user_id == user_id else None
 
@@ -262,10 +257,8 @@ def _asks_again(order: Order, now: datetime) -> bool:
         raise Paid(f"{order.order_sn} is paid")
     if not quiet(order.closing_since, now):
         return False
-    trades, claim = (
-        [one for one in payments if one.status is PaymentStatus.NOTPAY],
-        app.parts.store.payments.claim_query,
-    )
+    trades = [one for one in payments if one.status is PaymentStatus.NOTPAY]
+    claim = app.parts.store.payments.claim_query
     return all(quiet(trade.asked_at, now) and claim(trade, now, CALL_PAUSE) for trade in trades)
 
 

@@ -15,11 +15,7 @@ from itertools import chain
 from typing import Any
 
 from payments.calls import seconds_left
-from payments.cancellation import (
-    Paid,
-    close_order,
-    close_trade,
-)
+from payments.cancellation import Paid, close_order, close_trade
 from payments.domain.collection import Collection
 from payments.domain.janitor import (
     Announce,
@@ -38,14 +34,7 @@ from payments.domain.janitor import (
 from payments.domain.payment import Payment
 from payments.domain.refund import second_no
 from payments.edge.events import again
-from payments.edge.observability import (
-    came_from,
-    count,
-    described,
-    gauge,
-    logger,
-    unreadable,
-)
+from payments.edge.observability import came_from, count, described, gauge, logger, unreadable
 from payments.parts import LambdaFunction, Parts
 from payments.recording import record_answer, record_refund_report
 from payments.store.dynamodb import UnreadableItem

@@ -24,18 +24,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from payments.domain.case import Case
 from payments.domain.money import is_fen
-from payments.domain.payment import (
-    CURRENCY,
-    Malformed,
-    TradeReport,
-)
+from payments.domain.payment import CURRENCY, Malformed, TradeReport
 from payments.domain.refund import RefundReport
 from payments.domain.trade_number import TradeNumber
-from payments.edge.observability import (
-    count,
-    logger,
-    unreadable,
-)
+from payments.edge.observability import count, logger, unreadable
 from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_notice
 from payments.parts import LambdaFunction, Parts
 from payments.recording import record_payment, record_refund_report

@@ -10,11 +10,8 @@ from payments.domain.refund import RefundStatus
 from tests.shop import Shop
 
 
-def test_pay_after_cancel_is_refunded_by_itself_and_the_guest_is_told(shop: Shop, waiting: Any) -> None:
-    token, order_sn, fields = waiting
-    shop.guest.cancel(token, order_sn)
-    shop.wechat.fault("cashier", "after_close")
-    assert shop.guest.cashier(fields) == "requestPayment:ok"
+def test_pay_after_cancel_is_refunded_by_itself_and_the_guest_is_told(shop: Shop) -> None:
+    _, order_sn = shop.guest.late_order()
     assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
     assert shop.items.payments(order_sn) == [PaymentStatus.SUCCESS]
     shop.events.settle()
@@ -66,11 +63,8 @@ def test_two_trades_of_one_order_both_paid(shop: Shop, waiting: Any) -> None:
     shop.check()
 
 
-def test_late_money_that_cannot_go_back_is_a_case_and_a_person_may_try_again(shop: Shop, waiting: Any) -> None:
-    token, order_sn, fields = waiting
-    shop.guest.cancel(token, order_sn)
-    shop.wechat.fault("cashier", "after_close")
-    shop.guest.cashier(fields)
+def test_late_money_that_cannot_go_back_is_a_case_and_a_person_may_try_again(shop: Shop) -> None:
+    _, order_sn = shop.guest.late_order()
     assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
     shop.wechat.fault("refund_end", "CLOSED")
     shop.janitor.come_to_rest()
@@ -94,11 +88,8 @@ def test_late_money_that_cannot_go_back_is_a_case_and_a_person_may_try_again(sho
     shop.check()
 
 
-def test_late_money_whose_refund_may_still_arrive_is_not_refunded_a_second_time(shop: Shop, waiting: Any) -> None:
-    token, order_sn, fields = waiting
-    shop.guest.cancel(token, order_sn)
-    shop.wechat.fault("cashier", "after_close")
-    shop.guest.cashier(fields)
+def test_late_money_whose_refund_may_still_arrive_is_not_refunded_a_second_time(shop: Shop) -> None:
+    _, order_sn = shop.guest.late_order()
     assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
     shop.wechat.fault("refund_end", "ABNORMAL")
     shop.janitor.come_to_rest()

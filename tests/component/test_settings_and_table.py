@@ -8,15 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from payments.domain.case import Resolution, elsewhere_case
-from payments.domain.payment import (
-    CALL_PAUSE,
-    PaymentStatus,
-)
-from payments.domain.refund import (
-    RefundOrigin,
-    Sums,
-    automatic_refund,
-)
+from payments.domain.payment import CALL_PAUSE, PaymentStatus
+from payments.domain.refund import RefundOrigin, Sums, automatic_refund
 from payments.domain.times import utc_now
 from payments.products.homestay.offer import HOMESTAY
 from payments.recording import Recorded, record_payment

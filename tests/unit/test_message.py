@@ -9,14 +9,7 @@ import pytest
 
 from functions.notify_user.app import order_paid_values, refund_values
 from local.topology import load
-from payments.domain.message import (
-    TYPES,
-    BadMapping,
-    fields_pattern,
-    fill,
-    page_of,
-    parse_fields,
-)
+from payments.domain.message import TYPES, BadMapping, fields_pattern, fill, page_of, parse_fields
 from payments.domain.order import OrderStatus
 from payments.domain.refund import RefundOrigin, automatic_refund
 from payments.products.homestay.offer import HOMESTAY

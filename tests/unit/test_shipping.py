@@ -5,13 +5,7 @@ from datetime import timedelta
 import pytest
 
 from payments.domain.payment import Payment
-from payments.domain.shipping import (
-    FIRST_LOOK,
-    ShippingRecord,
-    look_after_redemption,
-    refusal_case,
-    shipping_of,
-)
+from payments.domain.shipping import FIRST_LOOK, ShippingRecord, look_after_redemption, refusal_case, shipping_of
 from payments.wechat.errors import Refused
 from tests.examples import NOW, ORDER_SN, order, paid_payment, payment
 from tests.money import MONEY_CASES, REFUND_CASES

@@ -9,24 +9,9 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from payments.domain.case import (
-    Case,
-    elsewhere_case,
-    excess_cases,
-    held_by,
-    holds,
-    refund_case,
-)
+from payments.domain.case import Case, elsewhere_case, excess_cases, held_by, holds, refund_case
 from payments.domain.collection import Collection
-from payments.domain.payment import (
-    CURRENCY,
-    Payment,
-    PaymentStatus,
-    TradeReport,
-    Verdict,
-    differences,
-    judge,
-)
+from payments.domain.payment import CURRENCY, Payment, PaymentStatus, TradeReport, Verdict, differences, judge
 from payments.domain.refund import (
     ENTERED_FROM,
     GIVEN_UP,

@@ -12,14 +12,7 @@ from typing import Any
 
 from payments.domain.order import ENTERED_FROM as ORDER_ENTERED_FROM
 from payments.domain.order import Order, OrderStatus
-from payments.domain.payment import (
-    Malformed,
-    Payment,
-    PaymentStatus,
-    fen,
-    text,
-    trade_number,
-)
+from payments.domain.payment import Malformed, Payment, PaymentStatus, fen, text, trade_number
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import of_millis, wechat_time
 from payments.domain.trade_number import TradeNumber

@@ -7,11 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from datetime import (
-    UTC,
-    datetime,
-    timedelta,
-)
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -34,24 +30,10 @@ from pydantic import (
 )
 
 from payments.calls import OutOfTime, request_id
-from payments.edge.observability import (
-    came_from,
-    described,
-    logger,
-    unreadable,
-)
-from payments.edge.untrusted import (
-    TooLarge,
-    Unreadable,
-    body_bytes,
-    read_json,
-)
+from payments.edge.observability import came_from, described, logger, unreadable
+from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_json
 from payments.settings import Misconfigured, Unavailable
-from payments.store.dynamodb import (
-    Busy,
-    Conflict,
-    UnreadableItem,
-)
+from payments.store.dynamodb import Busy, Conflict, UnreadableItem
 
 P = TypeVar("P")
 
@@ -128,6 +110,11 @@ def try_again(detail: str = "", title: str = "Others are changing this at the sa
     """503: others were quicker, again and again, or the table is busy: the same request may be sent again."""
     whole = f"{detail} Send it again.".lstrip()
     return Problem(503, "try-again", title, whole, retry_after_s=1)
+
+
+def key_reused() -> Problem:
+    """422: an Idempotency-Key that stands for one request came with another."""
+    return Problem(422, "idempotency-key-reused", "This Idempotency-Key was used with another body.", "Take a new key.")
 
 
 def seconds(wait: timedelta) -> int:

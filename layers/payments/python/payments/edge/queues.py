@@ -9,12 +9,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from payments.edge.events import Event, parse
-from payments.edge.observability import (
-    count,
-    described,
-    logger,
-    unreadable,
-)
+from payments.edge.observability import count, described, logger, unreadable
 from payments.store.dynamodb import UnreadableItem
 
 

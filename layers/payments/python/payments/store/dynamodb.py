@@ -7,18 +7,8 @@ the repeat fails its own condition (R11).
 import random
 import time
 import types
-from collections.abc import (
-    Callable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
-from dataclasses import (
-    MISSING,
-    dataclass,
-    fields,
-    is_dataclass,
-)
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
