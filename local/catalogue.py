@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +19,9 @@ from local.home import PROJECT
 from local.operate import Json, Profile, Region, StackName, chosen, console, errors, fail
 from payments.domain.offer import Catalogue, wrong_fields
 from payments.domain.texts import Field, for_wechat
+from payments.domain.times import beijing_day, utc_now
 from payments.products import PRODUCTS
-from payments.store.dynamodb import UnreadableItem
+from payments.store.dynamodb import UnreadableItem, typed
 from payments.store.store import Store
 
 app = typer.Typer(help="What is sold: put it from a file, look at it, check it.", no_args_is_help=True)
@@ -35,6 +38,9 @@ Of = Annotated[str, typer.Option("--product", help=f"Whose offers: {', '.join(CA
 OF = next(iter(CATALOGUES))
 
 
+DAY = re.compile(r"\{today\+([0-9]{1,3})\}")
+
+
 class BadCatalogue(Exception):
     """A file that is no catalogue; `problems` name the offer, the field and what it must be."""
 
@@ -44,9 +50,11 @@ class BadCatalogue(Exception):
 
 
 def read(path: Path, catalogue: Catalogue[Any]) -> list[Any]:
-    """The offers of a file. Raises BadCatalogue with everything that is wrong."""
+    """The offers of a file; `{today+3}` in it is the day three days from now (Beijing's). Raises BadCatalogue with
+    everything that is wrong."""
     try:
-        offers = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
+        text = DAY.sub(_day, path.read_text(encoding="utf-8-sig"))
+        offers = json.loads(text, object_pairs_hook=_object)
     except OSError as error:
         raise BadCatalogue([f"{path}: {error.strerror or error}"]) from None
     except _Twice as twice:
@@ -67,9 +75,19 @@ def read(path: Path, catalogue: Catalogue[Any]) -> list[Any]:
         problems += [f"{name}: {field}: {why}" for field, why in wrong_fields(rules, offer)]
         if isinstance(named, str) and seen.setdefault(named, number) != number:
             problems.append(f"{name}: {named_by}: offer {seen[named]} has the same")
+    made = []
+    for number, offer in enumerate(offers if not problems else [], 1):
+        try:
+            made.append(typed(catalogue.offer, offer))
+        except UnreadableItem as error:  # a rule of several fields together
+            problems.append(f"offer {number}: {error.why}")
     if problems:
         raise BadCatalogue(problems)
-    return [catalogue.offer(**offer) for offer in offers]
+    return made
+
+
+def _day(found: re.Match[str]) -> str:
+    return (beijing_day(utc_now()) + timedelta(days=int(found[1]))).isoformat()
 
 
 class _Twice(Exception):
@@ -141,7 +159,7 @@ def put(
         planned = changes(on, catalogue, offers)
         for change in planned:
             if change.what != "same" and not dry_run:
-                on.catalogue.put(catalogue, change.offer)
+                on.catalogue.put(catalogue, change.offer, utc_now() + timedelta(minutes=1))
     if as_json:
         print(json.dumps({"written": not dry_run, "offers": _as_json(catalogue, planned)}, ensure_ascii=False))
         return

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 
 from local.home import PROJECT, Home, State
-from local.shopper import Purchase, ShopFailed, Shopper, order_body
+from local.shopper import Purchase, ShopFailed, Shopper
 from local.stack import local
 from local.topology import whole
 from payments.domain.collection import ItemRef
@@ -30,7 +30,7 @@ from payments.domain.janitor import Due
 from payments.domain.order import Order
 from payments.domain.payment import Payment
 from payments.domain.refund import Refund, RefundStatus
-from payments.domain.times import iso, millis, utc_now
+from payments.domain.times import beijing_day, iso, millis, utc_now
 from payments.edge.tokens import Identity, Role, issue, verify
 from payments.store.dynamodb import wire
 from payments.store.keys import PAYMENT, entity
@@ -45,6 +45,9 @@ STAFF = {
     "cases": "GET /merchant/cases",
     "redemption": "POST /merchant/redemptions",
     "refund": "POST /merchant/orders/{order_sn}/refunds",
+    "arrivals": "GET /merchant/arrivals",
+    "month": "GET /merchant/stock/{service_type}/{offer_id}",
+    "block": "POST /merchant/stock/{service_type}/{offer_id}/blocks",
 }
 
 
@@ -62,12 +65,18 @@ SAYS = {
     of_staff("order"): "staff: 200, a paid order with its payment",
     of_staff("redemption"): "staff: 200, the order is USED",
     of_staff("refund"): "staff: 201, a refund of 300.00 yuan is on its way",
+    of_staff("arrivals"): "staff: 200, the orders whose use begins on the day of a paid one",
+    of_staff("month"): "staff: 200, who holds which night of a home",
+    of_staff("block"): "staff: 201, a night of a home is held back from sale",
     "notify_user/order_paid": "a paid order: both messages go to the guest",
     "notify_user/refund_succeeded": "a refund has arrived: the message goes to the guest",
     "order_update/payment_succeeded": "a payment: its order is WAIT_USE",
     "order_update/refund_succeeded": "a refund: the order counts it",
     "orders/cancel": "an open order: 200, CANCELLED",
+    "orders/availability": "200, what each night of a home costs, and how many rooms are free",
     "orders/create": "201, a new order",
+    "orders/create_course": "201, a new order of a seat in a course",
+    "orders/refund_request": "a paid order: 200, what would come back, and nothing is done",
     "orders/get": "200, a paid order",
     "orders/catalogue": "200, the catalogue",
     "orders/list": "200, the guest's orders",
@@ -159,7 +168,12 @@ class _Maker:
 
         yield "authorizer/request", (self._authorizer(), "")
         yield asks("orders/catalogue")
-        yield asks("orders/create", body=order_body())
+        today = beijing_day(utc_now())
+        month = {"from": f"{today}", "to": f"{today + timedelta(days=30)}"}
+        yield "orders/availability", (_asking(self._request("orders/availability", "", None, guest), month), "")
+        yield asks("orders/create", body=shopper.body())
+        yield asks("orders/create_course", body=shopper.body(service_type="course"))
+        yield asks("orders/refund_request", order, {"dry_run": True})
         yield asks("orders/get", order)
         yield asks("orders/list")
         yield asks("orders/cancel", cancelled)
@@ -171,6 +185,13 @@ class _Maker:
             of_staff("redemption"),
             (self._request(of_staff("redemption"), "", {"code": code}, self._staff), redeemed.order_sn),
         )
+        first_day = self._store.orders.get(order)
+        arrives = {"date": first_day.holds.arrival if first_day and first_day.holds else f"{today}"}
+        for name, query in (("arrivals", arrives), ("month", {"month": f"{today:%Y-%m}"})):
+            event = self._request(of_staff(name), "", None, self._staff)
+            yield of_staff(name), (_asking(event, query), order if name == "arrivals" else "")
+        free = shopper.body("tea-garden")["start_date"]
+        yield asks(of_staff("block"), body={"nights": [free], "reason": "在别处卖了"}, who=self._staff)
         yield asks(of_staff("refund"), order, {"reason": "客人改期", "amount_fen": 30000}, self._staff)
         yield "sweep/every_minute", (_shape("sweep/every_minute") | {"time": iso(utc_now())}, "")
         yield from self._lost_messages()
@@ -389,6 +410,12 @@ class _Maker:
     def _image(self, order_sn: str) -> dict[str, Any]:
         """The payment as the stream shows it."""
         return next(wire(item) for item in self._store.items(order_sn) if entity(item["sk"]) == PAYMENT)
+
+
+def _asking(event: Event, query: Mapping[str, str]) -> Event:
+    """The request with this query."""
+    raw = "&".join(f"{name}={value}" for name, value in query.items())
+    return event | {"queryStringParameters": dict(query), "rawQueryString": raw}
 
 
 def _shape(name: str) -> Event:

@@ -117,8 +117,11 @@ def document(topology: Topology | None = None, products: Mapping[str, Product[An
                 route, path, operation, function, is_open=f"{route.method} {path}" in topology.open_routes
             )
     _describe_products(products, schemas)
-    for parameter in paths["/catalogue/{service_type}"]["get"]["parameters"]:
-        parameter["schema"] = {"type": "string", "enum": [name for name, one in products.items() if one.catalogue]}
+    sold = [name for name, one in products.items() if one.catalogue]
+    for path in paths:
+        for parameter in (one for operation in paths[path].values() for one in operation.get("parameters", ())):
+            if "{service_type}" in path and parameter["name"] == "service_type":
+                parameter["schema"] = {"type": "string", "enum": sold}
     paths[NOTIFY] = WECHAT_NOTICE
     schemas |= {"Problem": PROBLEM, "GatewayRefusal": GATEWAY, "WechatRefusal": WECHAT_REFUSAL}
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
@@ -175,6 +178,13 @@ def _describe_products(products: Mapping[str, Product[Any]], schemas: dict[str, 
     for name, schema in defs["$defs"].items():
         if schemas.setdefault(name, schema) != schema:
             raise ValueError(f"a product has a schema {name} too, and it is different")
+    expected = schemas["NewOrder"]["properties"]["expected_total_fen"]
+    for one in models.values():
+        body = schemas[strict(one.order).__name__]
+        schemas[strict(one.order).__name__] = {
+            **body,
+            "properties": {**body["properties"], "expected_total_fen": expected},
+        }
     schemas["NewOrder"] = _one_of({name: refs[strict(one.order), "validation"] for name, one in models.items()})
     offers = [refs[one.offer, "serialization"] for one in models.values() if one.offer]
     schemas["Catalogue"]["properties"]["offers"]["items"] = {"anyOf": offers}

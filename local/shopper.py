@@ -1,10 +1,12 @@
 """One guest who orders, pays and waits for his messages: through the public API and the WeChat app only."""
 
+import itertools
 import json
+import random
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +16,7 @@ from payments.domain.times import beijing_day, utc_now
 from payments.products import PRODUCTS
 
 PATIENCE_S = 30
+TRIES = 8
 LOOK_EVERY_S = 0.01
 
 
@@ -100,7 +103,24 @@ class Shopper:
         self._api.headers["Authorization"] = f"Bearer {self.token}"
 
     def order(self, offer: str = "", service_type: str = "homestay") -> dict[str, Any]:
-        told: dict[str, Any] = _ok("order", self._api.post("/orders", json=order_body(offer, service_type)), 201)
+        """An order of what is free. Others may be quicker: then of what is free by then."""
+        for tries_left in reversed(range(TRIES)):
+            reply = self._api.post("/orders", json=self.body(offer, service_type))
+            if reply.status_code != 409 or not tries_left:
+                break
+        told: dict[str, Any] = _ok("order", reply, 201)
+        return told
+
+    def body(self, offer: str = "", service_type: str = "homestay") -> dict[str, Any]:
+        """The body of an order of what is free now."""
+        body = order_body(offer, service_type)
+        return body | FREE[service_type](self._free(service_type, body)) if service_type in FREE else body
+
+    def _free(self, service_type: str, body: dict[str, Any]) -> dict[str, Any]:
+        catalogue, today = PRODUCTS[service_type].catalogue, beijing_day(utc_now())
+        path = f"/catalogue/{service_type}/{body[catalogue.named_by] if catalogue else ''}/availability"
+        days = {"from": (today + timedelta(days=1)).isoformat(), "to": (today + timedelta(days=90)).isoformat()}
+        told: dict[str, Any] = _ok("availability", self._api.get(path, params=days))
         return told
 
     def prepay(self, order_sn: str) -> dict[str, str]:
@@ -171,8 +191,37 @@ def _stay() -> dict[str, Any]:
     }
 
 
-BODIES: dict[str, Callable[[], dict[str, Any]]] = {"homestay": _stay}
+def _free_nights(told: dict[str, Any]) -> dict[str, Any]:
+    """Two nights that are free, one after the other: any, so that guests who come at once do not meet."""
+    nights = told["nights"]
+    good = [
+        one["date"]
+        for one, after in itertools.pairwise(nights)
+        if min(one["free"], after["free"]) > 0 and None not in (one["price_fen"], after["price_fen"])
+    ]
+    if not good:
+        raise ShopFailed("order: no two nights are free in the next 90 days")
+    start = date.fromisoformat(random.choice(good))  # noqa: S311
+    return {"start_date": start.isoformat(), "end_date": (start + timedelta(days=2)).isoformat()}
+
+
+def _seat() -> dict[str, Any]:
+    """One seat, a week from now in Beijing."""
+    return {"course_id": "ink", "session": f"{beijing_day(utc_now()) + timedelta(days=7)}T19:00", "seats": 1}
+
+
+def _free_session(told: dict[str, Any]) -> dict[str, Any]:
+    good = [one["session"] for one in told["sessions"] if one["free"] > 0]
+    if not good:
+        raise ShopFailed("order: no seat is free in the next 90 days")
+    return {"session": random.choice(good)}  # noqa: S311
+
+
+BODIES: dict[str, Callable[[], dict[str, Any]]] = {"homestay": _stay, "course": _seat}
 """What the laptop's guest orders of each product."""
+
+FREE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"homestay": _free_nights, "course": _free_session}
+"""Of a product that runs out, what he takes of what is free."""
 
 
 def _ok(step: str, reply: httpx.Response, status: int = 200) -> Any:

@@ -1,16 +1,16 @@
 """back_office: what staff do with money. Refund an order, try a refund again, take it back; look at cases, and close
-them with what became of their money.
+them with what became of their money; grant or decline what a guest asks for.
 
 Staff see the orders of their own business, and nothing of others: 404; the cases that belong to no order, and what was
 given back by hand, are the owner's. A request for a refund that is repeated with its Idempotency-Key is one refund;
 every write says whether what it was decided on has changed, and is decided anew then.
 """
 
-import base64
 import hashlib
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
@@ -22,6 +22,7 @@ from payments.domain.case import (
     MOST_REFERENCE,
     MOST_REFERENCE_BYTES,
     REFUND_CASES,
+    REFUND_REQUEST,
     REFUNDED_ELSEWHERE,
     STALLED,
     SYSTEM,
@@ -50,15 +51,29 @@ from payments.domain.refund import (
     of_trade,
     rest,
 )
+from payments.domain.stock import Holds
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
-from payments.edge.http import Api, Body, IdempotencyKey, OrderSn, Problem, invalid, key_reused, not_found, try_again
-from payments.edge.observability import count, logger
+from payments.edge.http import (
+    Api,
+    Body,
+    Day,
+    IdempotencyKey,
+    OrderSn,
+    Problem,
+    decoded,
+    encoded,
+    invalid,
+    key_reused,
+    not_found,
+    try_again,
+)
+from payments.edge.observability import count, freed, logger
 from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, refund_out, staff_of
 from payments.parts import LambdaFunction, Parts
 from payments.recording import Recorded, record_refund_report
-from payments.store.cases import CasePlace
-from payments.store.items import Standing, Written
+from payments.store.cases import CasePlace, closed
+from payments.store.items import Change, Standing, Written
 from payments.wechat.errors import WechatError
 
 CASES = 50
@@ -68,6 +83,9 @@ STRETCHES = 20
 """Stretches of the index that are looked through for a page's cases."""
 
 TRIES = 4
+
+LEAST_DECLINATION = 2
+
 
 NOT_OF_ITS_TRADE = {"refund_mismatch", "unknown_refund", "unreadable"}
 """Cases of what cannot be recorded: a refund that answers one need not be either."""
@@ -88,12 +106,37 @@ def _reason(text: str) -> str:
     return for_wechat(Texts.REASON, text)
 
 
+Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_reason)]
+
+
+class GivenUp(Body):
+    """What the guest gives up with a refund: whole nights that have not begun, or seats."""
+
+    nights: Annotated[list[Day], Field(max_length=90, default_factory=list)]
+    seats: Annotated[int, Field(ge=0, le=1000)] = 0
+
+
 class NewRefund(Body):
     """`amount_fen` left out: all that may still be refunded. `reason` is what WeChat tells the guest: emoji and what
-    nobody can see are taken out of it, and it is stored and shown as it goes out."""
+    nobody can see are taken out of it, and it is stored and shown as it goes out. `gives_up` is free with the request,
+    whatever becomes of the refund."""
 
     amount_fen: Annotated[int, Field(ge=1)] | None = None
-    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_reason)]
+    reason: Reason
+    gives_up: GivenUp | None = None
+
+
+class Grant(Body):
+    """`amount_fen` left out: the sum of the case. `reason` is what WeChat tells the guest."""
+
+    amount_fen: Annotated[int, Field(ge=1)] | None = None
+    reason: Reason = "商家同意退款"
+
+
+class Declination(Body):
+    """`reason`: the guest reads it."""
+
+    reason: Annotated[str, Field(min_length=2, max_length=40)]
 
 
 class CaseResolution(Body):
@@ -118,7 +161,7 @@ class CaseList(BaseModel):
 def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey = None) -> StaffRefund:
     """Asks for a refund, in full or in part. Idempotency-Key is required: the same key is the same refund, for ever.
 
-    400: there is none. 409: not paid, or more than may still be refunded.
+    400: there is none. 409: not paid, more than may still be refunded, or the order does not hold what it gives up.
     """
     staff, now = staff_of(app.caller()), app.parts.clock()
     if not idempotency_key:
@@ -148,11 +191,35 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
                 raise key_reused()
             return refund_out(earlier)
         _check_refundable(collection, wanted)
-        if app.parts.store.refunds.request(order, wanted):
-            logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
-            count("RefundRequested")
+        wanted = replace(wanted, gives_up=_gives_up(order, body.gives_up, now))
+        if _requested(order, wanted, now):
             return refund_out(wanted)
     raise try_again(title="The order keeps changing.")
+
+
+def _requested(order: Order, wanted: Refund, now: datetime, *also: Change) -> bool:
+    """Asks for a refund of the order's own payment, with the changes that go with it. False: the order has changed."""
+    written = app.parts.store.refunds.request(order, wanted, now, *also)
+    if not written:
+        return False
+    freed(written, order.order_sn)
+    logger.info("refund.requested", out_refund_no=wanted.out_refund_no, amount_fen=wanted.amount_fen)
+    count("RefundRequested")
+    return True
+
+
+def _gives_up(order: Order, wanted: GivenUp | None, now: datetime) -> Holds | None:
+    """What of its stock an order gives up. 409: it does not hold all of that, or it has begun."""
+    if wanted is None or not (wanted.nights or wanted.seats):
+        return None
+    left = order.holds.unbegun(now) if order.holds else None
+    days = {date.fromisoformat(day) for day in wanted.nights}
+    part = left.part(days, dict.fromkeys(left.seats or (), wanted.seats)) if left else None
+    all_there = part and set(part.rooms()) == days and sum((part.seats or {}).values()) == wanted.seats
+    if not all_there:
+        told = f"It may give up {left.told()}." if left else "It holds nothing that has not begun."
+        raise Problem(409, "cannot-give-up", "The order does not hold that, or it has begun.", told)
+    return part
 
 
 def _check_refundable(collection: Collection, wanted: Refund) -> None:
@@ -230,7 +297,7 @@ def list_cases(after: After = None, limit: Limit = CASES) -> CaseList:
     if more:
         # The next page begins after a case that was shown: the keys of others' cases are not for this caller.
         place = CasePlace.of(shown[-1]) if shown or place is None else place.without_case()
-    return CaseList(cases=[case_out(case) for case in shown], next=_encoded(str(place)) if place and more else None)
+    return CaseList(cases=[case_out(case) for case in shown], next=encoded(str(place)) if place and more else None)
 
 
 def _seen(cases: Sequence[Case], staff: Staff) -> list[Case]:
@@ -247,7 +314,7 @@ def _place(after: str | None) -> CasePlace | None:
     if after is None:
         return None
     try:
-        return CasePlace.parse(_decoded(after))
+        return CasePlace.parse(decoded(after))
     except ValueError:
         raise invalid("query.after", "the next of an earlier page") from None
 
@@ -269,7 +336,9 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
     resolution, reference = Resolution(body.resolution), cleaned(body.reference, all_planes=True)
     attempt, now = app.parts.attempt(), app.parts.clock()
     if not case.open:
-        raise Problem(409, "case-closed", "This case is closed.")
+        raise _closed_already()
+    if case.kind == REFUND_REQUEST:
+        raise _does_not_fit(case, "The guest asks for money: grant it, or decline it.")
     _check_resolution(case, resolution, reference, staff)
     for _ in range(TRIES):
         match _closed(case, resolution, reference, staff.user_id, attempt, now):
@@ -278,7 +347,7 @@ def close_case(case_id: CaseId, body: CaseResolution) -> StaffCase:
             case Standing(Case(closed_by=by)) if by == SYSTEM and resolution is Resolution.REFUNDED:
                 break  # by what WeChat has just said of the refund
             case Standing(Case(open=False)):
-                raise Problem(409, "case-closed", "This case is closed.")
+                raise _closed_already()
     else:
         raise try_again(title="The order keeps changing.")
     logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=resolution)
@@ -328,6 +397,10 @@ def _check_resolution(case: Case, resolution: Resolution, reference: str, staff:
         case _:
             if len(reference) < LEAST_REASON:
                 raise invalid("body.reference", f"why the money is kept: {LEAST_REASON} characters or more")
+
+
+def _closed_already() -> Problem:
+    return Problem(409, "case-closed", "This case is closed.")
 
 
 def _does_not_fit(case: Case, why: str) -> Problem:
@@ -437,6 +510,72 @@ def refund_again(case_id: CaseId) -> StaffRefund:
     raise try_again(title="The order keeps changing.")
 
 
+@app.post("/merchant/cases/<case_id>/grant", status_code=201)
+def grant(case_id: CaseId, body: Grant) -> StaffRefund:
+    """Gives a guest back what he asks for, or another sum, and closes his case; all of his booking that has not begun
+    becomes free. Twice is the same as once.
+
+    409: the case is no such request or is closed, or the order cannot be refunded any more. 422: which sum.
+    """
+    staff, case, now = staff_of(app.caller()), _request_of_guest(case_id), app.parts.clock()
+    for _ in range(TRIES):
+        collection = _collection_of(case)
+        order, payment = (
+            (collection.order, collection.payment(collection.order.paid_by)) if collection else (None, None)
+        )
+        if collection is None or order is None or payment is None:
+            raise not_found()
+        wanted = merchant_refund(
+            payment,
+            amount_fen=body.amount_fen or min(case.amount_fen, order.refundable_fen or 0),
+            reason=body.reason,
+            staff="",
+            key=f"{case.kind} {case.case_id}",
+            body_hash="",
+            now=now,
+            others=of_trade(collection.refunds, payment.out_trade_no),
+            gives_up=order.holds.unbegun(now) if order.holds else None,
+        )
+        wanted = replace(wanted, requested_by=staff.user_id)
+        if earlier := collection.refund(wanted.out_refund_no):
+            return refund_out(earlier)
+        if not next(one for one in collection.cases if one.name == case.name).open:
+            raise _closed_already()
+        if not body.amount_fen and not case.amount_fen:
+            raise invalid("body.amount_fen", "the rule gives nothing back: say how much you give")
+        _check_refundable(collection, wanted)
+        closing = closed(case, Resolution.GRANTED, wanted.out_refund_no, staff.user_id, "", now)
+        if _requested(order, wanted, now, closing):
+            count("CaseClosed")
+            return refund_out(wanted)
+    raise try_again(title="The order keeps changing.")
+
+
+@app.post("/merchant/cases/<case_id>/decline")
+def decline(case_id: CaseId, body: Declination) -> StaffCase:
+    """Tells a guest that he does not get back what he asks for, and why; his booking stays. 409: the case is no such
+    request, or is closed."""
+    staff, case, attempt = staff_of(app.caller()), _request_of_guest(case_id), app.parts.attempt()
+    reason = cleaned(body.reason, all_planes=True)
+    if len(reason) < LEAST_DECLINATION:
+        raise invalid("body.reason", f"{LEAST_DECLINATION} characters or more that the guest can read")
+    if not case.open or not app.parts.store.cases.close(
+        case, Resolution.DECLINED, reason, staff.user_id, attempt, app.parts.clock()
+    ):
+        raise _closed_already()
+    logger.info("case.closed", kind=case.kind, out_trade_no=case.out_trade_no, resolution=Resolution.DECLINED)
+    count("CaseClosed")
+    return case_out(_case(case_id))
+
+
+def _request_of_guest(case_id: str) -> Case:
+    """The case that a path names, of a guest who asks for his money back."""
+    case = _case(case_id)
+    if case.kind != REFUND_REQUEST:
+        raise _does_not_fit(case, "This is no guest who asks for his money back.")
+    return case
+
+
 def _pays_nothing(order: Order, payment: Payment) -> bool:
     """A paid trade of an order that was cancelled, or that another trade pays."""
     paid = payment.status is PaymentStatus.SUCCESS
@@ -453,7 +592,7 @@ def _case(case_id: str) -> Case:
     """The case that a path names, if the caller may see it."""
     staff = staff_of(app.caller())
     try:
-        out_trade_no, kind, name = _decoded(case_id).split("\n")
+        out_trade_no, kind, name = decoded(case_id).split("\n")
     except ValueError:
         raise not_found() from None
     case = app.parts.store.cases.get(out_trade_no, kind, name)
@@ -465,16 +604,6 @@ def _case(case_id: str) -> Case:
 def _order_of(case: Case) -> Order | None:
     number = case.number
     return app.parts.store.orders.get(number.order_sn) if number else None
-
-
-def _encoded(text: str) -> str:
-    """As it can stand in a path or a query."""
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decoded(text: str) -> str:
-    """Raises ValueError."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
 def handle(event: dict[str, Any], parts: Parts) -> Any:

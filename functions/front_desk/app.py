@@ -1,22 +1,25 @@
-"""front_desk: what staff do with a guest before them. Look an order up by its number or its check-in code, redeem the
-code.
+"""front_desk: what staff do with a guest before them. See who arrives on a day or comes to a session, look an order up
+by its number or its check-in code, redeem the code.
 
 Staff see the orders of their own business, and nothing of others: 404. A code is redeemed once: the write's condition
 decides, and whoever comes second reads who redeemed it. Run twice by one attempt it is redeemed once (R11).
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BaseModel, Field
 
 from payments.domain.collection import Collection
 from payments.domain.order import ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
 from payments.domain.shipping import look_after_redemption
-from payments.edge.http import Api, Body, OrderSn, Problem, invalid, not_found, seconds, shown
-from payments.edge.observability import count, logger
+from payments.edge.http import Api, Body, Day, OrderSn, Problem, decoded, encoded, invalid, not_found, seconds, shown
+from payments.edge.observability import count, logger, unreadable
 from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, refund_out, staff_of
 from payments.parts import LambdaFunction, Parts
+from payments.store.dynamodb import UnreadableItem
 from payments.store.items import Standing
 from payments.store.purchase import bought
 
@@ -24,13 +27,26 @@ GUESSES, GUESS_PAUSE = 10, timedelta(seconds=5)
 """Wrong codes that may be tried at once, and after how long one more: of 32^10 codes nobody finds one, and a right code
 waits five seconds at most."""
 
+ARRIVALS = 100
+"""Orders on a page."""
+
+Name = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
+
 app: Api[Parts] = Api()
+
+
+class StaffHolds(BaseModel):
+    """What an order holds of its offer's stock: nights, or seats of a session."""
+
+    nights: list[date] = []
+    session: str | None = None
+    seats: int = 0
 
 
 class StaffOrder(BaseModel):
     """An order as staff see it: no code, no openid; `purchase` is what was bought, in the fields of its `service_type`.
     Sums in fen. `on_hold`: WeChat says that it was refunded, and no refund is known here: its case waits, and it is
-    neither redeemed nor refunded."""
+    neither redeemed nor refunded. `given_up`: its guest has given up what had not begun, and it is not redeemed."""
 
     order_sn: str
     service_type: str
@@ -46,6 +62,8 @@ class StaffOrder(BaseModel):
     paid_at: datetime | None
     used_at: datetime | None
     used_by: str | None
+    given_up: bool
+    holds: StaffHolds
     purchase: dict[str, Any]
 
 
@@ -107,6 +125,47 @@ def _details(collection: Collection) -> StaffOrderDetails:
         refunds=[refund_out(refund) for refund in collection.refunds],
         cases=[case_out(case) for case in collection.cases],
     )
+
+
+class Arrivals(BaseModel):
+    """In the order of their sessions; `next`, if given, is the `after` of the next page."""
+
+    arrivals: list[StaffOrder]
+    next: str | None = None
+
+
+@app.get("/merchant/arrivals")
+def arrivals(
+    day: Annotated[Day, Query(alias="date")],
+    service_type: Name = None,
+    offer_id: Name = None,
+    session: Annotated[str | None, Query(pattern=r"^[0-9T:-]{16}$")] = None,
+    after: Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,300}$")] = None,
+) -> Arrivals:
+    """The paid orders whose use begins on a day (Beijing's); with all three names, those of one session: who comes
+    through its door."""
+    staff = staff_of(app.caller())
+    if (session is None) != (offer_id is None) or (session is not None and service_type is None):
+        raise invalid("query.session", "service_type, offer_id and session together, or none of them")
+    begins = day if session is None else f"{session}#{service_type}#{offer_id}"
+    if not begins.startswith(day):
+        raise invalid("query.session", "a session of this date")
+    try:
+        place = decoded(after) if after else None
+    except ValueError:
+        raise invalid("query.after", "the next of an earlier page") from None
+    orders, more = app.parts.store.orders.arrivals(staff.business_id, begins, place, ARRIVALS)
+    wanted = [order for order in orders if service_type in (None, order.service_type)]
+    return Arrivals(arrivals=[*_readable(wanted)], next=encoded(more) if more else None)
+
+
+def _readable(orders: Iterable[Order]) -> Iterator[StaffOrder]:
+    """The orders whose purchase can be read: one that cannot hides no other."""
+    for order in orders:
+        try:
+            yield _order_out(order)
+        except UnreadableItem as error:
+            unreadable(error)
 
 
 # --- redemption
@@ -182,6 +241,8 @@ def _not_redeemed(order: Order) -> Problem:
             return Problem(409, "code-refunded", "The order is refunded.", **state)
     if order.on_hold:
         return on_hold(order)
+    if order.given_up:
+        return Problem(409, "given-up", "The guest has given this up.", "It was refunded as agreed.", **state)
     return Problem(409, "refund-in-flight", "All of this order is being refunded.", **state)
 
 
@@ -202,8 +263,18 @@ def _order_out(order: Order) -> StaffOrder:
         paid_at=order.paid_at,
         used_at=order.entered_at(OrderStatus.USED),
         used_by=order.used_by,
+        given_up=bool(order.given_up),
+        holds=_holds_out(order),
         purchase=shown(product.models().staff, purchase),
     )
+
+
+def _holds_out(order: Order) -> StaffHolds:
+    held = order.holds
+    if held is None:
+        return StaffHolds()
+    session = next(iter(held.seats or ()), None)
+    return StaffHolds(nights=sorted(held.rooms()), session=session, seats=(held.seats or {}).get(session or "", 0))
 
 
 def handle(event: dict[str, Any], parts: Parts) -> Any:

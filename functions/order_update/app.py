@@ -22,7 +22,7 @@ from payments.domain.order import REDEEM_ALPHABET, REDEEM_LENGTH, OrderStatus
 from payments.domain.payment import Payment
 from payments.domain.refund import RefundOrigin, all_back, automatic_refund, of_trade
 from payments.edge.events import Event
-from payments.edge.observability import count, logger
+from payments.edge.observability import count, freed, logger
 from payments.edge.queues import consume
 from payments.parts import LambdaFunction, Parts
 
@@ -116,8 +116,10 @@ def _bring_up_to_date(parts: Parts, collection: Collection) -> bool:
     if sums_are_drawn(collection) and code is None:
         return True
     status = OrderStatus.REFUNDED if all_back(order, drawn) else None
-    if not parts.store.orders.save_sums(order, drawn, status, code, now):
+    written = parts.store.orders.save_sums(order, drawn, status, code, now)
+    if not written:
         return False
+    freed(written, order.order_sn)
     logger.info("order.refunded", order_sn=order.order_sn, refunded_fen=drawn.refunded, refundable_fen=drawn.refundable)
     return True
 

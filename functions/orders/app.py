@@ -1,4 +1,8 @@
-"""orders: the catalogue, and a user's orders. The price is always the server's: no request carries an amount.
+"""orders: the catalogue with what is free of it, and a user's orders. The price is always the server's: a request may
+carry the sum that its page showed, and is refused where that is another one.
+
+A new order holds what it buys in the same write (R15); who comes second is told what is free. Who cancels a paid order
+gets back what the product's rule says, at once where that is all of it, else staff decide (R7).
 
 Cancelling marks the order, closes its trade at WeChat, then cancels (R8). While WeChat cannot be asked, or while
 someone is typing the password, it stays marked: `closing` stores the guest's wish, and the janitor cancels it later.
@@ -10,14 +14,16 @@ another phone, ends in the same single order.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from datetime import datetime
-from typing import Annotated, Any
+from dataclasses import asdict, replace
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from payments.cancellation import Paid, close_order
+from payments.domain.case import Resolution, request_case
+from payments.domain.collection import Collection
 from payments.domain.offer import PurchaseRefused
 from payments.domain.order import (
     NEW_ORDERS,
@@ -29,10 +35,13 @@ from payments.domain.order import (
     place,
     wait_for_next_order,
 )
-from payments.domain.payment import CALL_PAUSE, PaymentStatus, quiet
+from payments.domain.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
+from payments.domain.refund import MAX_REASON, guest_refund, guest_refund_no
+from payments.domain.stock import Holds, Night, Nights, Seats, SoldOut, has_gone, plan, span
 from payments.edge.http import (
     Api,
     Body,
+    Day,
     IdempotencyKey,
     Instant,
     OrderSn,
@@ -43,22 +52,66 @@ from payments.edge.http import (
     read_body,
     seconds,
     shown,
+    sold_out,
     try_again,
 )
-from payments.edge.observability import count, logger, unreadable
+from payments.edge.observability import count, freed, logger, unreadable
 from payments.parts import LambdaFunction, Parts
 from payments.products.product import Product
-from payments.store.dynamodb import UnreadableItem
+from payments.store.dynamodb import Conflict, UnreadableItem
+from payments.store.items import Standing, Taken, Written
 from payments.store.orders import Reservation
 from payments.store.purchase import bought, kept
 
 PAGE = 20
 
-DRAWS = 4
-"""Order numbers that are drawn for one order: two orders of one second share theirs once in a hundred million."""
+TRIES = 4
 
+CANCELLED = "客人取消"
+"""What a refund says for a guest who gave no reason."""
+
+DRAWS = 6
+"""Tries at one order: each draws a number (two orders of one second share theirs once in a hundred million), and looks
+anew at what is free."""
+
+MOST_DAYS = 92
+"""What one request for the availability may cover: three months."""
+
+MOST_WISHES = 3
+"""How often a guest may ask staff for his money back."""
+
+
+ServiceType = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
+OfferId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 
 app: Api[Parts] = Api()
+
+
+class NightOut(BaseModel):
+    """A night: how many rooms are free, and what one costs in fen; null: it is not sold."""
+
+    date: date
+    price_fen: int | None
+    free: int
+
+
+class SessionFree(BaseModel):
+    """A session, named by its beginning in Beijing: how many of its seats are free, and what one costs in fen."""
+
+    session: str
+    minutes: int
+    price_fen: int
+    seats: int
+    free: int
+
+
+class Availability(BaseModel):
+    """What is free of an offer: nights, or the sessions that have not begun."""
+
+    service_type: str
+    offer_id: str
+    nights: list[NightOut] = []
+    sessions: list[SessionFree] = []
 
 
 class Catalogue(BaseModel):
@@ -68,18 +121,49 @@ class Catalogue(BaseModel):
 
 
 class NewOrder(Body):
-    """What is ordered: the other fields are those of the product that `service_type` names."""
+    """What is ordered: the other fields are those of the product that `service_type` names. `expected_total_fen`: the
+    sum that the guest was shown."""
 
     model_config = ConfigDict(extra="allow")
 
     service_type: str
+    expected_total_fen: Annotated[int, Field(ge=1)] | None = None
+
+
+class RefundWish(Body):
+    """`dry_run`: only say what would come back. `reason` is for staff, and stands with the refund."""
+
+    dry_run: bool = False
+    reason: Annotated[str, Field(max_length=MAX_REASON)] = ""
+
+
+class RefundAnswer(BaseModel):
+    """`refund_fen`: what the rule of the product gives back now. `needs_staff`: they decide. `state`: shown (nothing
+    was done), refunding (it is on its way, and what was bought is given up), asked (staff have it; what was bought
+    stays)."""
+
+    order_sn: str
+    total_fen: int
+    refund_fen: int
+    needs_staff: bool
+    state: Literal["shown", "refunding", "asked"]
+
+
+class RefundRequest(BaseModel):
+    """What a guest has asked staff for, and what they said. `reason`: why they declined."""
+
+    state: Literal["asked", "declined", "granted"]
+    refund_fen: int
+    reason: str | None
+    asked_at: datetime
 
 
 class OrderOut(BaseModel):
     """An order as its owner sees it: `purchase` is what was bought, in the fields of its `service_type`; redeem_code
     only while it can be used. `closing`: it is being cancelled; `refunding_fen`: what is on its way back;
     `by_hand_fen`: what the shop gave back outside of WeChat; `stuck_fen`: what WeChat could not give back, so that the
-    shop has to; `on_hold`: WeChat says that it was refunded, and the shop checks that."""
+    shop has to; `on_hold`: WeChat says that it was refunded, and the shop checks that; `given_up`: what was bought is
+    given up, and has no code any more; `refund_request`: only of one order that is asked for."""
 
     order_sn: str
     service_type: str
@@ -96,6 +180,8 @@ class OrderOut(BaseModel):
     by_hand_fen: int = 0
     stuck_fen: int = 0
     on_hold: bool = False
+    given_up: bool = False
+    refund_request: RefundRequest | None = None
     purchase: dict[str, Any]
 
 
@@ -107,21 +193,49 @@ class OrderList(BaseModel):
 
 
 @app.get("/catalogue/<service_type>")
-def list_offers(service_type: Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]) -> Catalogue:
+def list_offers(service_type: ServiceType) -> Catalogue:
     """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
     product = app.parts.products.get(service_type)
     catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
-    if catalogue is None or model is None:
+    if product is None or catalogue is None or model is None:
         raise not_found()
-    offers = app.parts.store.catalogue.on_sale(catalogue)
-    return Catalogue(offers=[shown(model, offer) for offer in offers])
+    offers, now = app.parts.store.catalogue.on_sale(catalogue), app.parts.clock()
+    return Catalogue(offers=[shown(model, product.shown_now(offer, now)) for offer in offers])
+
+
+@app.get("/catalogue/<service_type>/<offer_id>/availability")
+def availability(
+    service_type: ServiceType,
+    offer_id: OfferId,
+    first: Annotated[Day, Query(alias="from")],
+    last: Annotated[Day, Query(alias="to")],
+) -> Availability:
+    """What is free of an offer, and what it costs, from one day to another (both Beijing's, both included), as it is at
+    this moment. 404: there is no such offer on sale, or nothing of it runs out."""
+    now, product = app.parts.clock(), app.parts.products.get(service_type)
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    if not begin <= end < begin + timedelta(days=MOST_DAYS):
+        raise invalid("query.to", f"the day of `from` or a later one, at most {MOST_DAYS} days in all")
+    offer = app.parts.store.catalogue.get(product.catalogue, offer_id) if product and product.catalogue else None
+    if product is None or offer is None or not offer.on_sale:
+        raise not_found()
+    stock = app.parts.store.stocks.get(service_type, offer_id, begin, end)
+    nights, sessions = [], []
+    for one in product.for_sale(offer, begin, end):
+        free = 0 if has_gone(one, now) else max(stock.free(one), 0)
+        if isinstance(one, Night):
+            nights.append(NightOut(date=one.day, price_fen=one.price_fen, free=free))
+        elif not has_gone(one, now):
+            sessions.append(SessionFree.model_validate({**asdict(one), "free": free}))
+    return Availability(service_type=service_type, offer_id=offer_id, nights=nights, sessions=sessions)
 
 
 @app.post("/orders", status_code=201)
 def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> OrderOut:
-    """Orders what the product of `service_type` sells, priced by the server. With an Idempotency-Key a repeat gives the
-    same order. 429: 20 orders in 30 minutes are enough for one user; a repeat of one of them is answered all the
-    same."""
+    """Orders what the product of `service_type` sells, priced by the server, and holds it until the order ends. With an
+    Idempotency-Key a repeat gives the same order. 409: it is sold out (with what is `free`), or costs another sum than
+    the guest was shown. 429: 20 orders in 30 minutes are enough for one user; a repeat of one of them is answered all
+    the same."""
     user_id, now = app.caller()["user_id"], app.parts.clock()
     product, asked = _asked(body)
     digest = hashlib.sha256(json.dumps(asked).encode()).hexdigest()
@@ -129,25 +243,58 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
     if earlier is not None:
         return _out(earlier)
     _check_pace(user_id, now)
-    draft = _draft(product, asked, user_id, now)
+    draft, wanted = _draft(product, asked, user_id, now)
+    _check_sum(body, draft)
+    conflict: Conflict | None = None
     for draw in range(DRAWS):
         # A key whose order is not there keeps its number, if nobody else has it.
         drawn = new_order_sn(product.letters, now, f"{app.parts.random.randrange(10**8):08d}")
-        order = replace(draft, order_sn=reserved.order_sn if reserved and not draw else drawn)
-        if idempotency_key is None:
-            result = app.parts.store.orders.put(order)
-        else:
-            instead_of = reserved.order_sn if reserved else None
-            result = app.parts.store.orders.put_for_key(order, idempotency_key, digest, instead_of)
+        order_sn = reserved.order_sn if reserved and not draw else drawn
+        order = replace(draft, order_sn=order_sn, holds=_held(product.service_type, wanted))
+        try:
+            result = _put(order, wanted, idempotency_key, digest, reserved)
+        except Conflict as error:  # others write to the same nights or seats: are any left?
+            conflict = error
+            continue
         if result:
             logger.info("order.created", order_sn=order.order_sn, total_fen=order.total_fen)
             count("OrderCreated")
             return _out(order)
-        # A repeat at the same moment was quicker; or the number is taken, and another is drawn.
+        # A repeat at the same moment was quicker; or the number, the room or the seats are taken.
         reserved, earlier = _earlier(user_id, idempotency_key, digest)
         if earlier is not None:
             return _out(earlier)
-    raise try_again("The order number was taken.")
+    if conflict:
+        raise conflict
+    raise try_again("Others were quicker.")
+
+
+def _put(
+    order: Order, wanted: Nights | Seats | None, key: str | None, digest: str, reserved: Reservation | None
+) -> Written | Taken | Standing[Order | None]:
+    of_seats = wanted.of if isinstance(wanted, Seats) else 0
+    if key is None:
+        return app.parts.store.orders.put(order, of_seats)
+    return app.parts.store.orders.put_for_key(order, key, digest, reserved.order_sn if reserved else None, of_seats)
+
+
+def _held(service_type: str, wanted: Nights | Seats | None) -> Holds | None:
+    """What an order has to hold that wants this, as the stock is now. 409: others hold it."""
+    if wanted is None:
+        return None
+    first, last = span(wanted)
+    planned = plan(wanted, app.parts.store.stocks.get(service_type, wanted.offer_id, first, last))
+    if isinstance(planned, SoldOut):
+        count("SoldOut")
+        raise sold_out(planned)
+    return planned
+
+
+def _check_sum(body: NewOrder, draft: Order) -> None:
+    """409 where the guest was shown another sum."""
+    if body.expected_total_fen not in (None, draft.total_fen):
+        sums = {"expected_total_fen": body.expected_total_fen, "total_fen": draft.total_fen}
+        raise Problem(409, "price-changed", "It costs another sum by now.", "Nothing was ordered.", **sums)
 
 
 def _earlier(user_id: str, key: str | None, digest: str) -> tuple[Reservation | None, Order | None]:
@@ -176,11 +323,13 @@ def _asked(body: NewOrder) -> tuple[Product[Any], Mapping[str, Any]]:
     product = app.parts.products.get(body.service_type)
     if product is None:
         raise invalid("body.service_type", f"one of {', '.join(app.parts.products)}")
-    return product, read_body(product.models().order, body.model_dump())
+    return product, read_body(product.models().order, body.model_dump(exclude={"expected_total_fen"}))
 
 
-def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: datetime) -> Order:
-    """The order that is asked for, still without its number."""
+def _draft(
+    product: Product[Any], asked: Mapping[str, Any], user_id: str, now: datetime
+) -> tuple[Order, Nights | Seats | None]:
+    """The order that is asked for, still without its number and what it holds; and what it wants to hold."""
     user, catalogue, offer = app.parts.store.users.get(user_id), product.catalogue, None
     if user is None:
         raise Problem(401, "unauthorized", "This user is not known any more.", "Sign in again.")
@@ -192,7 +341,7 @@ def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: d
         priced = product.price(asked, offer, now)
     except PurchaseRefused as refused:
         raise invalid(f"body.{refused.field}", refused.why) from None
-    return place(
+    draft = place(
         priced,
         kept(priced.purchase),
         order_sn="",
@@ -203,6 +352,7 @@ def _draft(product: Product[Any], asked: Mapping[str, Any], user_id: str, now: d
         attempt=app.parts.attempt(),
         now=now,
     )
+    return draft, priced.wanted
 
 
 @app.get("/orders")
@@ -214,11 +364,9 @@ def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
 
 @app.get("/orders/<order_sn>")
 def get_order(order_sn: OrderSn) -> OrderOut:
-    """One order of the caller's."""
-    order = app.parts.store.orders.get(order_sn)
-    if order is None or order.user_id != app.caller()["user_id"]:
-        raise not_found()
-    return _out(order)
+    """One order of the caller's, with what became of his wish to get his money back."""
+    collection = _collection(order_sn)
+    return _out(collection.order, _last_wish(collection))
 
 
 @app.post("/orders/<order_sn>/cancel")
@@ -239,6 +387,101 @@ def cancel_order(order_sn: OrderSn) -> OrderOut:
     if order.status not in {OrderStatus.WAIT_PAY, OrderStatus.CANCELLED}:
         raise _it_is_paid(order)
     return _out(order)
+
+
+@app.post("/orders/<order_sn>/refund-request")
+def request_refund(order_sn: OrderSn, body: RefundWish) -> RefundAnswer:
+    """Cancels a paid order: what the rule of its product gives back is shown (`dry_run`), or done at once where that is
+    all of it; else staff are asked. Twice is the same as once.
+
+    409: it is not paid, was used or refunded, or money of it is on its way back.
+    """
+    now = app.parts.clock()
+    for _ in range(TRIES):
+        collection = _collection(order_sn)
+        order, payment = collection.order, collection.payment(collection.order.paid_by)
+        earlier = collection.refund(guest_refund_no(payment)) if payment else None
+        if earlier is not None:
+            return _refund_answer(order, earlier.amount_fen, "refunding")
+        asked = next((case for case in collection.requests() if case.open), None)
+        if asked is not None:
+            return _refund_answer(order, asked.amount_fen, "asked")
+        if payment is None or not order.usable or order.refunding_fen:
+            detail = "It is not paid, was used or given up, or a refund of it is on its way."
+            raise Problem(409, "order-state", "This cannot be asked back now.", detail, order_status=order.status)
+        product, purchase = bought(order, app.parts.products)
+        fen = min(product.refund_rule(purchase, now), order.refundable_fen or 0)
+        whole = fen == order.total_fen
+        if body.dry_run:
+            return _refund_answer(order, fen, "shown", needs_staff=not whole)
+        if whole:
+            done = _cancel_paid(collection, payment, body.reason, now)
+        else:
+            done = _ask_staff(collection, payment, fen, body.reason, now)
+        if done:
+            return _refund_answer(order, fen, "refunding" if whole else "asked")
+    raise try_again(title="The order keeps changing.")
+
+
+def _cancel_paid(collection: Collection, payment: Payment, reason: str, now: datetime) -> bool:
+    """All of it goes back, and all that has not begun is given up, in one write (R7). False: it has changed."""
+    order = collection.order
+    gives_up = order.holds.unbegun(now) if order.holds else None
+    refund = guest_refund(payment, reason=reason or CANCELLED, user_id=order.user_id, now=now, gives_up=gives_up)
+    written = app.parts.store.refunds.request(order, refund, now)
+    if written:
+        freed(written, order.order_sn)
+        logger.info("refund.requested", out_refund_no=refund.out_refund_no, amount_fen=refund.amount_fen)
+        count("RefundRequestedByGuest")
+    return bool(written)
+
+
+def _ask_staff(collection: Collection, payment: Payment, fen: int, reason: str, now: datetime) -> bool:
+    """Staff get a case; nothing is refunded or freed. False: another call has just opened one."""
+    order, wishes = collection.order, collection.requests()
+    if len(wishes) >= MOST_WISHES:
+        raise Problem(409, "too-many-requests", "The shop has answered this.", f"At most {MOST_WISHES} times.")
+    unbegun = order.holds.unbegun(now) if order.holds else None
+    told = unbegun.told() if unbegun else ""
+    case = request_case(payment, len(wishes) + 1, amount_fen=fen, gives_up=told, reason=reason, now=now)
+    if not app.parts.store.cases.open(case):
+        return False
+    logger.warning("case.opened", order_sn=order.order_sn, kind=case.kind)
+    count("RefundAskedFor")
+    return True
+
+
+def _refund_answer(
+    order: Order, fen: int, state: Literal["shown", "refunding", "asked"], *, needs_staff: bool | None = None
+) -> RefundAnswer:
+    return RefundAnswer(
+        order_sn=order.order_sn,
+        total_fen=order.total_fen,
+        refund_fen=fen,
+        needs_staff=state == "asked" if needs_staff is None else needs_staff,
+        state=state,
+    )
+
+
+def _last_wish(collection: Collection) -> RefundRequest | None:
+    """What the guest last asked staff for."""
+    states: dict[Resolution | None, Literal["asked", "declined", "granted"]]
+    states = {None: "asked", Resolution.DECLINED: "declined", Resolution.GRANTED: "granted"}
+    for case in reversed(collection.requests()):
+        if case.resolution in states:
+            reason = case.reference if case.resolution is Resolution.DECLINED else None
+            return RefundRequest(
+                state=states[case.resolution], refund_fen=case.amount_fen, reason=reason, asked_at=case.opened_at
+            )
+    return None
+
+
+def _collection(order_sn: str) -> Collection:
+    """An order of the caller's, with all that belongs to it."""
+    collection = app.parts.store.collection(order_sn, consistent=True)
+    if collection is None or collection.order.user_id != app.caller()["user_id"]:
+        raise not_found()
+    return collection
 
 
 def _it_is_paid(order: Order) -> Problem:
@@ -271,7 +514,7 @@ def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
             unreadable(error)
 
 
-def _out(order: Order) -> OrderOut:
+def _out(order: Order, wish: RefundRequest | None = None) -> OrderOut:
     product, purchase = bought(order, app.parts.products)
     return OrderOut(
         service_type=order.service_type,
@@ -289,6 +532,8 @@ def _out(order: Order) -> OrderOut:
         by_hand_fen=order.by_hand_fen or 0,
         stuck_fen=order.stuck_fen or 0,
         on_hold=bool(order.on_hold),
+        given_up=bool(order.given_up),
+        refund_request=wish,
         purchase=shown(product.models().guest, purchase),
     )
 

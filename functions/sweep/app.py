@@ -26,15 +26,19 @@ from payments.domain.janitor import (
     End,
     Expire,
     OpenCase,
+    Release,
     Step,
+    StockDue,
     Withdraw,
     next_look,
     next_step,
 )
 from payments.domain.payment import Payment
 from payments.domain.refund import second_no
+from payments.domain.stock import SOLD_AHEAD, over
+from payments.domain.times import beijing_day
 from payments.edge.events import again
-from payments.edge.observability import came_from, count, described, gauge, logger, unreadable
+from payments.edge.observability import came_from, count, described, freed, gauge, logger, oversold, unreadable
 from payments.parts import LambdaFunction, Parts
 from payments.recording import record_answer, record_refund_report
 from payments.store.dynamodb import UnreadableItem
@@ -55,7 +59,10 @@ def handle(_event: dict[str, Any], parts: Parts) -> dict[str, int]:
     due = sorted(chain(*(parts.store.looks.due(shard, now, AT_ONCE) for shard in SHARDS)), key=lambda one: one.due_at)
     orders: dict[str, list[Due]] = {}
     for one in due:
-        orders.setdefault(one.order_sn, []).append(one)
+        if isinstance(one, StockDue):
+            _look_at_stock(parts, one, now)
+        else:
+            orders.setdefault(one.order_sn, []).append(one)
     counts = {"orders": 0, "failed": 0, "left": 0}
     for order_sn, items in orders.items():
         if seconds_left() < LAST_S:
@@ -75,6 +82,26 @@ def handle(_event: dict[str, Any], parts: Parts) -> dict[str, int]:
     gauge("OpenCases", parts.store.cases.count_open())
     logger.info("sweep.done", counts=counts)
     return counts
+
+
+def _look_at_stock(parts: Parts, due: StockDue, now: datetime) -> None:
+    """An offer was edited a minute ago: is more held of it than there is (R15)?"""
+    try:
+        product = parts.products.get(due.service_type)
+        offer = parts.store.catalogue.get(product.catalogue, due.offer_id) if product and product.catalogue else None
+        if product is not None and offer is not None:
+            today = beijing_day(now)
+            last = today + SOLD_AHEAD
+            stock = parts.store.stocks.get(due.service_type, due.offer_id, today, last)
+            if held := over(product.for_sale(offer, today, last), stock, today):
+                oversold(due.service_type, due.offer_id, held)
+        parts.store.looks.move(due, None)
+    except Exception as error:  # noqa: BLE001  # it must not keep orders waiting; it comes again
+        if isinstance(error, UnreadableItem):
+            unreadable(error)
+            parts.store.looks.move(due, None)
+        logger.error("sweep.stock_failed", offer_id=due.offer_id, why=described(error), came_from=came_from(error))
+        count("SweepFailed")
 
 
 def _bring_to_rest(parts: Parts, order_sn: str, items: list[Due], now: datetime) -> None:
@@ -118,6 +145,9 @@ def _do(parts: Parts, step: Step, collection: Collection, now: datetime) -> bool
                 close_order(parts.store, parts.wechat_pay, order_sn, now, marked=collection.order.closing)
             case Expire():
                 parts.store.orders.expire(order_sn)
+            case Release():
+                if written := parts.store.orders.release(collection.order, now):
+                    freed(written, order_sn)
             case AskRefund(out_refund_no):
                 report = parts.wechat_pay.query_refund(out_refund_no)
                 if report is not None:
@@ -151,4 +181,4 @@ def _payment(collection: Collection, n: int) -> Payment:
     return next(payment for payment in collection.payments if payment.n == n)
 
 
-handler = LambdaFunction(handle, "store", "wechat_pay", "publish")
+handler = LambdaFunction(handle, "store", "wechat_pay", "publish", "products")

@@ -84,7 +84,9 @@ def shop(store: Store, world: World, wechat_url: str, secrets: dict[str, dict[st
     """It is always the same moment when a test begins; `shop.janitor.later(minutes=2)` moves the one clock of
     functions, table and WeChat."""
     with time_machine.travel(BEGINS) as traveller:
-        yield Shop(world, wechat_url, secrets, traveller)
+        shop = Shop(world, wechat_url, secrets, traveller)
+        yield shop
+        shop.check_stock()
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from payments.domain.order import OrderStatus
 from payments.store.store import Store
 from simulator.testing import serving
 from simulator.world import World
-from tests.examples import ORDER_SN, STAY, order, payment
+from tests.examples import NOW, ORDER_SN, STAY, order, payment
 from tests.sse import listening
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def test_the_life_so_far_and_then_each_change(door: Door, store: Store) -> None:
         store.orders.mark_closing(ORDER_SN)
         assert events.until(closing=True)[-1]["happened"] == "order.closing"
         store.payments.close(payment(), unused=True)
-        store.orders.cancel(ORDER_SN)
+        closing = store.orders.get(ORDER_SN)
+        assert closing is not None
+        store.orders.cancel(closing, NOW)
         assert events.until(order="CANCELLED")[-1]["event"] == "order.cancelled"
 
 

@@ -15,6 +15,7 @@ from payments.products.homestay.offer import HOMESTAY
 from payments.recording import Recorded, record_payment
 from payments.settings import Misconfigured, Settings
 from payments.store.dynamodb import Conflict
+from payments.store.items import Standing
 from payments.store.store import Store
 from tests.examples import HOME, NOW, ORDER_SN, order, payment, trade
 
@@ -101,9 +102,11 @@ def test_a_trade_whose_put_or_claim_was_repeated_is_mine_to_call(store: Store, d
 
 def test_an_order_whose_put_was_repeated_is_mine(store: Store, dynamodb: Any) -> None:
     assert over(Repeating(dynamodb)).orders.put(order())
-    result = store.orders.put(order(attempt="another"))
-    assert not result
-    assert result.item == order()
+    match store.orders.put(order(attempt="another")):
+        case Standing(item):
+            assert item == order()
+        case other:
+            raise AssertionError(other)
 
 
 def test_a_close_of_a_case_that_was_repeated_is_mine_and_another_meets_what_stands(store: Store, dynamodb: Any) -> None:

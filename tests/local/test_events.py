@@ -23,6 +23,8 @@ UNTOUCHED = {
     "ORDER_CONFIRMED_FIELDS": "OrderConfirmedFields",
     "CHECK_IN_CODE_FIELDS": "CheckInCodeFields",
     "REFUND_FIELDS": "RefundFields",
+    "COURSE_ORDER_CONFIRMED_FIELDS": "CourseOrderConfirmedFields",
+    "COURSE_CHECK_IN_CODE_FIELDS": "CourseCheckInCodeFields",
     "MESSAGE_PAGE": "MessagePage",
 }
 
@@ -81,6 +83,9 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     assert len(answer("orders/catalogue", 200)["offers"]) >= 1
     created = answer("orders/create", 201)
     assert answer("orders/list", 200)["orders"][0]["order_sn"] == created["order_sn"]
+    assert min(night["price_fen"] for night in answer("orders/availability", 200)["nights"]) > 0
+    assert answer("orders/create_course", 201)["purchase"]["seats"] == 1
+    assert answer("orders/refund_request", 200)["state"] == "shown"
     assert answer("orders/get", 200)["status"] == "WAIT_USE"
     assert answer("orders/cancel", 200)["status"] == "CANCELLED"
     assert answer("create_prepay/first", 200)["paySign"]
@@ -89,6 +94,10 @@ def test_every_made_event_does_what_it_says_and_leaves_no_dead_letter(
     assert answer(events.of_staff("redemption"), 200)["status"] == "USED"
     assert answer(events.of_staff("refund"), 201)["amount_fen"] == 30000
     assert "cases" in answer(events.of_staff("cases"), 200)
+    arrivals = answer(events.of_staff("arrivals"), 200)["arrivals"]
+    assert made[events.of_staff("arrivals")].about in [one["order_sn"] for one in arrivals]
+    assert {"date", "price_fen", "free", "held"} == set(answer(events.of_staff("month"), 200)["nights"][0])
+    assert answer(events.of_staff("block"), 201)["reason"] == "在别处卖了"
 
     # what WeChat is answered
     assert answer("wx_callback/forged", 401)["message"] == "the signature does not verify"

@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from payments.domain.times import beijing_day, utc_now
-from tests.examples import HOME
+from tests.examples import COURSE_OFFER, HOME
+from tests.shop.http import Answer
 
 if TYPE_CHECKING:
     from tests.shop.shop import Shop
@@ -24,6 +25,12 @@ def new_order(**changes: Any) -> dict[str, Any]:
     return order | changes
 
 
+def new_booking(**changes: Any) -> dict[str, Any]:
+    """The body of POST /orders for a seat in a course."""
+    booking = {"service_type": "course", "course_id": "ink", "session": COURSE_OFFER.sessions[0].session, "seats": 1}
+    return {name: value for name, value in (booking | changes).items() if value is not None}
+
+
 class Guest:
     def __init__(self, shop: "Shop") -> None:
         self._shop = shop
@@ -37,6 +44,27 @@ class Guest:
         reply = self._shop.call("POST /orders", new_order(**changes), token=token)
         assert reply.status == 201, reply
         return str(reply.json["order_sn"])
+
+    def place(self, token: str, body: dict[str, Any]) -> str:
+        """The number of an order with this body."""
+        reply = self._shop.call("POST /orders", body, token=token)
+        assert reply.status == 201, reply
+        return str(reply.json["order_sn"])
+
+    def ask_availability(self, token: str, service_type: str, offer_id: str, first: str, last: str) -> Answer:
+        return self._shop.call(
+            "GET /catalogue/{service_type}/{offer_id}/availability",
+            token=token,
+            service_type=service_type,
+            offer=offer_id,
+            rawQueryString=f"from={first}&to={last}",
+            queryStringParameters={"from": first, "to": last},
+        )
+
+    def availability(self, token: str, service_type: str, offer_id: str, first: str, last: str) -> dict[str, Any]:
+        reply = self.ask_availability(token, service_type, offer_id, first, last)
+        assert reply.status == 200, reply
+        return dict(reply.json)
 
     def prepay(self, token: str, order_sn: str, **body: Any) -> dict[str, str]:
         reply = self._shop.call("POST /orders/{order_sn}/prepay", body, token=token, order_sn=order_sn)

@@ -18,7 +18,7 @@ from payments.settings import Settings
 from payments.store.dynamodb import unwire
 from payments.store.store import Store
 from simulator.world import World
-from tests.examples import HOME
+from tests.examples import COURSE_OFFER, HOME
 from tests.money import assert_no_fen_missing
 from tests.shop.aws import TABLE, SecretsManager, client, default
 from tests.shop.events import Events, module
@@ -28,6 +28,7 @@ from tests.shop.items import TableItems
 from tests.shop.janitor import Janitor
 from tests.shop.staff import Staff
 from tests.shop.wechat import Wechat
+from tests.stock import assert_nothing_sold_twice
 
 NOTIFY_BASE = "https://pay.example.com"
 PARTS = tuple(one.name for one in fields(Parts) if one.name not in ("settings", "clock", "random"))
@@ -75,6 +76,8 @@ class Shop:
         self.context: Any = Context()
         self.products: Products = PRODUCTS
         self.settings: dict[str, str] = {}
+        self.shrunk: set[str] = set()
+        """The offers (OFFER#...) that an owner has made less than what is held of them."""
         self.secrets_manager = SecretsManager()
         self.wechat = Wechat(self, world, wechat_url)
         self.events = Events(self)
@@ -104,15 +107,25 @@ class Shop:
             ORDER_CONFIRMED_FIELDS=default("OrderConfirmedFields"),
             CHECK_IN_CODE_FIELDS=default("CheckInCodeFields"),
             REFUND_FIELDS=default("RefundFields"),
+            COURSE_ORDER_CONFIRMED_FIELDS=default("CourseOrderConfirmedFields"),
+            COURSE_CHECK_IN_CODE_FIELDS=default("CourseCheckInCodeFields"),
             MESSAGE_PAGE=default("MessagePage"),
             **{
                 f"{name.upper()}_SECRET_ARN": manager.create_secret(Name=name, SecretString=json.dumps(value))["ARN"]
                 for name, value in secrets.items()
             },
         )
-        homestay = PRODUCTS["homestay"].catalogue
-        assert homestay is not None
-        self.store.catalogue.put(homestay, HOME)
+        for service_type, offer in (("homestay", HOME), ("course", COURSE_OFFER)):
+            catalogue = PRODUCTS[service_type].catalogue
+            assert catalogue is not None
+            self.store.catalogue.put(catalogue, offer)
+
+    def offers(self, offer: Any) -> None:
+        """The catalogue has this homestay or course, over the one that was there."""
+        self._scenes = None
+        product = next(one for one in PRODUCTS.values() if one.catalogue and isinstance(offer, one.catalogue.offer))
+        assert product.catalogue is not None
+        self.store.catalogue.put(product.catalogue, offer)
 
     # --- what is deployed
 
@@ -174,6 +187,7 @@ class Shop:
         text = body if isinstance(body, str) or body is None else json.dumps(body)
         names = {"order_sn": order_sn, "service_type": service_type}
         names |= {"case_id": changes.pop("case", ""), "out_refund_no": changes.pop("refund", "")}
+        names |= {"offer_id": changes.pop("offer", ""), "block_id": changes.pop("block", "")}
         for name, value in names.items():
             path = path.replace(f"{{{name}}}", value)
         event = http_event(method, path, text)
@@ -190,8 +204,13 @@ class Shop:
     # --- what holds
 
     def check(self, poison: int = 0) -> None:
-        """No fen goes missing."""
+        """No fen goes missing, and nothing is sold twice."""
         assert_no_fen_missing(self.wechat.state(), map(unwire, self.items.all()), dead=poison, poison=poison)
+        self.check_stock()
+
+    def check_stock(self) -> None:
+        """Nothing is sold twice: after every test."""
+        assert_nothing_sold_twice(map(unwire, self.items.all()), shrunk=self.shrunk, unreadable=self.items.spoilt)
 
     # --- snapshots
 

@@ -43,6 +43,48 @@ class Staff:
         body, token = {"resolution": resolution, "reference": reference}, self.token(business_id, user_id)
         return self._shop.call("POST /merchant/cases/{case_id}/close", body, token=token, case=case)
 
+    def on_case(self, case: str, what: str, body: dict[str, Any]) -> Answer:
+        """Staff `grant` or `decline` what a guest asks for."""
+        route = "POST /merchant/cases/{case_id}/" + what
+        return self._shop.call(route, body, token=self.token(), case=case)
+
+    def arrivals(self, day: str, business_id: str = HOME.business_id, **names: str) -> list[dict[str, Any]]:
+        asked = {"date": day, **names}
+        query = {"rawQueryString": "&".join(f"{name}={value}" for name, value in asked.items())}
+        reply = self._shop.call(
+            "GET /merchant/arrivals", token=self.token(business_id), queryStringParameters=asked, **query
+        )
+        assert reply.status == 200, reply
+        return list(reply.json["arrivals"])
+
+    def stock(self, service_type: str, offer_id: str, month: str) -> dict[str, Any]:
+        reply = self._shop.call(
+            "GET /merchant/stock/{service_type}/{offer_id}",
+            token=self.token(),
+            service_type=service_type,
+            offer=offer_id,
+            rawQueryString=f"month={month}",
+            queryStringParameters={"month": month},
+        )
+        assert reply.status == 200, reply
+        return dict(reply.json)
+
+    def block(self, **body: Any) -> Answer:
+        """Staff hold some of the example's home back."""
+        route = "POST /merchant/stock/{service_type}/{offer_id}/blocks"
+        return self._shop.call(route, body, token=self.token(), offer=HOME.homestay_id)
+
+    def unblock(self, block_id: str) -> Answer:
+        route = "DELETE /merchant/stock/{service_type}/{offer_id}/blocks/{block_id}"
+        return self._shop.call(route, token=self.token(), offer=HOME.homestay_id, block=block_id)
+
+    def set_stock(
+        self, service_type: str, offer_id: str, body: dict[str, Any], business_id: str = HOME.business_id
+    ) -> Answer:
+        route = "PUT /merchant/stock/{service_type}/{offer_id}"
+        token = self.token(business_id)
+        return self._shop.call(route, body, token=token, service_type=service_type, offer=offer_id)
+
     def open_cases(self) -> list[dict[str, Any]]:
         """As staff of the business see them."""
         return list(self._shop.call("GET /merchant/cases", token=self.token()).json["cases"])

@@ -52,10 +52,7 @@ def test_the_laptop_sells_something_of_every_product() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "limit"),
     [
-        *[
-            ("price_fen", price, "whole fen, from 1 to 1000000000")
-            for price in (388.5, 388.0, "38800", True, 0, -1, None)
-        ],
+        *[("price_fen", price, "whole fen, from 1 to 1000000000") for price in (388.5, 388.0, "38800", True, 0, -1)],
         *[("price_fen", price, "whole fen") for price in (MAX_PRICE_FEN + 1, 10**400, float("inf"), [38800])],
         ("market_price_fen", 488.5, "whole fen, from 0"),
         ("food_price_fen", -1, "whole fen, from 0"),
@@ -66,7 +63,7 @@ def test_the_laptop_sells_something_of_every_product() -> None:
         ("subtitle", "长" * 101, "0 to 100 characters"),
         ("subtitle", "两\r行", "one line of text"),
         *[("capacity", most, "a whole number of people, from 1 to 100") for most in (0, 101, 2.0, "4", True)],
-        *[("homestay_id", name, "1 to 40 letters") for name in ("", "湖", "a b", "a#b", "a\n", "x" * 41, 7, "../x")],
+        *[("homestay_id", name, "1 to 24 letters") for name in ("", "湖", "a b", "a#b", "a\n", "x" * 41, 7, "../x")],
         *[("business_id", name, "1 to 24 letters") for name in ("", "*", "b" * 25, None)],
         *[("on_sale", value, "true or false") for value in (1, "true", None)],
     ],

@@ -32,7 +32,7 @@ def test_every_operation_has_a_name_of_its_own_and_says_what_it_does() -> None:
 @pytest.mark.parametrize(
     ("path", "method", "answers"),
     [
-        ("/orders", "post", {"201", "401", "403", "413", "415", "422", "429", "500", "503"}),
+        ("/orders", "post", {"201", "401", "403", "409", "413", "415", "422", "429", "500", "503"}),
         ("/login", "post", {"200", "401", "413", "415", "422", "429", "500", "503"}),
         (
             "/merchant/redemptions",

@@ -21,7 +21,7 @@ from payments.domain.order import (
 )
 from payments.domain.times import beijing_day, iso
 from payments.products.homestay.offer import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, book
-from tests.examples import HOME, NOW, STAY, order
+from tests.examples import HOME, NIGHT_FEN, NOW, STAY, order
 
 TODAY = date(2026, 11, 23)
 
@@ -50,7 +50,7 @@ def test_every_stay_that_is_sold_costs_at_least_its_nights(
     start = TODAY + timedelta(days=ahead)
     stay = ask(start_date=start, end_date=start + timedelta(days=nights), people=people, need_food=need_food)
     assert stay.nights == nights
-    assert stay.total_fen >= nights * HOME.price_fen > 0
+    assert stay.total_fen >= nights * NIGHT_FEN > 0
 
 
 @pytest.mark.parametrize(

@@ -237,6 +237,7 @@ def test_answers_are_json_in_the_products_fields() -> None:
         "homestay_id",
         "homestay_total_fen",
         "food_total_fen",
+        "free_until",
     }
 
 

@@ -57,7 +57,7 @@ def state(topology: Topology) -> Any:
 def undocumented(topology: Topology) -> set[str]:
     """Routes that README.md's tables do not show, and alarms that docs/deploy-aws.md's table does not."""
     rows = re.findall(r"^\|.*", (PROJECT / "README.md").read_text(), re.MULTILINE)
-    told = {route.partition("?")[0] for row in rows for route in re.findall(r"`((?:GET|POST) /[^`]*)`", row)}
+    told = {route.partition("?")[0] for row in rows for route in re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", row)}
     alarms = re.findall(r"`([\w*]+Alarm)`", (PROJECT / "docs/deploy-aws.md").read_text())
     assert told <= set(topology.routes), "README.md shows a route that is not there"
     assert all(any(fnmatch(alarm, one) for alarm in topology.alarms) for one in alarms)

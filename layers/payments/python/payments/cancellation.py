@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from payments.domain.order import Order
 from payments.domain.payment import Payment, PaymentStatus
-from payments.edge.observability import count, logger
+from payments.edge.observability import count, freed, logger
 from payments.recording import record_payment
 from payments.store.items import Standing
 from payments.store.store import Store
@@ -52,7 +52,8 @@ def close_order(store: Store, client: WechatPay, order_sn: str, now: datetime, *
     ]
     if End.PAID in ends:
         raise Paid(f"{order_sn} is paid")
-    if End.UNKNOWN not in ends and store.orders.cancel(order_sn):
+    if End.UNKNOWN not in ends and (written := store.orders.cancel(collection.order, now)):
+        freed(written, order_sn)
         logger.info("order.cancelled", order_sn=order_sn)
         count("OrderCancelled")
     return store.orders.get(order_sn) or collection.order

@@ -21,10 +21,14 @@ from payments.domain.refund import (
     of_trade,
     unpaid_rest,
 )
+from payments.domain.times import millis
 from payments.domain.trade_number import TradeNumber
 
 REFUNDED_ELSEWHERE = "refunded_elsewhere"
 """The kind of a case: WeChat calls a trade refunded, and no refund of it is known here (R4)."""
+
+REFUND_REQUEST = "refund_request"
+"""The kind of a case: a guest asks for his money back, and staff decide (R7)."""
 
 SYSTEM = "system"
 """Who closes a case whose question has answered itself."""
@@ -43,6 +47,8 @@ class Resolution(StrEnum):
     BOOKED = "booked"  # the order_sn of an order that exists
     KEPT = "kept"  # why, in ten characters or more
     SETTLED_BY_HAND = "settled_by_hand"  # how it was given back outside of WeChat, in twenty or more; owners only
+    GRANTED = "granted"  # a guest's wish: the out_refund_no
+    DECLINED = "declined"  # a guest's wish: why, which he reads
     ANSWERED = "answered"  # the system's: what answered it
 
 
@@ -52,8 +58,8 @@ class Case:
 
     `kind` is one word (unknown_trade, mispaid, second_transaction, unreadable, refunded_elsewhere, unknown_refund,
     refund_mismatch, refund_abnormal, refund_closed, refund_refused, refund_stalled, refund_after_withdrawal,
-    refund_after_settlement, refunds_exceed, shipping_refused), `case_id` makes it exist once, `detail` names what
-    differs; neither openid nor body. Open until it has a resolution.
+    refund_after_settlement, refunds_exceed, shipping_refused, refund_request, stock), `case_id` makes it exist once,
+    `detail` names what differs; neither openid nor body. Open until it has a resolution.
     """
 
     kind: str
@@ -107,6 +113,35 @@ def elsewhere_case(trade: TradeReport, now: datetime) -> Case:
         currency=trade.currency,
         transaction_id=trade.transaction_id,
         detail="WeChat calls it refunded, in part or in full; no refund of it is known here",
+        opened_at=now,
+    )
+
+
+def request_case(payment: Payment, number: int, *, amount_fen: int, gives_up: str, reason: str, now: datetime) -> Case:
+    """The case of a guest who asks for his money back, which the rule alone does not give him (R7). `amount_fen`: what
+    the rule gives; `gives_up`: what of his purchase has not begun."""
+    return Case(
+        kind=REFUND_REQUEST,
+        case_id=str(number),
+        out_trade_no=payment.out_trade_no,
+        amount_fen=amount_fen,
+        currency="CNY",
+        transaction_id=payment.transaction_id or "",
+        detail=f"gives up {gives_up or 'nothing'}" + (f"; {reason}" if reason else ""),
+        opened_at=now,
+    )
+
+
+def stock_case(order_sn: str, holds: str, now: datetime) -> Case:
+    """The case of what an order held and the stock did not know (R15). No money is about it."""
+    return Case(
+        kind="stock",
+        case_id=str(millis(now)),
+        out_trade_no=f"{order_sn}_1",
+        amount_fen=0,
+        currency="CNY",
+        transaction_id="",
+        detail=f"the order held {holds}; the stock did not know all of it",
         opened_at=now,
     )
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from payments.domain.case import Case, answer, by_hand, missing
+from payments.domain.case import REFUND_REQUEST, Case, answer, by_hand, missing
 from payments.domain.guest_messages import GuestMessages
-from payments.domain.order import Order
+from payments.domain.order import Order, OrderStatus
 from payments.domain.payment import Payment
 from payments.domain.refund import Refund, Sums, sums, unpaid_rest
 from payments.domain.shipping import Shipping
@@ -71,5 +71,14 @@ class Collection:
     def answers(self) -> list[tuple[Case, str]]:
         """The open cases that have answered themselves, with what did."""
         handed = by_hand(self.cases)
-        answered = ((case, answer(case, self.refunds, handed)) for case in self.cases if case.open)
+        over = "given up" if self.order.given_up else "refunded" if self.order.status is OrderStatus.REFUNDED else None
+        answered = (
+            (case, over if case.kind == REFUND_REQUEST else answer(case, self.refunds, handed))
+            for case in self.cases
+            if case.open
+        )
         return [(case, why) for case, why in answered if why]
+
+    def requests(self) -> list[Case]:
+        """What its guest has asked staff for, the first wish first."""
+        return [case for case in self.cases if case.kind == REFUND_REQUEST]

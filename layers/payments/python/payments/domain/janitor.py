@@ -45,6 +45,15 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class StockDue:
+    """Entry of index `due`: an offer was edited; the janitor looks whether more is held of it than there is (R15)."""
+
+    service_type: str
+    offer_id: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Announce:
     """Publish the event of an item's state again: its consequence is not there."""
 
@@ -76,6 +85,11 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """It is over, and what it holds of the stock becomes free (R15)."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskRefund:
     """Ask WeChat about a refund that is on its way."""
 
@@ -96,7 +110,7 @@ class OpenCase:
     case: Case
 
 
-Step = Announce | Ask | Close | End | Expire | AskRefund | Withdraw | OpenCase
+Step = Announce | Ask | Close | End | Expire | Release | AskRefund | Withdraw | OpenCase
 
 
 def next_step(
@@ -135,6 +149,8 @@ def _steps(collection: Collection, now: datetime, due: Known[ItemRef], record: S
         yield Announce(ItemRef.of(order))
     if order.status is OrderStatus.WAIT_USE and order.over(now) and not order.on_hold:
         yield Expire()
+    if order.holds_for_nothing:
+        yield Release()
     for refund in collection.refunds:
         yield from _refund_steps(collection, refund, now, due)
 
@@ -263,7 +279,8 @@ def _next_look_at_order(collection: Collection, now: datetime, record: ShippingR
         looks = (order.created_at + look for look in LOOKS)
         return next((look for look in looks if look > now), order.expires_at)
     if any(
-        isinstance(step, Close) or (isinstance(step, Announce) and step.item.out_refund_no is None) for step in left
+        isinstance(step, Close | Release) or (isinstance(step, Announce) and step.item.out_refund_no is None)
+        for step in left
     ):
         return _again(order, now)
     return order.usable_until if order.status is OrderStatus.WAIT_USE and not order.on_hold else None

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from payments.domain.offer import Priced
+from payments.domain.stock import Holds
 from payments.domain.times import BEIJING, of_millis
 
 LIFE = timedelta(minutes=30)
@@ -95,6 +96,8 @@ class Order:
     by_hand_fen: int | None = None  # what people gave back outside of WeChat
     stuck_fen: int | None = None  # what WeChat could not give back (ABNORMAL)
     on_hold: bool | None = None  # WeChat says it was refunded, and no refund is known here (R4)
+    holds: Holds | None = None  # what it holds of its offer's stock (R15)
+    given_up: bool | None = None  # its guest has given up all of it that had not begun (R7)
     used_by: str | None = None
     redeem_code: str | None = None
     hints: int = 0  # unverified notices that made the janitor look (R13)
@@ -123,13 +126,29 @@ class Order:
 
     @property
     def usable(self) -> bool:
-        """It may be used: paid, not used, not all of it asked back, and nothing about it is being looked into."""
-        return self.status is OrderStatus.WAIT_USE and bool(self.refundable_fen) and not self.on_hold
+        """It may be used: paid, not used, not all of it asked back, not given up, and nothing about it is being looked
+        into."""
+        return (
+            self.status is OrderStatus.WAIT_USE and bool(self.refundable_fen) and not self.on_hold and not self.given_up
+        )
 
     @property
     def lacks_code(self) -> bool:
         """It is redeemed by a code, and has none yet."""
         return self.redeem_code is None and not self.without_code
+
+    def begun(self, now: datetime) -> bool:
+        """Its use has begun: it was redeemed, or the first of what it holds has begun."""
+        used = self.entered_at(OrderStatus.USED) is not None
+        return used or (self.holds is not None and self.holds.begins_at <= now)
+
+    @property
+    def holds_for_nothing(self) -> bool:
+        """It is over and holds something all the same: it was cancelled, or refunded before its use began (R15)."""
+        if self.holds is None:
+            return False
+        refunded = self.entered_at(OrderStatus.REFUNDED) if self.status is OrderStatus.REFUNDED else None
+        return self.status is OrderStatus.CANCELLED or (refunded is not None and not self.begun(refunded))
 
     def over(self, now: datetime) -> bool:
         """The time in which it can be used is past."""

@@ -13,6 +13,7 @@ from typing import Any
 from payments.domain.order import ENTERED_FROM as ORDER_ENTERED_FROM
 from payments.domain.order import Order, OrderStatus
 from payments.domain.payment import Malformed, Payment, PaymentStatus, fen, text, trade_number
+from payments.domain.stock import Holds
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import of_millis, wechat_time
 from payments.domain.trade_number import TradeNumber
@@ -82,6 +83,7 @@ class RefundOrigin(StrEnum):
     LATE = "late"  # the order was cancelled before the money came
     SECOND = "second"  # another trade has paid the order
     CONSOLE = "console"  # made in WeChat's merchant console
+    GUEST = "guest"  # its guest cancelled, and the rule gives all of it back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,7 @@ class Refund:
     not_before: datetime | None = None  # WeChat is not asked earlier: an earlier part has just been asked for
     first_no_at: datetime | None = None  # when WeChat first did not know it, after a final no or a withdrawal (R1, R7)
     withdrawing_at: datetime | None = None  # when staff asked to take it back: execute_refund leaves it alone
+    gives_up: Holds | None = None  # what its guest gave up with it: free since it was asked for (R7)
     refund_id: str | None = None
     accepted_at: datetime | None = None
     due_at: datetime | None = None
@@ -285,6 +288,7 @@ def merchant_refund(
     body_hash: str,
     now: datetime,
     others: Iterable[Refund] = (),
+    gives_up: Holds | None = None,
 ) -> Refund:
     """The refund that staff ask for. Its number derives from who asks and his Idempotency-Key: repeated for ever, it is
     one refund."""
@@ -299,7 +303,27 @@ def merchant_refund(
         now=now,
         body_hash=body_hash,
         others=others,
+        gives_up=gives_up,
     )
+
+
+def guest_refund(payment: Payment, *, reason: str, user_id: str, now: datetime, gives_up: Holds | None) -> Refund:
+    """The refund of all of an order, which its guest cancels in time. Its number derives from the trade's, so it exists
+    once."""
+    return _refund(
+        payment,
+        guest_refund_no(payment),
+        amount_fen=payment.total_fen,
+        reason=reason,
+        origin=RefundOrigin.GUEST,
+        requested_by=user_id,
+        now=now,
+        gives_up=gives_up,
+    )
+
+
+def guest_refund_no(payment: Payment) -> str:
+    return f"{payment.out_trade_no}_G"
 
 
 def _refund(
@@ -313,6 +337,7 @@ def _refund(
     now: datetime,
     body_hash: str = "",
     others: Iterable[Refund] = (),
+    gives_up: Holds | None = None,
 ) -> Refund:
     earliest = not_before(others, now)
     return Refund(
@@ -329,6 +354,7 @@ def _refund(
         version=1,
         created_at=now,
         body_hash=body_hash,
+        gives_up=gives_up,
         not_before=earliest,
         due_at=max(earliest or now, now + FIRST_LOOK),
     )

@@ -3,6 +3,7 @@
 Problem types are stable names, `urn:wxpay:<name>`; clients may branch on them.
 """
 
+import base64
 import json
 import math
 import re
@@ -30,6 +31,8 @@ from pydantic import (
 )
 
 from payments.calls import OutOfTime, request_id
+from payments.domain.offer import is_day
+from payments.domain.stock import SoldOut
 from payments.edge.observability import came_from, described, logger, unreadable
 from payments.edge.untrusted import TooLarge, Unreadable, body_bytes, read_json
 from payments.settings import Misconfigured, Unavailable
@@ -46,6 +49,16 @@ OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 """An order number in a path; one that is not there is 404, whatever it looks like."""
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 """The header with which a caller makes sure that a repeat is the same request."""
+
+
+def _is_day(text: str) -> str:
+    if not is_day(text) or not text.startswith("2"):
+        raise ValueError("a day as in 2026-12-01, from the year 2000 to 2999")
+    return text
+
+
+Day = Annotated[str, AfterValidator(_is_day)]
+"""A calendar day in Beijing: 2026-12-01."""
 
 
 ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ]")
@@ -110,6 +123,13 @@ def try_again(detail: str = "", title: str = "Others are changing this at the sa
     """503: others were quicker, again and again, or the table is busy: the same request may be sent again."""
     whole = f"{detail} Send it again.".lstrip()
     return Problem(503, "try-again", title, whole, retry_after_s=1)
+
+
+def sold_out(found: SoldOut, detail: str = "Nothing was ordered.") -> Problem:
+    """409 with what is free, by night or session."""
+    if found.in_pieces:
+        detail = "These nights are free only in several rooms by turns: order some of them at a time."
+    return Problem(409, "sold-out", "That is not free any more.", detail, free=dict(found.free))
 
 
 def key_reused() -> Problem:
@@ -282,6 +302,16 @@ class Api(APIGatewayHttpResolver, Generic[P]):
 def invalid(field: str, why: str, **extra: Any) -> Problem:
     """422 that names the field."""
     return Problem(422, "invalid", f"Not valid: {field}", why, field=field, **extra)
+
+
+def encoded(text: str) -> str:
+    """As it can stand in a path or a query."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decoded(text: str) -> str:
+    """Of what `encoded` gave. Raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
 def _field(loc: tuple[Any, ...]) -> str:

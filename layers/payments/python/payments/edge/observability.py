@@ -7,7 +7,7 @@ bodies; and of an exception that is not ours only its type is written down, and 
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from payments.calls import invocation
 from payments.store.dynamodb import UnreadableItem
+from payments.store.items import Written
 
 logger = Logger()
 NAMESPACE = "WxPay"
@@ -66,6 +67,21 @@ def count(name: str) -> None:
 def gauge(name: str, value: int) -> None:
     """How many there are now."""
     _metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
+
+
+def oversold(service_type: str, offer_id: str, held: Mapping[str, int]) -> None:
+    """More is held of an offer than there is, because its owner has made it less: a log line that says of what, and one
+    more of the metric that rings (R15). Counted under service `any`, as `unreadable`."""
+    logger.error("stock.oversold", service_type=service_type, offer_id=offer_id, held=dict(held))
+    with single_metric("Oversold", unit=MetricUnit.Count, value=1, namespace=NAMESPACE) as metric:
+        metric.add_dimension("service", "any")
+
+
+def freed(written: Written, order_sn: str) -> None:
+    """Says so where an order has ended that held what the stock did not know; its case is in the table (R15)."""
+    if written.not_in_stock:
+        logger.error("stock.unknown", order_sn=order_sn)
+        count("StockUnknown")
 
 
 def unreadable(error: UnreadableItem) -> None:

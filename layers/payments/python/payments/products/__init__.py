@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
+from payments.products.course.offer import COURSE
 from payments.products.homestay.offer import HOMESTAY
 from payments.products.product import Product
 
@@ -43,5 +44,5 @@ class Products(Mapping[str, Product[Any]]):
         return len(self._products)
 
 
-PRODUCTS = Products(HOMESTAY)
+PRODUCTS = Products(HOMESTAY, COURSE)
 """What this shop sells. A new product is added here."""

@@ -1,12 +1,13 @@
 """What a product says of itself: everything that is asked of it stands here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from payments.domain.message import Kind, messages_of
 from payments.domain.offer import Catalogue, Priced
+from payments.domain.stock import Night, Session
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -50,6 +51,19 @@ class Product(Protocol[P]):
         Raises PurchaseRefused.
         """
         ...
+
+    def shown_now(self, offer: Any, now: datetime) -> Any:  # noqa: ARG002
+        """The offer as guests see it now: without what is over."""
+        return offer
+
+    def for_sale(self, offer: Any, first: date, last: date) -> Sequence[Night | Session]:  # noqa: ARG002
+        """What the offer has from the first day to the last one, held or not: its stock. A product without stock has
+        none."""
+        return ()
+
+    def refund_rule(self, purchase: P, now: datetime) -> int:  # noqa: ARG002
+        """What a guest gets back who cancels now, in fen. Nothing, unless the product says otherwise: staff decide."""
+        return 0
 
     def title(self, purchase: P) -> str:
         """What was bought, in the words of its seller."""

@@ -15,7 +15,7 @@ from payments.store import keys
 from payments.store.dynamodb import Removed, plain, typed, wire
 from payments.store.items import NEW, Items, Put, Standing, Update, Values, Written, as_read
 from payments.store.looks import planned
-from payments.store.orders import drawn_sums
+from payments.store.sums import drawn_sums
 
 OPEN = "OPEN"
 """The one partition of the index `open_cases`."""

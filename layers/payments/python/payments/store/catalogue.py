@@ -1,12 +1,16 @@
 """The catalogues: the offers that can be bought, product by product."""
 
 from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
 from typing import Any, TypeVar
+
+from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.domain.offer import Catalogue, Offer
 from payments.store import keys
 from payments.store.dynamodb import UnreadableItem, plain, typed, wire
-from payments.store.items import Items, Put, Values
+from payments.store.items import Items, Mark, Put, Standing, Values, Written
 
 O = TypeVar("O", bound=Offer)  # noqa: E741
 
@@ -18,14 +22,29 @@ class Catalogues:
     def __init__(self, items: Items) -> None:
         self._items = items
 
-    def put(self, catalogue: Catalogue[O], offer: O) -> None:
-        """Puts an offer into the catalogue, over the one that was there."""
+    def put(self, catalogue: Catalogue[O], offer: O, look_at: datetime | None = None) -> None:
+        """Puts an offer into the catalogue, over the one that was there. `look_at`: when the janitor looks whether more
+        is held of it than there is (R15)."""
         sale = _sale(catalogue, ON_SALE if offer.on_sale else OFF_SALE)
         item = {**keys.offer(catalogue.service_type, catalogue.id_of(offer)), **plain(offer), "catalogue": sale}
-        self._items.write(Put(item, None), lambda stored: read_offer(catalogue, stored))
+        self._items.write(Put(item | _due(look_at), None), lambda stored: read_offer(catalogue, stored))
+
+    def set_stock(
+        self, catalogue: Catalogue[O], offer: O, value: object, look_at: datetime
+    ) -> Written | Standing[None]:
+        """Writes how much there is of an offer. At `look_at`, when every order is written that had read it before, the
+        janitor looks whether more is held than that (R15). Standing: it has changed since it was read."""
+        assert catalogue.stock is not None
+        key, was = keys.offer(catalogue.service_type, catalogue.id_of(offer)), getattr(offer, catalogue.stock)
+        same: ConditionBase = Attr(catalogue.stock).eq(plain(was))
+        if was == _default(catalogue):
+            same = same | Attr(catalogue.stock).not_exists()
+        change = Mark(key, {catalogue.stock: value, **_due(look_at)}, Attr("pk").exists() & same)
+        return self._items.write(change, lambda _: None)
 
     def get(self, catalogue: Catalogue[O], offer_id: str) -> O | None:
-        return self._items.get(catalogue.offer, keys.offer(catalogue.service_type, offer_id), consistent=False)
+        """As it is at this moment: an order is priced by it."""
+        return self._items.get(catalogue.offer, keys.offer(catalogue.service_type, offer_id), consistent=True)
 
     def on_sale(self, catalogue: Catalogue[O]) -> list[O]:
         """By id. One that cannot be read is left out."""
@@ -56,6 +75,15 @@ def read_offer(catalogue: Catalogue[O], item: Mapping[str, Any]) -> O:
         own = f"OFFER#{catalogue.service_type}#<{catalogue.named_by}>"
         raise UnreadableItem(item, catalogue.named_by, f"is another than its key's, {own} and OFFER")
     return offer
+
+
+def _due(look_at: datetime | None) -> dict[str, object]:
+    return {} if look_at is None else {"due_shard": "0", "due_at": look_at}
+
+
+def _default(catalogue: Catalogue[Any]) -> object:
+    """What an offer has that says nothing of its stock."""
+    return next(one.default for one in fields(catalogue.offer) if one.name == catalogue.stock)
 
 
 def _sale(catalogue: Catalogue[Any], sale: str) -> str:

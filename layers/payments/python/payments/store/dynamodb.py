@@ -235,15 +235,19 @@ def put_arguments(item: Mapping[str, object], when: ConditionBase | None) -> dic
 
 
 def update_arguments(
-    key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase, *, at: int
+    key: Mapping[str, str], changes: Mapping[str, object], when: ConditionBase, *, at: int, versioned: bool = True
 ) -> dict[str, Any]:
-    """UpdateItem's arguments: sets what changes (None: leaves it alone), adds one to `version`.
+    """UpdateItem's arguments: sets what changes (None: leaves it alone), adds one to `version` if the item has one.
 
     A new `status` is written down in the item: `entered` is its version, `at` holds when (the argument `at`, in
     milliseconds since 1970). So an item tells its own life.
     """
-    names, values, sets = {"#version": "version"}, {":one": {"N": "1"}}, ["#version = #version + :one"]
+    names: dict[str, str] = {}
+    values: Wire = {}
+    sets: list[str] = []
     removes: list[str] = []
+    if versioned:
+        names, values, sets = {"#version": "version"}, {":one": {"N": "1"}}, ["#version = #version + :one"]
     for number, (name, value) in enumerate(changes.items()):
         if value is None:
             continue
@@ -268,9 +272,10 @@ def update_arguments(
         names |= {"#at": "at", "#entry": "closing" if status is None else plain(status)}
         values |= wire({":at": at})
         sets.append("#at.#entry = :at")
+    clauses = [f"{verb} {', '.join(of)}" for verb, of in (("SET", sets), ("REMOVE", removes)) if of]
     return {
         "Key": wire(key),
-        "UpdateExpression": "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else ""),
+        "UpdateExpression": " ".join(clauses),
         **_merged(_condition(when), names, values),
     }
 
@@ -286,11 +291,12 @@ def add_arguments(key: Mapping[str, str], name: str, by: int, when: ConditionBas
 
 
 def _merged(condition: dict[str, Any], names: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A condition's arguments with those of the expression beside it."""
+    """A condition's arguments with those of the expression beside it. An empty map of values is refused by AWS."""
+    together = {**values, **condition.get("ExpressionAttributeValues", {})}
     return {
         "ConditionExpression": condition["ConditionExpression"],
         "ExpressionAttributeNames": {**names, **condition["ExpressionAttributeNames"]},
-        "ExpressionAttributeValues": {**values, **condition.get("ExpressionAttributeValues", {})},
+        **({"ExpressionAttributeValues": together} if together else {}),
     }
 
 
@@ -329,20 +335,23 @@ def write(client: "DynamoDBClient", table: str, **arguments: Any) -> dict[str, A
     raise Conflict("a transaction keeps being in the way of a write")
 
 
-def transact(client: "DynamoDBClient", *items: Mapping[str, Any]) -> bool:
-    """One TransactWriteItems. False when a condition failed: read again. A conflict with another transaction says
-    nothing about the items: it is tried again; raises Conflict when it does not end."""
+def transact(client: "DynamoDBClient", *items: Mapping[str, Any]) -> list[dict[str, Any] | None] | None:
+    """One TransactWriteItems. None when it is written. When a condition failed: for each item None if its own condition
+    held, else the stored item, empty if there is none. A conflict with another transaction says nothing about the
+    items: it is tried again; raises Conflict when it does not end."""
     for number in range(CONFLICT_TRIES):
         _wait(number)
         try:
             client.transact_write_items(TransactItems=[dict(item) for item in items])  # type: ignore[misc]
-            return True
+            return None
         except client.exceptions.TransactionCanceledException as cancelled:
-            codes = {reason.get("Code", "None") for reason in cancelled.response["CancellationReasons"]} - {"None"}
+            reasons: list[Any] = list(cancelled.response["CancellationReasons"])
+            codes = {reason.get("Code", "None") for reason in reasons} - {"None"}
             if not codes or not codes <= {"ConditionalCheckFailed", "TransactionConflict"}:
                 raise
             if "ConditionalCheckFailed" in codes:
-                return False
+                failed = (reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
+                return [unwire(one.get("Item", {})) if no else None for one, no in zip(reasons, failed, strict=True)]
     raise Conflict("a transaction keeps being in the way of another")
 
 

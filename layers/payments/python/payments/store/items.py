@@ -45,7 +45,12 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The write is stored: now, or by an earlier try of this same call whose answer got lost (R11). True in an `if`."""
+    """The write is stored: now, or by an earlier try of this same call whose answer got lost (R11). True in an `if`.
+
+    `not_in_stock`: something that was to become free was not held, as far as the stock knew; a case says so (R15).
+    """
+
+    not_in_stock: bool = False
 
     def __bool__(self) -> Literal[True]:
         return True
@@ -72,6 +77,14 @@ class Standing(Generic[T_co]):
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Nothing is stored: some of what the order would hold is held by others by now. False in an `if`."""
+
+    def __bool__(self) -> Literal[False]:
+        return False
+
+
 # --- what is written
 
 
@@ -93,6 +106,15 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """As Update, of an item without a version: it comes into being when it is first written."""
+
+    key: Mapping[str, str]
+    changes: Mapping[str, object]
+    when: ConditionBase
+
+
+@dataclass(frozen=True, slots=True)
 class Add:
     """To a counter that comes into being when it is first counted, and goes away at `ttl` (seconds since 1970)."""
 
@@ -102,6 +124,8 @@ class Add:
     when: ConditionBase
     ttl: int
 
+
+Change = Put | Update | Mark | Add
 
 NOTHING: Mapping[str, object] = MappingProxyType({})
 
@@ -140,7 +164,7 @@ class Items:
 
     def write(
         self,
-        change: Put | Update | Add,
+        change: Change,
         read: Callable[[Values], T],
         mine: Mapping[str, object] | None = None,
     ) -> Written | Standing[T | None]:
@@ -154,17 +178,25 @@ class Items:
             return Written()
         return Standing(lambda: read(image) if image else None)
 
-    def transact(self, *changes: Put | Update) -> Written | Standing[None]:
+    def transact(self, *changes: Change) -> Written | Standing[None]:
         """One transaction, all or nothing. Standing: one of the items has changed since it was read; None."""
-        parts = ({type(one).__name__: {"TableName": self._name, **self._arguments(one)}} for one in changes)
-        return Written() if transact(self._client, *parts) else Standing(lambda: None)
+        return Written() if self.together(*changes) is None else Standing(lambda: None)
 
-    def _arguments(self, change: Put | Update | Add) -> Values:
+    def together(self, *changes: Change) -> list[Values | None] | None:
+        """One transaction, all or nothing; None: it is written. Else, for each change in turn, the stored item that
+        made its condition fail (empty: there is none), and None where it held."""
+        told = {"TableName": self._name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+        parts = ({"Put" if isinstance(one, Put) else "Update": {**told, **self._arguments(one)}} for one in changes)
+        return transact(self._client, *parts)
+
+    def _arguments(self, change: Change) -> Values:
         match change:
             case Put(item, when):
                 return put_arguments(item, when)
             case Update(key, changes, condition):
                 return update_arguments(key, changes, condition, at=millis(self._clock()))
+            case Mark(key, changes, condition):
+                return update_arguments(key, changes, condition, at=0, versioned=False)
             case Add(key, name, by, condition, ttl):
                 return add_arguments(key, name, by, condition, ttl)
 

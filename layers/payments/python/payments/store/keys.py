@@ -14,6 +14,8 @@ ORDER, PAYMENT, REFUND = "ORDER", "PAYMENT", "REFUND"
 GUEST_MESSAGES, CASE, SHIPPING = "NOTICE", "CASE", "SHIPPING"
 """The entities of an order's partition: how each sort key begins."""
 
+OFFER, BLOCK = "OFFER", "BLOCK"
+
 TRADE = "TRADE"
 """How the partition of a trade begins whose number is not of our form."""
 
@@ -46,7 +48,16 @@ def case(out_trade_no: str, kind: str, case_id: str) -> Key:
 
 
 def offer(service_type: str, offer_id: str) -> Key:
-    return {"pk": f"OFFER#{service_type}#{offer_id}", "sk": "OFFER"}
+    return {"pk": f"{OFFER}#{service_type}#{offer_id}", "sk": OFFER}
+
+
+def stock(service_type: str, offer_id: str, of: str) -> Key:
+    """What is held of an offer: in a room in a month (`2026-12#1`), or of a session (`2026-12-05T19:00`)."""
+    return {"pk": f"STOCK#{service_type}#{offer_id}", "sk": of}
+
+
+def block(service_type: str, offer_id: str, block_id: str) -> Key:
+    return stock(service_type, offer_id, f"{BLOCK}#{block_id}")
 
 
 def user(user_id: str) -> Key:
@@ -81,6 +92,19 @@ def of(order_sn: str, item: ItemRef) -> Key:
 def order_sn_of(pk: str) -> str:
     """The order whose partition this is; empty if it is none of an order's."""
     return pk.removeprefix(f"{ORDER}#") if pk.startswith(f"{ORDER}#") else ""
+
+
+def offer_of(pk: str) -> tuple[str, str] | None:
+    """(service_type, offer_id) of an offer's partition; None: it is another's."""
+    entity, _, names = pk.partition("#")
+    service_type, _, offer_id = names.partition("#")
+    return (service_type, offer_id) if entity == OFFER and offer_id else None
+
+
+def holder_of(text: str) -> tuple[str | None, str | None]:
+    """Who holds a night: (order_sn, None) or (None, block_id)."""
+    kind, _, block_id = text.partition("#")
+    return (None, block_id) if kind == BLOCK else (text, None)
 
 
 def entity(sk: str) -> str:

@@ -1,23 +1,27 @@
 """Orders, and what a user's Idempotency-Key stands for."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from boto3.dynamodb.conditions import Attr
+from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.domain.order import ENTERED_FROM, MAX_HINTS, Order, OrderStatus
 from payments.domain.refund import Sums
+from payments.domain.stock import Holds
 from payments.domain.times import iso
 from payments.store import keys
 from payments.store.dynamodb import Plus, Removed, plain, typed, wire
-from payments.store.items import NEW, Items, Put, Standing, Update, Written, as_read, status_in
+from payments.store.items import NEW, Change, Items, Put, Standing, Taken, Update, Values, Written, as_read, status_in
 from payments.store.looks import planned
+from payments.store.stocks import as_held, end_of_hold, holding
+from payments.store.sums import drawn_sums
 
 IDEMPOTENCY_LIFE = timedelta(days=7)
 
 NOT_ON_HOLD = Attr("on_hold").not_exists()
+NOT_GIVEN_UP = Attr("given_up").not_exists()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,22 @@ class Orders:
         orders = [read_order(item) for item in self._items.many(entries, consistent=True)]
         return [order for order in orders if order.redeem_code == redeem_code]
 
+    def arrivals(self, business_id: str, begins: str, after: str | None, limit: int) -> tuple[list[Order], str | None]:
+        """The paid orders of a business whose place among its arrivals begins so (`2026-12-05`, or the whole place), in
+        that order; and the place where the page ends, if there may be more. With `after` those behind that place."""
+        entries, stopped = self._items.page(
+            IndexName="arrivals",
+            KeyConditionExpression="business_id = :business AND begins_with(arrives, :begins)",
+            ExpressionAttributeValues=wire({":business": business_id, ":begins": begins}),
+            Limit=limit,
+            **({"ExclusiveStartKey": wire(_arrival_key(business_id, after))} if after else {}),
+        )
+        read = self._items.readable(read_order, self._items.many(entries, consistent=True))
+        orders = {order.order_sn: order for order in read}
+        sns = (keys.order_sn_of(entry["pk"]) for entry in entries)
+        found = [orders[order_sn] for order_sn in sns if order_sn in orders]
+        return found, f"{stopped['arrives']}\n{keys.order_sn_of(stopped['pk'])}" if stopped else None
+
     def businesses(self, order_sns: Iterable[str]) -> dict[str, str]:
         """The business_id of each of these orders that exists."""
         wanted = (keys.order(order_sn) for order_sn in order_sns)
@@ -92,15 +112,20 @@ class Orders:
 
     # --- a new order
 
-    def put(self, order: Order) -> Written | Standing[Order | None]:
-        """Puts a new order. Standing: the order that has its number already."""
-        return self._items.write(_new(order), read_order, {"attempt": order.attempt})
+    def put(self, order: Order, of_seats: int = 0) -> Written | Taken | Standing[Order | None]:
+        """Puts a new order and lets it hold what it holds, all or nothing; `of_seats`: how many seats its session has.
+
+        Taken: others hold some of that by now. Standing: the order that has its number already.
+        """
+        if order.holds is None:
+            return self._items.write(_new(order), read_order, {"attempt": order.attempt})
+        return self._put(order, of_seats, read_order)
 
     def put_for_key(
-        self, order: Order, key: str, body_hash: str, instead_of: str | None = None
-    ) -> Written | Standing[None]:
-        """Puts a new order and what its user's Idempotency-Key stands for, both or neither. `instead_of`: the number
-        that the key stood for, of an order that is not there or not the user's; None: the key is new.
+        self, order: Order, key: str, body_hash: str, instead_of: str | None = None, of_seats: int = 0
+    ) -> Written | Taken | Standing[Order | None]:
+        """As `put`, with what its user's Idempotency-Key stands for. `instead_of`: the number that the key stood for,
+        of an order that is not there or not the user's; None: the key is new.
 
         Standing: the key stands for something else by now, or the number is taken.
         """
@@ -111,7 +136,21 @@ class Orders:
             "ttl": int((order.created_at + IDEMPOTENCY_LIFE).timestamp()),
         }
         known = NEW if instead_of is None else Attr("order_sn").eq(instead_of)
-        return self._items.transact(_new(order), Put(reservation, known))
+        return self._put(order, of_seats, lambda _: None, Put(reservation, known))
+
+    def _put(
+        self, order: Order, of_seats: int, read: Callable[[Values], Order | None], *also: Change
+    ) -> Written | Taken | Standing[Order | None]:
+        held = [] if order.holds is None else holding(order.service_type, order.order_sn, order.holds, of_seats)
+        failed = self._items.together(_new(order), *also, *held)
+        if failed is None:
+            return Written()
+        there, *others = failed[: 1 + len(also)]
+        if there and there.get("attempt") == order.attempt:
+            return Written()  # by an earlier try of this call, whose answer got lost (R11)
+        if there is None and not any(one is not None for one in others):
+            return Taken()
+        return Standing(lambda: read(there) if there else None)
 
     def reservation(self, user_id: str, key: str) -> Reservation | None:
         """What the user's Idempotency-Key stands for; None: it is new. Another user's same key is another item."""
@@ -138,6 +177,7 @@ class Orders:
             "paid_at": paid_at,
             "redeem_code": redeem_code,
             "on_hold": Removed() if released else None,
+            "arrives": arrival(order),
             **drawn_sums(order, drawn),
         }
         when = as_read(order) & status_in(ENTERED_FROM[OrderStatus.WAIT_USE])
@@ -149,11 +189,30 @@ class Orders:
         when = status_in({OrderStatus.WAIT_PAY}) & (Attr("closing").eq(False))
         return self._items.write(Update(keys.order(order_sn), {"closing": True}, when), read_order)
 
-    def cancel(self, order_sn: str) -> Written | Standing[Order | None]:
-        """WAIT_PAY → CANCELLED, only after it was marked `closing` and its trades are closed (R8). Standing: the order,
-        which is not WAIT_PAY any more or not marked."""
+    def cancel(self, order: Order, now: datetime) -> Written | Standing[Order | None]:
+        """WAIT_PAY → CANCELLED, only after it was marked `closing` and its trades are closed (R8); it holds nothing any
+        more (R15). Standing: the order, which is not WAIT_PAY any more, not marked, or holds something else."""
         when = status_in(ENTERED_FROM[OrderStatus.CANCELLED]) & Attr("closing").eq(True)
-        return self._items.write(Update(keys.order(order_sn), {"status": OrderStatus.CANCELLED}, when), read_order)
+        return self._freeing(order, order.holds, {"status": OrderStatus.CANCELLED}, when, now)
+
+    def release(self, order: Order, now: datetime) -> Written | Standing[Order | None]:
+        """What an order holds that is over becomes free (R15). Standing: the order, which has changed since it was
+        read."""
+        return self._freeing(order, order.holds, {}, status_in({order.status}), now)
+
+    def _freeing(
+        self, order: Order, freed: Holds | None, changes: Mapping[str, object], when: ConditionBase, now: datetime
+    ) -> Written | Standing[Order | None]:
+        """Changes an order and frees this of what it holds, all or nothing, if it holds what was read."""
+        if freed is None:
+            return self._items.write(Update(keys.order(order.order_sn), changes, when), read_order)
+        left = order.holds.without(freed) if order.holds else None
+        change = Update(keys.order(order.order_sn), {**changes, "holds": left or Removed()}, when & as_held(order))
+        match end_of_hold(self._items, order, freed, now, change):
+            case Standing(image):
+                return Standing(lambda: read_order(image) if image else None)
+            case written:
+                return written
 
     def expire(self, order_sn: str) -> Written | Standing[Order | None]:
         """WAIT_USE → EXPIRED: the time of use is over and nobody came. Standing: the order, which is not WAIT_USE any
@@ -169,7 +228,7 @@ class Orders:
 
         Standing: the order as it is; what it is says why it is not redeemed.
         """
-        when = status_in(ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0) & NOT_ON_HOLD
+        when = status_in(ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0) & NOT_ON_HOLD & NOT_GIVEN_UP
         changes = {"status": OrderStatus.USED, "used_by": staff, "attempt": attempt, **planned(order_sn, due_at)}
         mine = {"status": OrderStatus.USED, "attempt": attempt}
         return self._items.write(Update(keys.order(order_sn), changes, when), read_order, mine)
@@ -178,15 +237,17 @@ class Orders:
         self, order: Order, drawn: Sums, status: OrderStatus | None, redeem_code: str | None, now: datetime
     ) -> Written | Standing[Order | None]:
         """The order's sums as drawn from its refunds, REFUNDED when all of it is back, and the code of one that had
-        none because it was on hold: then the janitor looks at it now, so that the guest is told (R4, R7). None leaves a
-        value as it is. Standing: the order, changed since it was read."""
+        none because it was on hold: then the janitor looks at it now, so that the guest is told (R4, R7). One that is
+        REFUNDED before its use begins holds nothing any more (R15). None leaves a value as it is. Standing: the order,
+        changed since it was read."""
         changes = {**drawn_sums(order, drawn), "status": status, "redeem_code": redeem_code}
         if redeem_code is not None:
             changes |= planned(order.order_sn, now)
         when = as_read(order)
         if status is not None:
             when = when & status_in(ENTERED_FROM[status])
-        return self._items.write(Update(keys.order(order.order_sn), changes, when), read_order)
+        freed = order.holds if status is OrderStatus.REFUNDED and not order.begun(now) else None
+        return self._freeing(order, freed, changes, when, now)
 
     def hint(self, order_sn: str, now: datetime) -> Written | Standing[Order | None]:
         """An unverified notice is no more than a hint: the janitor looks at an unpaid order now, at most five times
@@ -199,16 +260,18 @@ def read_order(item: Mapping[str, Any]) -> Order:
     return typed(Order, item)
 
 
-def drawn_sums(order: Order, drawn: Sums) -> dict[str, object]:
-    """The order's sums as a write sets them; those that are seldom there go away when they are 0."""
-    changes: dict[str, object] = {"refunded_fen": drawn.refunded, "refundable_fen": drawn.refundable}
-    for name, was, now in (
-        ("by_hand_fen", order.by_hand_fen, drawn.by_hand),
-        ("stuck_fen", order.stuck_fen, drawn.stuck),
-    ):
-        if now or was:
-            changes[name] = now or Removed()
-    return changes
+def arrival(order: Order) -> str | None:
+    """Its place among the arrivals of its business: its first day; of a session also which product and offer, for the
+    list at its door. None: it has none."""
+    held = order.holds
+    if held is None or not held.seats:
+        return held.arrival if held else None
+    return f"{held.arrival}#{order.service_type}#{held.offer_id}"
+
+
+def _arrival_key(business_id: str, place: str) -> dict[str, str]:
+    arrives, _, order_sn = place.partition("\n")
+    return {**keys.order(order_sn), "business_id": business_id, "arrives": arrives}
 
 
 def _new(order: Order) -> Put:

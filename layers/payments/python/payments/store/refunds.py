@@ -26,9 +26,11 @@ from payments.domain.times import beijing_day, iso
 from payments.store import keys
 from payments.store.cases import closed, opened
 from payments.store.dynamodb import IfMissing, Plus, Removed, plain, typed
-from payments.store.items import NEW, Items, Put, Standing, Update, Written, as_read, status_in
+from payments.store.items import NEW, Change, Items, Put, Standing, Update, Written, as_read, status_in
 from payments.store.looks import planned
-from payments.store.orders import NOT_ON_HOLD, drawn_sums
+from payments.store.orders import NOT_ON_HOLD
+from payments.store.stocks import end_of_hold
+from payments.store.sums import drawn_sums
 
 
 class Refunds:
@@ -64,9 +66,10 @@ class Refunds:
             parts.append(closed(hold, Resolution.REFUNDED, refund.out_refund_no, SYSTEM, "", now))
         return self._items.transact(*parts)
 
-    def request(self, order: Order, refund: Refund) -> Written | Standing[None]:
-        """Puts a refund of the order's own payment and takes its sum from what may be refunded, both or neither (R7).
-        Standing: the order does not allow it or has changed since it was read, or the refund exists."""
+    def request(self, order: Order, refund: Refund, now: datetime, *also: Change) -> Written | Standing[None]:
+        """Puts a refund of the order's own payment, takes its sum from what may be refunded, and frees what it gives
+        up, all or nothing (R7); with the changes that go with it. Standing: the order does not allow it or has changed
+        since it was read, the refund exists, or one of those changes is not possible."""
         when = (
             as_read(order)
             & status_in(ORDER_ENTERED_FROM[OrderStatus.REFUNDED])
@@ -74,8 +77,18 @@ class Refunds:
             & Attr("refundable_fen").gte(refund.amount_fen)
             & NOT_ON_HOLD
         )
-        reserved = {"refundable_fen": Plus(-refund.amount_fen)}
-        return self._items.transact(Update(keys.order(order.order_sn), reserved, when), _new(refund))
+        changes: dict[str, object] = {"refundable_fen": Plus(-refund.amount_fen)}
+        freed = refund.gives_up
+        if freed is not None and order.holds is not None:
+            left = order.holds.without(freed)
+            over = left is None or left.unbegun(now) is None
+            changes |= {"holds": left or Removed(), "given_up": True if over else None}
+        parts: list[Change] = [Update(keys.order(order.order_sn), changes, when), _new(refund), *also]
+        match end_of_hold(self._items, order, freed, now, *parts):
+            case Standing():
+                return Standing(lambda: None)
+            case written:
+                return written
 
     def record(
         self,

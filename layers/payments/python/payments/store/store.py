@@ -18,6 +18,7 @@ from payments.store.orders import Orders, read_order
 from payments.store.payments import Payments, read_payment
 from payments.store.refunds import Refunds, read_refund
 from payments.store.shippings import Shippings, read_shipping
+from payments.store.stocks import Stocks
 from payments.store.users import Users
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Store:
         self.looks = Looks(items)
         self.guesses = Guesses(items)
         self.catalogue = Catalogues(items)
+        self.stocks = Stocks(items)
         self.users = Users(items)
         self.access_tokens = AccessTokens(items)
 

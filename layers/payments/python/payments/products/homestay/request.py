@@ -1,6 +1,6 @@
 """Nights in a homestay at the HTTP edge: what is asked for, and what guests and staff are told."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -31,15 +31,19 @@ class NewStay(BaseModel):
 
 
 class HomestayOut(BaseModel):
-    """A home that can be booked. Sums in fen: the home per night, food per person and night."""
+    """A home that can be booked. Sums in fen: the home per night, food per person and night; `from_fen`: the cheapest
+    night. GET .../availability says what each night costs, and which are free."""
 
     homestay_id: str
     title: str
     subtitle: str
-    price_fen: int
+    from_fen: int
+    price_fen: int | None
+    weekend_price_fen: int | None
     market_price_fen: int
     food_price_fen: int
     capacity: int
+    rooms: int
 
 
 class StaffStay(BaseModel):
@@ -55,8 +59,9 @@ class StaffStay(BaseModel):
 
 
 class StayOut(StaffStay):
-    """A stay as its guest sees it. Sums in fen."""
+    """A stay as its guest sees it. Sums in fen. All comes back until `free_until`."""
 
     homestay_id: str
     homestay_total_fen: int
     food_total_fen: int
+    free_until: datetime | None = None

@@ -1,0 +1,1 @@
+"""Seats in the sessions of a course."""

@@ -1,0 +1,213 @@
+"""Stock: what is held of each offer, by which order or block (R15).
+
+A month of one room is an item with an attribute for each night that is held: `d12` has the order's number, or `BLOCK#`
+and the block's id. A session is an item with the number of seats that are `held`. What holds is written in the same
+transaction as its order or block, and so is its end.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+from boto3.dynamodb.conditions import Attr, ConditionBase
+
+from payments.domain.case import stock_case
+from payments.domain.order import Order
+from payments.domain.stock import Holds, Stock
+from payments.store import keys
+from payments.store.cases import opened
+from payments.store.dynamodb import Conflict, Removed, plain, typed, wire
+from payments.store.items import NEW, Add, Change, Items, Mark, Put, Standing, Taken, Values, Written
+
+KEPT = timedelta(days=430)
+"""What is held of a month goes away so long after the month began."""
+
+TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """Nights of one room, or seats, that staff hold back, and why: they are sold elsewhere, or cannot be used."""
+
+    block_id: str
+    service_type: str
+    holds: Holds
+    reason: str
+    by: str
+    at: datetime
+    freed_by: str | None = None
+    freed_at: datetime | None = None
+    attempt: str | None = None  # which call freed it (R11)
+
+    @property
+    def holder(self) -> str:
+        return f"{keys.BLOCK}#{self.block_id}"
+
+
+class Stocks:
+    def __init__(self, items: Items) -> None:
+        self._items = items
+
+    def get(self, service_type: str, offer_id: str, first: date, last: date) -> Stock:
+        """What is held of an offer in the months of these days: one consistent Query."""
+        found = self._items.query(
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues=wire(
+                {
+                    ":pk": keys.stock(service_type, offer_id, "")["pk"],
+                    ":first": f"{first:%Y-%m}",
+                    ":last": f"{last:%Y-%m}~",
+                }
+            ),
+            ConsistentRead=True,
+        )
+        nights: dict[date, dict[int, str]] = {}
+        seats: dict[str, int] = {}
+        for item in found:
+            month, _, room = item["sk"].partition("#")
+            if not room:
+                seats[item["sk"]] = int(item["held"])
+                continue
+            for name, holder in item.items():
+                if name[:1] == "d" and name[1:].isdecimal():
+                    nights.setdefault(date.fromisoformat(f"{month}-{name[1:]}"), {})[int(room)] = holder
+        return Stock(nights, seats)
+
+    # --- blocks
+
+    def blocks(self, service_type: str, offer_id: str) -> list[Block]:
+        """All that hold something of an offer, by id."""
+        found = self._items.query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :block)",
+            ExpressionAttributeValues=wire(
+                {":pk": keys.stock(service_type, offer_id, "")["pk"], ":block": f"{keys.BLOCK}#"}
+            ),
+            ConsistentRead=True,
+        )
+        return [block for block in self._items.readable(read_block, found) if block.freed_at is None]
+
+    def block(self, block: Block, of_seats: int = 0) -> Written | Taken:
+        """Puts a new block and lets it hold what it holds, all or nothing; `of_seats`: how many seats its session has.
+        Taken: others hold some of that by now."""
+        item = {**_block_key(block), **plain(block), "ttl": _ttl(block.holds.last)}
+        held = holding(block.service_type, block.holder, block.holds, of_seats)
+        failed = self._items.together(Put(item, NEW), *held)
+        if failed is None or failed[0]:  # its id is this call's own: an earlier try has put it (R11)
+            return Written()
+        return Taken()
+
+    def unblock(self, block: Block, by: str, attempt: str, now: datetime) -> Written | Standing[None]:
+        """Frees what a block holds. Standing: another has freed it."""
+        gone = Mark(
+            _block_key(block),
+            {"freed_by": by, "freed_at": now, "attempt": attempt},
+            Attr("pk").exists() & Attr("freed_at").not_exists(),
+        )
+        failed = self._items.together(gone, *freeing(block.service_type, block.holder, block.holds))
+        if failed is None or (failed[0] or {}).get("attempt") == attempt:
+            return Written()
+        return Standing(lambda: None)
+
+    def get_block(self, service_type: str, offer_id: str, block_id: str) -> Block | None:
+        return self._items.get(Block, keys.block(service_type, offer_id, block_id), consistent=True)
+
+
+def read_block(item: Mapping[str, Any]) -> Block:
+    return typed(Block, item)
+
+
+def _block_key(block: Block) -> keys.Key:
+    return keys.block(block.service_type, block.holds.offer_id, block.block_id)
+
+
+# --- parts of a transaction
+
+
+def holding(service_type: str, holder: str, holds: Holds, of_seats: int) -> list[Change]:
+    """What makes `holder` hold this: each night must be free, and of a session so many seats be left of `of_seats`."""
+    found: list[Change] = []
+    for key, names in _names(holds).items():
+        free = _all([Attr(name).not_exists() for name in names])
+        changes = {**dict.fromkeys(names, holder), "ttl": _ttl(key)}
+        found.append(Mark(keys.stock(service_type, holds.offer_id, key), changes, free))
+    for session, seats in (holds.seats or {}).items():
+        room = Attr("held").not_exists() | Attr("held").lte(of_seats - seats)
+        found.append(Add(keys.stock(service_type, holds.offer_id, session), "held", seats, room, _ttl(session)))
+    return found
+
+
+def freeing(service_type: str, holder: str, holds: Holds) -> list[Change]:
+    """What makes `holder` hold this no more: it must hold each night of it, and the session so many seats."""
+    found: list[Change] = []
+    for key, names in _names(holds).items():
+        found.append(_freed(keys.stock(service_type, holds.offer_id, key), names, holder))
+    for session, seats in (holds.seats or {}).items():
+        at_least = Attr("held").gte(seats)
+        found.append(Add(keys.stock(service_type, holds.offer_id, session), "held", -seats, at_least, _ttl(session)))
+    return found
+
+
+def as_held(order: Order) -> ConditionBase:
+    """The order holds what was read."""
+    held = Attr("holds")
+    return held.not_exists() if order.holds is None else held.eq(plain(order.holds))
+
+
+def end_of_hold(
+    items: Items, order: Order, freed: Holds | None, now: datetime, *changes: Change
+) -> Written | Standing[Values | None]:
+    """Writes these changes and frees what the order held, in one transaction. Standing: the stored item that made the
+    first change fail, None if it was another or there is no item.
+
+    A hold that the stock does not know never keeps an order from ending (R15): what is not there cannot be freed, the
+    rest is, and a case says so.
+    """
+    parts, told = [] if freed is None else freeing(order.service_type, order.order_sn, freed), list[Change]()
+    for _ in range(TRIES):
+        failed = items.together(*changes, *parts, *told)
+        if failed is None:
+            return Written(not_in_stock=bool(told))
+        own, images = failed[: len(changes)], failed[len(changes) : len(changes) + len(parts)]
+        if any(image is not None for image in own):
+            return _standing(own[0])
+        known = [_that_is_there(part, order.order_sn, image) for part, image in zip(parts, images, strict=True)]
+        parts = [part for part in known if part is not None]
+        told = [opened(stock_case(order.order_sn, freed.told() if freed else "", now), None)]
+    raise Conflict(f"{order.order_sn}: its stock keeps changing")
+
+
+def _that_is_there(part: Change, holder: str, image: Values | None) -> Change | None:
+    """Of what is to be freed the part that the stock knows, after a try that met `image`."""
+    if image is None:
+        return part
+    if not isinstance(part, Mark):
+        return None
+    mine = [name for name in part.changes if image.get(name) == holder]
+    return _freed(part.key, mine, holder) if mine else None
+
+
+def _standing(image: Values | None) -> Standing[Values | None]:
+    return Standing(lambda: image or None)
+
+
+def _freed(key: Mapping[str, str], names: Sequence[str], holder: str) -> Mark:
+    return Mark(key, dict.fromkeys(names, Removed()), _all([Attr(name).eq(holder) for name in names]))
+
+
+def _names(holds: Holds) -> dict[str, list[str]]:
+    """By month and room the attributes of the nights."""
+    names: dict[str, list[str]] = {}
+    for day, room in sorted(holds.rooms().items()):
+        names.setdefault(f"{day:%Y-%m}#{room}", []).append(f"d{day:%d}")
+    return names
+
+
+def _all(conditions: Sequence[ConditionBase]) -> ConditionBase:
+    return reduce(lambda one, other: one & other, conditions)
+
+
+def _ttl(key: str) -> int:
+    """When a month of a room, or a session, goes away, in seconds since 1970."""
+    return int((datetime.fromisoformat(f"{key[:7]}-01T00:00Z") + KEPT).timestamp())
