@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from local import artifact, catalogue, checks, events, operate, sam_local, secrets
+from local import artifact, bench, catalogue, checks, events, operate, sam_local, secrets
 from local import shots as pictures
 from local.home import PROJECT, AlreadyRunning, Home, NotRunning, State, StopFailed
 from local.lanes import AT_ONCE
@@ -50,7 +50,7 @@ def up(
     home = Home()
     supervisor: subprocess.Popen[str] | None = None
     try:
-        with _ended_by_signals():
+        with operate.ended_by_signals():
             try:
                 supervisor = _start(home, (port, wechat_port, aws_port, at_once))
             except AlreadyRunning as error:
@@ -149,6 +149,7 @@ app.command()(operate.token)
 app.add_typer(operate.cases, name="cases")
 app.add_typer(operate.refunds, name="refunds")
 app.add_typer(operate.dlq, name="dlq")
+app.add_typer(bench.app, name="bench")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(secrets.app, name="secrets")
 
@@ -290,23 +291,6 @@ def _let_stay(supervisor: "subprocess.Popen[str]") -> None:
     with contextlib.suppress(BrokenPipeError):  # it has ended itself
         supervisor.stdin.write("stay\n")
         supervisor.stdin.close()
-
-
-@contextlib.contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is closed, end the block as Ctrl-C does, with the exit code of a process
-    that they end. Who started this with a signal ignored (nohup) wants it ignored."""
-
-    def end(number: int, _: object) -> None:
-        raise typer.Exit(128 + number)
-
-    kept = {sign: signal.getsignal(sign) for sign in (signal.SIGTERM, signal.SIGHUP)}
-    for sign, before in kept.items():
-        if before is not signal.SIG_IGN:
-            signal.signal(sign, end)
-    yield
-    for sign, before in kept.items():
-        signal.signal(sign, before)
 
 
 @app.command("events")

@@ -1,5 +1,6 @@
 """Commands for those who run the shop: an order's life, cases, dead letters, tokens; here or on AWS."""
 
+import contextlib
 import getpass
 import json
 import os
@@ -119,6 +120,23 @@ def chosen(name: str | None, profile: str | None, region: str | None) -> Stack:
 def fail(text: str) -> NoReturn:
     errors.print(text, style="red", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM, and SIGHUP of a terminal that is closed, end the block as Ctrl-C does, with the exit code of a process
+    that they end. Who started this with a signal ignored (nohup) wants it ignored."""
+
+    def end(number: int, _: object) -> None:
+        raise typer.Exit(128 + number)
+
+    kept = {sign: signal.getsignal(sign) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    for sign, before in kept.items():
+        if before is not signal.SIG_IGN:
+            signal.signal(sign, end)
+    yield
+    for sign, before in kept.items():
+        signal.signal(sign, before)
 
 
 # --- one order
