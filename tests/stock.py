@@ -46,7 +46,7 @@ def _holders(
 ) -> Iterable[tuple[str, str, Mapping[str, Any]]]:
     """(who holds, the partition of the stock, what) of every order and block."""
     for (pk, sk), item in table.items():
-        if sk == "ORDER" and item["order_sn"] not in unreadable and "holds" in item:
+        if sk == "ORDER" and pk.removeprefix("ORDER#") not in unreadable and "holds" in item:
             assert item["status"] not in OVER, f"{pk} is {item['status']} and holds {item['holds']}"
             yield item["order_sn"], f"STOCK#{item['service_type']}#{item['holds']['offer_id']}", item["holds"]
         if sk.startswith("BLOCK#") and "freed_at" not in item:

@@ -563,7 +563,7 @@ def paid(shop: Shop) -> str:
 
 
 SCENES: list[tuple[Scene, str]] = [
-    (places, "PutItem"),
+    (places, "TransactWriteItems"),
     (places_with_a_key, "TransactWriteItems"),
     (prepays, "PutItem"),
     (prepays, "UpdateItem"),

@@ -394,20 +394,14 @@ def test_two_guests_with_one_idempotency_key_each_hold_their_own(shop: "Shop") -
 # --- giving up
 
 
-def refund(shop: "Shop", order_sn: str, fen: int | None, gives_up: dict[str, Any], key: str = "refund-1") -> "Answer":
-    body = {"reason": "客人改期", "gives_up": gives_up} | ({"amount_fen": fen} if fen else {})
-    route, headers = "POST /merchant/orders/{order_sn}/refunds", {"idempotency-key": key}
-    return shop.call(route, body, token=shop.staff.token(), order_sn=order_sn, headers=headers)
-
-
 def test_nights_that_are_given_up_are_free_with_the_request_for_good(one_room: "Shop") -> None:
     _, order_sn = paid(one_room, **stay(7, 10))
-    made = refund(one_room, order_sn, 38_800, {"nights": [day(9)]})
+    made = one_room.staff.refund(order_sn, 38_800, "refund-1", {"nights": [day(9)]})
     assert made.status == 201, made.json
     order = one_room.items.collection(order_sn).order
     assert (order.given_up, order.holds and order.holds.nights) == (None, (f"{day(7)}+2#1",))
     assert book(one_room, "guest-2", **stay(9, 10)).status == 201
-    again = refund(one_room, order_sn, 38_800, {"nights": [day(9)]})
+    again = one_room.staff.refund(order_sn, 38_800, "refund-1", {"nights": [day(9)]})
     assert again.json["out_refund_no"] == made.json["out_refund_no"]
     one_room.events.settle()
     one_room.wechat.refunds_end()
@@ -422,7 +416,7 @@ def test_nights_that_are_given_up_are_free_with_the_request_for_good(one_room: "
 def test_what_an_order_does_not_hold_it_cannot_give_up(one_room: "Shop", gives_up: dict[str, Any]) -> None:
     _, order_sn = paid(one_room, **stay(7, 9))
     named = {name: [day(n) for n in value] if name == "nights" else value for name, value in gives_up.items()}
-    refused = refund(one_room, order_sn, 100, named)
+    refused = one_room.staff.refund(order_sn, 100, "refund-1", named)
     assert (refused.status, refused.json["type"]) == (409, "urn:wxpay:cannot-give-up")
     assert f"{day(7)}+2" in refused.json["detail"]
     assert one_room.items.refunds(order_sn) == {}
@@ -431,19 +425,19 @@ def test_what_an_order_does_not_hold_it_cannot_give_up(one_room: "Shop", gives_u
 def test_a_night_that_has_begun_cannot_be_given_up(one_room: "Shop") -> None:
     _, order_sn = paid(one_room, **stay(1, 3))
     at(one_room, 1, 19)
-    assert refund(one_room, order_sn, 100, {"nights": [day(0)]}).status == 409
-    assert refund(one_room, order_sn, 100, {"nights": [day(1)]}, "refund-2").status == 201
+    assert one_room.staff.refund(order_sn, 100, "refund-1", {"nights": [day(0)]}).status == 409
+    assert one_room.staff.refund(order_sn, 100, "refund-2", {"nights": [day(1)]}).status == 201
 
 
 def test_seats_are_given_up_one_by_one_and_with_the_last_one_the_code_is_gone(shop: "Shop") -> None:
     token, order_sn = paid(shop, body=new_booking(seats=3))
-    assert refund(shop, order_sn, 19_800, {"seats": 1}).status == 201
+    assert shop.staff.refund(order_sn, 19_800, "refund-1", {"seats": 1}).status == 201
     order = shop.items.collection(order_sn).order
     assert order.holds is not None
     assert order.holds.seats == {COURSE_OFFER.sessions[0].session: 2}
     assert order.redeem_code is not None
-    assert refund(shop, order_sn, 100, {"seats": 3}, "refund-2").status == 409
-    assert refund(shop, order_sn, 100, {"seats": 2}, "refund-3").status == 201
+    assert shop.staff.refund(order_sn, 100, "refund-2", {"seats": 3}).status == 409
+    assert shop.staff.refund(order_sn, 100, "refund-3", {"seats": 2}).status == 201
     mine = shop.call("GET /orders/{order_sn}", token=token, order_sn=order_sn).json
     assert (mine["given_up"], mine["redeem_code"], mine["status"]) == (True, None, "WAIT_USE")
     refused = shop.staff.redeem(order.redeem_code)

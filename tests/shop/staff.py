@@ -19,9 +19,16 @@ class Staff:
         """A token of a member of staff."""
         return issue(Identity(user_id, Role.STAFF, business_id), self._shop.parts.token_keys.value(), utc_now())
 
-    def refund(self, order_sn: str, amount_fen: int | None = None, key: str = "refund-1") -> Answer:
+    def refund(
+        self,
+        order_sn: str,
+        amount_fen: int | None = None,
+        key: str = "refund-1",
+        gives_up: dict[str, Any] | None = None,
+    ) -> Answer:
         """Staff ask for a refund."""
-        body = {"reason": "客人改期"} | ({"amount_fen": amount_fen} if amount_fen else {})
+        body: dict[str, Any] = {"reason": "客人改期"} | ({"amount_fen": amount_fen} if amount_fen else {})
+        body |= {"gives_up": gives_up} if gives_up else {}
         route, headers = "POST /merchant/orders/{order_sn}/refunds", {"idempotency-key": key}
         return self._shop.call(route, body, token=self.token(), order_sn=order_sn, headers=headers)
 
