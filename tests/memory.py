@@ -120,7 +120,8 @@ class Memory:
             if kind not in {"Put", "Update", "ConditionCheck"}:
                 raise NotImplementedError(kind)
             standing = self._at(part.get("Key") or part["Item"])
-            reasons.append({"Code": "None" if holds_of(standing, part) else "ConditionalCheckFailed"})
+            failed = {"Code": "ConditionalCheckFailed", **({"Item": standing} if standing else {})}
+            reasons.append({"Code": "None"} if holds_of(standing, part) else failed)
         if any(reason["Code"] != "None" for reason in reasons):
             told: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
             raise Cancelled(told, "TransactWriteItems")

@@ -11,7 +11,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from payments.domain.payment import Payment, TradeReport
@@ -25,7 +25,18 @@ from tests.examples import APPID, MCHID, NOW, ORDER_SN
 
 TABLE = "table"
 Items = tuple[tuple[str, str], ...]
-"""The partition: (sort key, item as JSON), sorted."""
+"""(name, item as JSON), sorted. An item of the example's order is named by its sort key, any other by both keys."""
+
+OWN = f"ORDER#{ORDER_SN}"
+
+
+def named(pk: str, sk: str) -> str:
+    return sk if pk == OWN else f"{pk}/{sk}"
+
+
+def keys_of(name: str) -> dict[str, Any]:
+    pk, _, sk = name.rpartition("/")
+    return {"pk": {"S": pk or OWN}, "sk": {"S": sk}}
 
 
 class Stopped(BaseException):
@@ -113,11 +124,16 @@ class Dynamo:
 
         class TransactionCanceledException(_Failed): ...
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, still: Mapping[str, Any]) -> None:
+        """`still`: items that never change, by name, in wire form: to read one is no step."""
         self._calls = calls
+        self._still = still
 
     def get_item(self, **arguments: Any) -> Any:
-        return self._calls("dynamodb", "get_item", {"sk": arguments["Key"]["sk"]["S"]})
+        name = named(*(arguments["Key"][key]["S"] for key in ("pk", "sk")))
+        if name in self._still:
+            return {"Item": self._still[name]}
+        return self._calls("dynamodb", "get_item", {"name": name})
 
     def put_item(self, **arguments: Any) -> None:
         self._write("put_item", arguments)
@@ -134,15 +150,19 @@ class Dynamo:
     def transact_write_items(self, **arguments: Any) -> None:
         answer = self._calls("dynamodb", "transact_write_items", arguments)
         if "failed" in answer:
-            codes = [{"Code": "ConditionalCheckFailed"}]
-            raise self.exceptions.TransactionCanceledException({"CancellationReasons": codes})
+            raise self.exceptions.TransactionCanceledException({"CancellationReasons": answer["failed"]})
 
     def get_paginator(self, _: str) -> "Dynamo":
         return self
 
     def paginate(self, **arguments: Any) -> list[Any]:
-        assert "IndexName" not in arguments, "a world has one partition and no index"
-        return [self._calls("dynamodb", "query", {})]
+        assert "IndexName" not in arguments, "a world has no index"
+        values = {name: value["S"] for name, value in arguments["ExpressionAttributeValues"].items()}
+        return [self._calls("dynamodb", "query", values)]
+
+    def query(self, **arguments: Any) -> Any:
+        assert arguments["IndexName"] == "user", "a world has no index"
+        return {"Items": []}  # nobody orders so often that he has to wait
 
 
 class Wechat:
@@ -314,11 +334,11 @@ class Model:
     def _dynamodb(self, world: World, operation: str, arguments: dict[str, Any]) -> tuple[Any, World]:
         partition = dict(world.items)
         if operation == "get_item":
-            item = partition.get(arguments["sk"])
+            item = partition.get(arguments["name"])
             return ({"Item": json.loads(item)} if item else {}), world
         if operation == "query":
-            return {"Items": [json.loads(item) for _, item in world.items]}, world
-        keys = [_sk(part) for part in _parts(operation, arguments)]
+            return {"Items": list(_found(world, arguments))}, world
+        keys = [_name(part) for part in _parts(operation, arguments)]
         before = {sk: partition.get(sk, "") for sk in keys}
         asked = (json.dumps([operation, arguments], sort_keys=True), json.dumps(before, sort_keys=True))
         if asked not in self._written:
@@ -331,9 +351,8 @@ class Model:
 
     def _write(self, operation: str, arguments: dict[str, Any], before: dict[str, str]) -> tuple[str, str]:
         """Judged by moto on a table that holds just the items in question; gives the answer and the items after it."""
-        pk = {"S": f"ORDER#{ORDER_SN}"}
-        for sk, item in before.items():
-            self.dynamodb.delete_item(TableName=TABLE, Key={"pk": pk, "sk": {"S": sk}})
+        for name, item in before.items():
+            self.dynamodb.delete_item(TableName=TABLE, Key=keys_of(name))
             if item:
                 self.dynamodb.put_item(TableName=TABLE, Item=json.loads(item))
         answer: dict[str, Any] = {}
@@ -341,12 +360,12 @@ class Model:
             getattr(self.dynamodb, operation)(**arguments)
         except self.dynamodb.exceptions.ConditionalCheckFailedException as failed:
             answer = {"failed": failed.response.get("Item", {})}
-        except self.dynamodb.exceptions.TransactionCanceledException:
-            answer = {"failed": {}}
+        except self.dynamodb.exceptions.TransactionCanceledException as cancelled:
+            answer = {"failed": cancelled.response["CancellationReasons"]}
         after = {}
-        for sk in before:
-            reply = self.dynamodb.get_item(TableName=TABLE, Key={"pk": pk, "sk": {"S": sk}})
-            after[sk] = json.dumps(reply["Item"], sort_keys=True) if "Item" in reply else ""
+        for name in before:
+            reply = self.dynamodb.get_item(TableName=TABLE, Key=keys_of(name))
+            after[name] = json.dumps(reply["Item"], sort_keys=True) if "Item" in reply else ""
         return json.dumps(answer), json.dumps(after)
 
     # --- runs without choice
@@ -421,8 +440,18 @@ def _parts(operation: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
     return [part for item in arguments["TransactItems"] for part in item.values()]
 
 
-def _sk(part: dict[str, Any]) -> str:
-    return str((part.get("Key") or part["Item"])["sk"]["S"])
+def _name(part: dict[str, Any]) -> str:
+    keys = part.get("Key") or part["Item"]
+    return named(keys["pk"]["S"], keys["sk"]["S"])
+
+
+def _found(world: World, values: dict[str, str]) -> Iterator[dict[str, Any]]:
+    """What a Query finds: a partition, or a stretch of it."""
+    for _, text in world.items:
+        item = json.loads(text)
+        within = ":first" not in values or values[":first"] <= item["sk"]["S"] <= values[":last"]
+        if item["pk"]["S"] == values[":pk"] and within:
+            yield item
 
 
 def _with(world: World, *more: Process) -> World:
@@ -477,14 +506,21 @@ def _refunded_in_console(world: World, n: int) -> World:
     return _with(world, Process("refund_callback", json.dumps(made)))
 
 
+def sweeps(world: World, at: datetime) -> list[Process]:
+    """What the janitor has to look at then: a process for each order."""
+    due: dict[str, list[tuple[str, str]]] = {}
+    for item in world.plain():
+        if "due_at" in item and datetime.fromisoformat(item["due_at"]) <= at:
+            due.setdefault(item["order_sn"], []).append((item["sk"], item["due_at"]))
+    return [Process("sweep", json.dumps([at.isoformat(), order_sn, *of])) for order_sn, of in sorted(due.items())]
+
+
 def _a_minute_later(world: World) -> World:
     """What has begun is over: its caller has nothing, its letter comes again. The janitor looks at what is due."""
     begun = [process for process in world.processes if process.answers]
     again = [replace(process, answers=()) for process in begun if process.kind in EVENTS]
     waiting = [process for process in world.processes if not process.answers and process.kind != "sweep"]
-    now = (WALK_BEGINS + timedelta(minutes=world.minute + 1)).isoformat()
-    due = [(item["sk"], item["due_at"]) for item in world.plain() if item.get("due_at", "9") <= now]
-    janitor = [Process("sweep", json.dumps([now, *due]))] if due else []
+    janitor = sweeps(world, WALK_BEGINS + timedelta(minutes=world.minute + 1))
     world = replace(world, minute=world.minute + 1, processes=())
     return _with(world, *waiting, *again, *janitor)
 

@@ -131,9 +131,11 @@ class NewOrder(Body):
 
 
 class RefundWish(Body):
-    """`dry_run`: only say what would come back. `reason` is for staff, and stands with the refund."""
+    """`dry_run`: only say what would come back. `expected_refund_fen`: the sum that the guest was shown. `reason` is
+    for staff, and stands with the refund."""
 
     dry_run: bool = False
+    expected_refund_fen: Annotated[int, Field(ge=0)] | None = None
     reason: Annotated[str, Field(max_length=MAX_REASON)] = ""
 
 
@@ -250,7 +252,15 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
         # A key whose order is not there keeps its number, if nobody else has it.
         drawn = new_order_sn(product.letters, now, f"{app.parts.random.randrange(10**8):08d}")
         order_sn = reserved.order_sn if reserved and not draw else drawn
-        order = replace(draft, order_sn=order_sn, holds=_held(product.service_type, wanted))
+        holds = _planned(product.service_type, wanted)
+        if isinstance(holds, SoldOut):
+            # By a repeat at the same moment, perhaps: then its order is the answer.
+            reserved, earlier = _earlier(user_id, idempotency_key, digest)
+            if earlier is not None:
+                return _out(earlier)
+            count("SoldOut")
+            raise sold_out(holds)
+        order = replace(draft, order_sn=order_sn, holds=holds)
         try:
             result = _put(order, wanted, idempotency_key, digest, reserved)
         except Conflict as error:  # others write to the same nights or seats: are any left?
@@ -278,16 +288,12 @@ def _put(
     return app.parts.store.orders.put_for_key(order, key, digest, reserved.order_sn if reserved else None, of_seats)
 
 
-def _held(service_type: str, wanted: Nights | Seats | None) -> Holds | None:
-    """What an order has to hold that wants this, as the stock is now. 409: others hold it."""
+def _planned(service_type: str, wanted: Nights | Seats | None) -> Holds | SoldOut | None:
+    """What an order has to hold that wants this, as the stock is now."""
     if wanted is None:
         return None
     first, last = span(wanted)
-    planned = plan(wanted, app.parts.store.stocks.get(service_type, wanted.offer_id, first, last))
-    if isinstance(planned, SoldOut):
-        count("SoldOut")
-        raise sold_out(planned)
-    return planned
+    return plan(wanted, app.parts.store.stocks.get(service_type, wanted.offer_id, first, last))
 
 
 def _check_sum(body: NewOrder, draft: Order) -> None:
@@ -394,7 +400,7 @@ def request_refund(order_sn: OrderSn, body: RefundWish) -> RefundAnswer:
     """Cancels a paid order: what the rule of its product gives back is shown (`dry_run`), or done at once where that is
     all of it; else staff are asked. Twice is the same as once.
 
-    409: it is not paid, was used or refunded, or money of it is on its way back.
+    409: it is not paid, was used or refunded, money of it is on its way back, or another sum than the guest was shown.
     """
     now = app.parts.clock()
     for _ in range(TRIES):
@@ -414,6 +420,9 @@ def request_refund(order_sn: OrderSn, body: RefundWish) -> RefundAnswer:
         whole = fen == order.total_fen
         if body.dry_run:
             return _refund_answer(order, fen, "shown", needs_staff=not whole)
+        if body.expected_refund_fen not in (None, fen):
+            sums = {"expected_refund_fen": body.expected_refund_fen, "refund_fen": fen}
+            raise Problem(409, "price-changed", "Another sum comes back by now.", "Nothing was done.", **sums)
         if whole:
             done = _cancel_paid(collection, payment, body.reason, now)
         else:

@@ -19,34 +19,46 @@ from functions.execute_refund import app as execute_refund
 from functions.order_update import app as order_update
 from functions.orders import app as orders
 from functions.status_poll import app as status_poll
+from functions.stock import app as stock
 from functions.sweep import app as sweep
 from payments.domain import payment
 from payments.domain.janitor import Due
-from payments.domain.order import Order
+from payments.domain.order import LOOKS, Order
 from payments.domain.refund import GIVEN_UP
-from payments.domain.times import utc_now
+from payments.domain.stock import Holds
+from payments.domain.times import iso, utc_now
 from payments.edge import observability
 from payments.edge.events import parse
+from payments.edge.http import Problem
 from payments.parts import Parts
 from payments.products import PRODUCTS
 from payments.recording import record_payment, record_refund_report
 from payments.settings import Settings
 from payments.store import keys
+from payments.store.dynamodb import plain, unwire, wire
 from payments.store.items import Standing, Written
 from payments.store.store import Store
-from tests.examples import APPID, MCHID, NOW, ORDER_SN, order
-from tests.model import TOTAL, WALK_BEGINS, Calls, Dynamo, Model, Process, Wechat, World, trade, word
+from payments.store.users import User
+from tests.examples import APPID, ASKED, HOME, MCHID, NOW, ORDER_SN, order
+from tests.model import TOTAL, WALK_BEGINS, Calls, Dynamo, Model, Process, Wechat, World, named, sweeps, trade, word
 from tests.money import assert_no_fen_missing
 from tests.shop.aws import TABLE, client
+from tests.shop.guest import new_order
+from tests.stock import assert_nothing_sold_twice
 
 LOOKED_AT = WALK_BEGINS
 EXPIRED = NOW + timedelta(minutes=40)
+EXPIRY = json.dumps([EXPIRED.isoformat(), ORDER_SN, ["ORDER", iso(NOW + LOOKS[0])]])
+"""What the janitor is given to look at who comes when the order's time is over."""
 
 
 class Ids(Random):
     """What is random of a process: each of them calls its attempt its own (R11), and all else is the same."""
 
     attempt = "attempt"
+
+    def randrange(self, *_: Any) -> int:  # the digits of an order's number
+        return sum(self.attempt.encode())
 
     def randbytes(self, n: int) -> bytes:
         return self.attempt.encode()[-n:].rjust(n, b"-")
@@ -70,13 +82,55 @@ def merchant_refund(argument: str) -> Any:
 
 
 def swept(parts: Parts, argument: str) -> None:
-    now, *due = json.loads(argument)
+    now, order_sn, *due = json.loads(argument)
     items = [
-        Due(ORDER_SN, item, datetime.fromisoformat(due_at))
+        Due(order_sn, item, datetime.fromisoformat(due_at))
         for sk, due_at in due
         if (item := keys.item_of(sk)) is not None
     ]
-    sweep._bring_to_rest(parts, ORDER_SN, items, datetime.fromisoformat(now))
+    sweep._bring_to_rest(parts, order_sn, items, datetime.fromisoformat(now))
+
+
+HELD = Holds(offer_id=HOME.homestay_id, nights=("2026-12-01+2#1",))
+"""What the example's order holds: the one room of its home in both nights of its stay."""
+
+ONE_ROOM = replace(HOME, rooms=1)
+
+STILL = {
+    named(key["pk"], key["sk"]): wire({**key, **values})
+    for key, values in (
+        (keys.offer("homestay", HOME.homestay_id), plain(ONE_ROOM)),
+        (keys.user("u1"), plain(User(user_id="u1", openid="o1", unionid=None, created_at=NOW))),
+    )
+}
+"""The catalogue and the guest: nothing changes them here."""
+
+
+def book(guest: str) -> str:
+    """Another guest orders the second of the example's nights; who is told that it is sold out has ordered nothing."""
+    IDS.attempt = f"booking {guest}"
+    body = new_order(**{**ASKED, "start_date": "2026-12-02", "end_date": "2026-12-03"})
+    try:
+        return orders.create_order(orders.NewOrder(**body)).order_sn
+    except Problem as problem:
+        return problem.name
+
+
+def block() -> str:
+    IDS.attempt = "block"
+    try:
+        body = stock.NewBlock(nights=["2026-12-02"], reason="x")
+        return stock.block("homestay", HOME.homestay_id, body).block_id
+    except Problem as problem:
+        return problem.name
+
+
+def give_up(key: str) -> Any:
+    body = back_office.NewRefund(amount_fen=30000, reason="x", gives_up=back_office.GivenUp(nights=["2026-12-02"]))
+    try:
+        return back_office.refund(ORDER_SN, body, key).status
+    except Problem as problem:
+        return problem.name
 
 
 GUEST = {"user_id": "u1", "role": "user"}
@@ -87,7 +141,7 @@ STAFF = {"user_id": "staff-1", "role": "staff", "business_id": "b-hangzhou"}
 def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     calls = Calls()
     variables = {"APPID": APPID, "MCHID": MCHID, "PUBLIC_BASE_URL": "https://pay.example.com"}
-    dynamo: Any = Dynamo(calls)
+    dynamo: Any = Dynamo(calls, STILL)
     wechat: Any = Wechat(calls)
     parts = Parts(
         settings=Settings(variables),
@@ -97,7 +151,8 @@ def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
         publish=lambda event: calls("sns", "publish", {"event": event.model_dump_json()}),
         products=PRODUCTS,
     )
-    for module, caller in ((create_prepay, GUEST), (orders, GUEST), (status_poll, GUEST), (back_office, STAFF)):
+    modules = ((create_prepay, GUEST), (orders, GUEST), (status_poll, GUEST), (back_office, STAFF), (stock, STAFF))
+    for module, caller in modules:
         monkeypatch.setattr(module.app, "parts", parts, raising=False)
         monkeypatch.setattr(module.app, "caller", lambda who=caller: who)
     # No clock ticks here, and five seconds may pass between any two steps: so the pause between two calls to WeChat is
@@ -121,6 +176,12 @@ def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
                 "redeem": lambda _: _redeem(parts),
                 "sweep": lambda argument: swept(parts, argument),
                 "order": lambda _: parts.store.orders.put(order()),
+                "held order": lambda _: parts.store.orders.put(order(holds=HELD)),
+                "book": book,
+                "cancel other": lambda number: orders.cancel_order(number).status,
+                "block": lambda _: block(),
+                "ask back": lambda _: orders.request_refund(ORDER_SN, orders.RefundWish()).state,
+                "give up": lambda key: give_up(key),
             },
             calls,
             client("dynamodb"),
@@ -144,6 +205,25 @@ def new_world(model: Model, **trouble: int) -> World:
     """An order that waits for its payment."""
     world = World(items=(), budget=tuple(sorted(trouble.items())))
     return model.run(world, "order")[1]
+
+
+def held_world(model: Model, **trouble: int) -> World:
+    """An order that waits for its payment and holds two nights."""
+    world = World(items=(), budget=tuple(sorted(trouble.items())))
+    return model.run(world, "held order")[1]
+
+
+def held_and_prepaid_world(model: Model, **trouble: int) -> World:
+    n, world = model.run(held_world(model, **trouble), "prepay")
+    return replace(world, handed=(n,))
+
+
+def held_and_paid_world(model: Model, **trouble: int) -> World:
+    world = held_and_prepaid_world(model, **trouble)
+    world = replace(world, trades=((1, "SUCCESS"),), processes=(Process("callback", "1"),))
+    world = model.drain(world)
+    assert world.item("ORDER")["status"] == "WAIT_USE"
+    return world
 
 
 def prepaid_world(model: Model, **trouble: int) -> World:
@@ -195,6 +275,7 @@ def going(world: World, *processes: tuple[str, str]) -> World:
 
 def check(before: World, after: World) -> None:
     """In every state, whatever happens next."""
+    assert_nothing_sold_twice([*after.plain(), *map(unwire, STILL.values())])
     payable = [n for n in after.handed if after.trade(n) == "NOTPAY"]
     assert len(payable) <= 1, f"two trades can be paid: {payable}"
     was, now = before.item("ORDER"), after.item("ORDER")
@@ -220,11 +301,9 @@ def healed(model: Model, world: World) -> World:
     for _ in range(8):
         ended = tuple((number, n, amount, "SUCCESS") for number, n, amount, _ in world.refunds)
         world = replace(world, refunds=ended)
-        due = [(item["sk"], item["due_at"]) for item in world.plain() if "due_at" in item]
-        due = [one for one in due if datetime.fromisoformat(one[1]) <= now]
         world = replace(world, minute=int((now - LOOKED_AT).total_seconds() // 60))
-        if due:
-            _, world = model.run(world, "sweep", json.dumps([now.isoformat(), *due]))
+        for process in sweeps(world, now):
+            _, world = model.run(world, process.kind, process.argument)
         world = model.drain(world)
         now += timedelta(minutes=20)
     return world
@@ -252,7 +331,8 @@ def at_rest(model: Model) -> Any:
             for number, n, amount, status in end.refunds
         ]
         assert_no_fen_missing({"trades": trades, "refunds": refunds, "messages": []}, end.plain())
-        assert end.item("ORDER")["status"] != "WAIT_PAY", "it does not come to rest"
+        for item in end.plain():
+            assert item["sk"] != "ORDER" or item["status"] != "WAIT_PAY", "an order does not come to rest"
         assert not [n for n in end.handed if end.trade(n) == "NOTPAY"], "a trade stays open"
 
     return check_money
@@ -348,7 +428,53 @@ SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
         {"lost_reply": 1, "retry": 1},
     ),
 }
+STOCK_SCENARIOS: dict[str, tuple[Any, list[tuple[str, str]], dict[str, int]]] = {
+    "cancelled, and booked by two others, a crash": (
+        held_world,
+        [("cancel", ""), ("book", "b"), ("book", "c")],
+        {"crash": 1},
+    ),
+    "cancelled, booked by another, blocked, and the other cancels": (
+        held_world,
+        [("cancel", ""), ("book", "b"), ("block", "")],
+        {"crash": 2},
+    ),
+    "prepaid, cancelled, paid late, booked by another": (
+        held_and_prepaid_world,
+        [("cancel", ""), ("book", "b")],
+        {"late": 1, "duplicate": 1},
+    ),
+    "prepaid, its time is over, booked by another, a crash": (
+        held_and_prepaid_world,
+        [("sweep", EXPIRY), ("book", "b")],
+        {"crash": 1},
+    ),
+    "paid, its guest cancels, redeemed, booked by another, a lost event": (
+        held_and_paid_world,
+        [("ask back", ""), ("redeem", ""), ("book", "b")],
+        {"lost_event": 1, "crash": 1},
+    ),
+    "paid, one night given up twice, blocked, booked by another": (
+        held_and_paid_world,
+        [("give up", "key-a-00"), ("give up", "key-b-00"), ("block", ""), ("book", "b")],
+        {"lost_reply": 1},
+    ),
+    "paid, its guest cancels and staff refund a part, booked by another": (
+        held_and_paid_world,
+        [("ask back", ""), ("give up", "key-a-00"), ("book", "b")],
+        {"crash": 1, "duplicate": 1},
+    ),
+    "paid, all of it refunded in the console, booked by another": (
+        held_and_paid_world,
+        [("book", "b")],
+        {"console_refund": 1, "console_fen": TOTAL, "lost_event": 1, "duplicate": 1, "crash": 1},
+    ),
+}
+SCENARIOS |= STOCK_SCENARIOS
+
 LONG = {
+    "paid, one night given up twice, blocked, booked by another",
+    "paid, its guest cancels and staff refund a part, booked by another",
     "a refund is withdrawn, and WeChat is asked twice",
     "a withdrawal meets a late acceptance",
     "paid, refunded in the console, both notices and a poll in any order, a redemption",

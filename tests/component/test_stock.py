@@ -381,6 +381,39 @@ def test_a_write_whose_answer_got_lost_is_this_orders_own(one_room: "Shop") -> N
     one_room.check()
 
 
+class Twice:
+    """The real client; while the first request of two reads what is free, the second one places the order."""
+
+    def __init__(self, client: Any, other: Any) -> None:
+        self._client = client
+        self._other: Any = other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_paginator(self, operation: str) -> Any:
+        other, self._other = self._other, None
+        if other is not None:
+            other()
+        return self._client.get_paginator(operation)
+
+
+def test_who_repeats_the_order_that_took_the_last_room_gets_that_order(one_room: "Shop") -> None:
+    token, headers, parts = one_room.guest.login(), {"idempotency-key": "key-of-one"}, one_room.parts
+    made: list[Answer] = []
+
+    def other() -> None:
+        theirs, one_room.parts = one_room.parts, parts
+        made.append(one_room.call("POST /orders", new_order(), token=token, headers=headers))
+        one_room.parts = theirs
+
+    over(one_room, Twice(one_room.items.client, other))
+    again = one_room.call("POST /orders", new_order(), token=token, headers=headers)
+    assert again.json == made[0].json
+    assert len(one_room.items.sort_keys("ORDER")) == 1
+    one_room.check()
+
+
 def test_two_guests_with_one_idempotency_key_each_hold_their_own(shop: "Shop") -> None:
     headers = {"idempotency-key": "the-same-key"}
     first, second = (
@@ -461,7 +494,9 @@ def test_a_guest_who_cancels_in_time_gets_all_of_it_at_once(one_room: "Shop") ->
         "state": "shown",
     }
     assert one_room.items.refunds(order_sn) == {}
-    done = ask_back(one_room, token, order_sn)
+    other = ask_back(one_room, token, order_sn, expected_refund_fen=total - 1)
+    assert (other.status, other.json["type"], other.json["refund_fen"]) == (409, "urn:wxpay:price-changed", total)
+    done = ask_back(one_room, token, order_sn, expected_refund_fen=total)
     assert (done.status, done.json["state"]) == (200, "refunding")
     assert book(one_room, "guest-2", **stay(7, 9)).status == 201  # free with the request
     assert ask_back(one_room, token, order_sn).json == done.json
