@@ -1,6 +1,6 @@
 // What the pages show of what was bought, by service_type: its `title`, `when` it is for, how long (`length`, may be left
 // out), `sums` and `facts`, each a list of { name, text }. Of a product that is not here they show the order's number.
-const yuan = require("./yuan.js")
+const { yuan } = require("./format.js")
 
 function homestay(stay, t) {
   const sums = [{ name: t.room, text: yuan(stay.homestay_total_fen) }]

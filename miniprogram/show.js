@@ -1,21 +1,9 @@
-// How the pages show sums, days, codes and orders.
+// How the pages show orders and codes.
+const { clock, yuan } = require("./format.js")
 const { purchase } = require("./products.js")
 const { generate, mode } = require("./vendor/lean-qr.js")
-const yuan = require("./yuan.js")
 
 const HOLD_MS = 30000 // between two looks while the shop checks a refund
-const DAY_MS = 24 * 3600 * 1000
-
-// 2026-12-01: a day in Beijing, so many days from now.
-const day = (from, days = 0) => new Date(from + 8 * 3600 * 1000 + days * DAY_MS).toISOString().slice(0, 10)
-
-const nightsOf = (start, end) => Math.round((Date.parse(end) - Date.parse(start)) / DAY_MS)
-
-// HH:mm in Beijing of an instant.
-const clock = (iso) => new Date(Date.parse(iso) + 8 * 3600 * 1000).toISOString().slice(11, 16)
-
-// MM-DD HH:mm:ss in Beijing of a phone's time in milliseconds.
-const moment = (ms) => new Date(ms + 8 * 3600 * 1000).toISOString().slice(5, 19).replace("T", " ")
 
 // ABCD EFG HJK: easier to read out.
 const spaced = (code) => code && `${code.slice(0, 4)} ${code.slice(4, 7)} ${code.slice(7)}`
@@ -75,4 +63,4 @@ function next({ hold, moving }, pace, told) {
   return moving ? pace : null
 }
 
-module.exports = { next, yuan, day, nightsOf, moment, spaced, qr, order }
+module.exports = { next, spaced, qr, order }

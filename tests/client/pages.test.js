@@ -1,6 +1,8 @@
 // The pages' own logic, over the world's time: how they follow an order, and what they do when tapped twice.
 const assert = require("node:assert/strict")
 const { beforeEach, test } = require("node:test")
+const format = require("../../miniprogram/format.js")
+const TEXTS = require("../../miniprogram/texts.js")
 const { World, FIELDS } = require("./world.js")
 
 const STAY = {
@@ -31,6 +33,7 @@ const HOME = {
   title: "小屋",
   subtitle: "",
   price_fen: 100,
+  from_fen: 100,
   market_price_fen: 0,
   food_price_fen: 0,
   capacity: 2,
@@ -140,10 +143,10 @@ for (const [name, change] of [
 test("a used order whose refund is on its way is followed to its end", async () => {
   Object.assign(order, { status: "USED", refunding_fen: 100 })
   const page = await openOrder()
-  assert.equal(page.data.order.refunding, "¥1.00")
+  assert.equal(page.data.order.refunding, "¥1")
   Object.assign(order, { status: "REFUNDED", refunding_fen: 0, refunded_fen: 100 })
   await pass(3000)
-  assert.deepEqual([page.data.order.refunding, page.data.order.refunded], ["", "¥1.00"])
+  assert.deepEqual([page.data.order.refunding, page.data.order.refunded], ["", "¥1"])
   await pass(3600_000)
   assert.equal(asked().length, 2)
 })
@@ -276,7 +279,33 @@ test("an order of a product that this version does not know is shown by its numb
   order.service_type = "spa"
   const page = await openOrder()
   const { title, when, word, total } = page.data.order
-  assert.deepEqual([title, when, word, total], ["HSO1", "", "待入住", "¥1.00"])
+  assert.deepEqual([title, when, word, total], ["HSO1", "", "待入住", "¥1"])
+})
+
+// --- how sums, days and times are written
+
+test("sums, days and times are written as people read them, in Beijing's time", () => {
+  assert.deepEqual([38800, 38805, 1, 0, 10 ** 11 - 1].map(format.yuan), [
+    "¥388",
+    "¥388.05",
+    "¥0.01",
+    "¥0",
+    "¥999999999.99",
+  ])
+  const { zh, en } = TEXTS
+  assert.deepEqual(
+    [zh, en].map((t) => format.dayWords("2026-12-05", t)),
+    ["12月5日", "5 Dec"],
+  )
+  assert.deepEqual(
+    [zh, en].map((t) => format.sessionWords("2026-12-05T19:00", t)),
+    ["12月5日 周六 19:00", "Sat 5 Dec 19:00"],
+  )
+  assert.deepEqual(
+    [zh, en].map((t) => format.instantWords("2026-11-30T16:30:00Z", t)),
+    ["12月1日 00:30", "1 Dec 00:30"],
+  )
+  assert.deepEqual([format.later("2026-12-30", 3), format.nightsOf("2026-12-30", "2027-01-02")], ["2027-01-02", 3])
 })
 
 // --- the result page
@@ -507,8 +536,17 @@ test("the list says what is held and what is on its way back", async () => {
   await pass(0)
   assert.deepEqual(
     [list.data.orders[0].word, list.data.orders[0].refunding, list.data.orders[0].open],
-    ["已支付，商家正在核实退款", "¥1.00", false],
+    ["已支付，商家正在核实退款", "¥1", false],
   )
+})
+
+test("a home is offered from its lowest price on", async () => {
+  world.replies["GET /catalogue/homestay"] = [
+    { status: 200, body: { offers: [{ ...HOME, price_fen: null, from_fen: 38800, market_price_fen: 48800 }] } },
+  ]
+  const list = start.open("homes")
+  await pass(0)
+  assert.deepEqual([list.data.homes[0].price, list.data.homes[0].market], ["¥388 起", "¥488"])
 })
 
 test("a home that is not there is said to be not there", async () => {

@@ -148,6 +148,7 @@ const HOME = {
   title: "x",
   subtitle: "",
   price_fen: 1,
+  from_fen: 1,
   market_price_fen: 0,
   food_price_fen: 0,
   capacity: 2,

@@ -1,4 +1,4 @@
-const { yuan, day, nightsOf } = require("../../show.js")
+const { yuan, day, nightsOf } = require("../../format.js")
 const app = getApp()
 
 Page({

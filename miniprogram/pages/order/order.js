@@ -1,3 +1,4 @@
+const { moment } = require("../../format.js")
 const show = require("../../show.js")
 const { createFollower } = require("../../follow.js")
 const app = getApp()
@@ -41,7 +42,7 @@ Page({
   },
   lost(error, since) {
     const why = error ? error.text || app.t.broken : app.t.late
-    this.setData({ note: since !== null ? app.t.asOf + show.moment(since) : why })
+    this.setData({ note: since !== null ? app.t.asOf + moment(since) : why })
   },
 
   async onPay() {
