@@ -549,6 +549,279 @@ test("a home is offered from its lowest price on", async () => {
   assert.deepEqual([list.data.homes[0].price, list.data.homes[0].market], ["¥388 起", "¥488"])
 })
 
+// --- the calendar. It is the afternoon of 2027-01-15.
+
+const FREE = "GET /catalogue/homestay/lake-house/availability"
+const openBook = async () => {
+  const page = start.open("book", { homestay_id: "lake-house" })
+  await pass(0)
+  return page
+}
+const tap = async (page, ...dates) => {
+  for (const date of dates) {
+    page.onDay({ currentTarget: { dataset: { date } } })
+    await pass(0)
+  }
+}
+const cellOf = (page, date) => page.data.cells.find((cell) => cell.key === date)
+const chosen = ({ data }) => [data.start, data.end, data.total]
+const months = () => asked(FREE).map(({ url }) => new URL(url).search)
+
+test("the calendar shows a month, each day with its price, full or not sold; days gone by and of other months are none", async () => {
+  world.nights = {
+    "2027-01-18": { price_fen: 38800 },
+    "2027-01-19": { price_fen: 48850, free: 2 },
+    "2027-01-20": { free: 0 },
+    "2027-01-21": { price_fen: null, free: 3 },
+    "2027-01-22": { free: -1 },
+  }
+  const page = await openBook()
+  assert.deepEqual([page.data.monthText, page.data.hasEarlier, page.data.hasLater], ["2027年1月", false, true])
+  assert.equal(page.data.cells.length, 42)
+  assert.deepEqual(page.data.cells[5], { ...cellOf(page, "2027-01-01") }) // a Friday, in a week that begins on Sunday
+  const shown = (date) => [cellOf(page, date).price, cellOf(page, date).look]
+  assert.deepEqual(shown("2027-01-18"), ["¥388", ""])
+  assert.deepEqual(shown("2027-01-19"), ["¥488.50", ""])
+  assert.deepEqual(shown("2027-01-20"), ["满", "taken"])
+  assert.deepEqual(shown("2027-01-21"), ["不售", "taken"])
+  assert.deepEqual(shown("2027-01-22"), ["满", "taken"])
+  assert.equal(cellOf(page, "2027-01-14").date, undefined)
+  assert.equal(cellOf(page, "2026-12-31").day, undefined)
+  assert.equal(cellOf(page, "2027-01-18").label, "1月18日 周一 ¥388")
+})
+
+test("tomorrow is chosen at first, if it is free", async () => {
+  assert.deepEqual(chosen(await openBook()), ["2027-01-16", "2027-01-17", "¥1"])
+  world.nights["2027-01-16"] = { free: 0 }
+  const page = await openBook()
+  assert.deepEqual(chosen(page), ["", "", ""])
+  await page.onBuy()
+  assert.deepEqual(asked("POST /orders"), [])
+})
+
+test("the first day, then the last: the sum is the nights' own prices, and goes with the order", async () => {
+  world.replies["GET /catalogue/homestay"] = [{ status: 200, body: { offers: [{ ...HOME, food_price_fen: 3000 }] } }]
+  Object.assign(world.nights, { "2027-01-18": { price_fen: 38800 }, "2027-01-20": { price_fen: 48800 } })
+  world.nights["2027-01-19"] = { price_fen: 38800 }
+  const page = await openBook()
+  await tap(page, "2027-01-18")
+  assert.deepEqual(chosen(page), ["2027-01-18", "", ""])
+  await tap(page, "2027-01-21")
+  assert.deepEqual(chosen(page), ["2027-01-18", "2027-01-21", "¥1264"])
+  assert.deepEqual([page.data.startText, page.data.endText], ["1月18日 周一", "1月21日 周四"])
+  assert.equal(page.data.pieces, "¥388 × 2 + ¥488 × 1")
+  assert.deepEqual(
+    ["2027-01-18", "2027-01-19", "2027-01-21"].map((date) => [cellOf(page, date).look, cellOf(page, date).price]),
+    [
+      ["edge", "入住"],
+      ["within", "¥388"],
+      ["edge", "退房"],
+    ],
+  )
+  page.onFood({ detail: { value: true } })
+  assert.deepEqual([page.data.meals, page.data.total], ["¥180", "¥1444"])
+  page.onBuy()
+  await pass(0)
+  const { start_date, end_date, expected_total_fen } = asked("POST /orders")[0].body
+  assert.deepEqual([start_date, end_date, expected_total_fen], ["2027-01-18", "2027-01-21", 144400])
+})
+
+test("a third tap begins anew, and one before the first day is the first day", async () => {
+  const page = await openBook()
+  await tap(page, "2027-01-20", "2027-01-22", "2027-01-25")
+  assert.deepEqual(chosen(page), ["2027-01-25", "", ""])
+  await tap(page, "2027-01-23", "2027-01-23")
+  assert.deepEqual(chosen(page), ["2027-01-23", "", ""])
+})
+
+test("a stay over a night that is full or not sold is refused with words; on the day of leaving it may be so", async () => {
+  world.nights = { "2027-01-20": { free: 0 }, "2027-01-25": { price_fen: null } }
+  const page = await openBook()
+  await tap(page, "2027-01-18", "2027-01-21")
+  assert.deepEqual([...chosen(page), page.data.refused], ["2027-01-18", "", "", "1月20日已满，请另选日期"])
+  await tap(page, "2027-01-20")
+  assert.deepEqual([...chosen(page), page.data.refused], ["2027-01-18", "2027-01-20", "¥2", ""])
+  await tap(page, "2027-01-20")
+  assert.deepEqual([...chosen(page), page.data.refused], ["", "", "", "1月20日已满，请另选日期"])
+  await tap(page, "2027-01-24", "2027-01-26")
+  assert.equal(page.data.refused, "1月25日不可预订，请另选日期")
+  await tap(page, "2027-01-25")
+  assert.deepEqual(chosen(page), ["2027-01-24", "2027-01-25", "¥1"])
+})
+
+test("ninety nights are the most; over months, each is known before the sum is", async () => {
+  const page = await openBook()
+  await tap(page, "2027-01-20")
+  for (let n = 0; n < 3; n++) {
+    page.onLater()
+    await pass(0)
+  }
+  assert.equal(page.data.month, "2027-04")
+  await tap(page, "2027-04-21")
+  assert.deepEqual([...chosen(page), page.data.refused], ["2027-01-20", "", "", "一次最多预订 90 晚"])
+  world.replies[FREE] = [({ url }) => ({ status: 200, body: world.free(url), after: 2000 })]
+  await pass(31_000)
+  world.nights["2027-02-14"] = { price_fen: 900 }
+  await tap(page, "2027-04-20")
+  await pass(2000)
+  assert.deepEqual(chosen(page), ["2027-01-20", "2027-04-20", "¥98"])
+})
+
+test("the calendar goes from this month to the one in a year, and no further", async () => {
+  const page = await openBook()
+  page.onEarlier()
+  assert.equal(page.data.month, "2027-01")
+  for (let n = 0; n < 20; n++) page.onLater()
+  await pass(0)
+  assert.deepEqual([page.data.month, page.data.hasLater], ["2028-01", false])
+  assert.deepEqual([cellOf(page, "2028-01-15").date, cellOf(page, "2028-01-16").date], ["2028-01-15", undefined])
+  page.onEarlier()
+  assert.equal(page.data.month, "2027-12")
+})
+
+test("a month is asked for once, and again when what is known is older than thirty seconds", async () => {
+  const page = await openBook()
+  const [january, february] = ["?from=2027-01-01&to=2027-01-31", "?from=2027-02-01&to=2027-02-28"]
+  page.onLater()
+  await pass(0)
+  page.onEarlier()
+  await pass(20_000)
+  page.onShow()
+  await pass(0)
+  assert.deepEqual(months(), [january, february])
+  await pass(11_000)
+  world.nights["2027-01-18"] = { free: 0 }
+  page.onShow()
+  await pass(0)
+  assert.deepEqual(months(), [january, february, january])
+  assert.equal(cellOf(page, "2027-01-18").price, "满")
+})
+
+test("a choice that is taken by another meanwhile is taken back, and said", async () => {
+  const page = await openBook()
+  await tap(page, "2027-01-18", "2027-01-20")
+  await pass(31_000)
+  world.nights["2027-01-19"] = { free: 0 }
+  page.onShow()
+  await pass(0)
+  assert.deepEqual([...chosen(page), page.data.refused], ["2027-01-18", "", "", "1月19日已满，请另选日期"])
+})
+
+test("sold out: the page says it, shows what is free now, whatever its age, and the guest goes on", async () => {
+  payment = { ...payment, order_status: "WAIT_USE", payment_status: "SUCCESS", poll_after_ms: null }
+  const page = await openBook()
+  await tap(page, "2027-01-18", "2027-01-20")
+  world.nights["2027-01-19"] = { free: 0 }
+  world.replies["POST /orders"].unshift({
+    status: 409,
+    body: { type: "urn:wxpay:sold-out", free: { "2027-01-19": 0, "2027-01-18": 1 } },
+  })
+  page.onBuy()
+  await pass(0)
+  assert.equal(page.data.message, "余量不足，订单没有提交，没有扣款，请重新选择 (已满：1月19日)")
+  assert.deepEqual([...chosen(page), page.data.refused], ["2027-01-18", "", "", "1月19日已满，请另选日期"])
+  assert.equal(cellOf(page, "2027-01-19").price, "满")
+  await tap(page, "2027-01-19")
+  assert.deepEqual([...chosen(page), page.data.message], ["2027-01-18", "2027-01-19", "¥1", ""])
+  page.onBuy()
+  await pass(0)
+  assert.deepEqual(world.went, ["/pages/result/result?order_sn=HSO1"])
+})
+
+test("another price: the page says it, shows the new one, and the next tap sends it", async () => {
+  payment = { ...payment, order_status: "WAIT_USE", payment_status: "SUCCESS", poll_after_ms: null }
+  const page = await openBook()
+  await tap(page, "2027-01-18", "2027-01-20")
+  world.nights["2027-01-19"] = { price_fen: 300 }
+  world.replies["POST /orders"].unshift({
+    status: 409,
+    body: { type: "urn:wxpay:price-changed", expected_total_fen: 200, total_fen: 400 },
+  })
+  page.onBuy()
+  await pass(0)
+  assert.equal(page.data.message, "价格已变动，订单没有提交，没有扣款，请核对新价格 (原 ¥2，现 ¥4)")
+  assert.deepEqual(chosen(page), ["2027-01-18", "2027-01-20", "¥4"])
+  page.onBuy()
+  await pass(0)
+  assert.deepEqual(
+    asked("POST /orders").map(({ body }) => body.expected_total_fen),
+    [200, 400],
+  )
+  assert.equal(world.went.length, 1)
+})
+
+for (const type of ["sold-out", "price-changed"]) {
+  test(`${type}, and what is free cannot be asked for: nothing can be bought until it is known`, async () => {
+    const page = await openBook()
+    world.replies["POST /orders"].unshift({ status: 409, body: { type: `urn:wxpay:${type}` } })
+    world.failing = (route) => (route === FREE ? "offline" : undefined)
+    page.onBuy()
+    await pass(60_000)
+    assert.equal(page.data.total, "")
+    assert.deepEqual([page.data.note, page.data.retry], ["网络不通，暂时不能显示余量，请检查网络后重试", true])
+    await page.onBuy()
+    assert.equal(asked("POST /orders").length, 1)
+    world.failing = () => undefined
+    page.onRetry()
+    await pass(0)
+    assert.deepEqual([...chosen(page), page.data.note], ["2027-01-16", "2027-01-17", "¥1", ""])
+  })
+}
+
+test("an answer that was asked for before the order was refused does not bring the old state back", async () => {
+  const page = await openBook()
+  await pass(31_000)
+  const old = world.free("https://x/?from=2027-01-01&to=2027-01-31")
+  world.replies[FREE].unshift({ status: 200, body: old, after: 5000 })
+  page.onShow()
+  world.nights["2027-01-16"] = { free: 0 }
+  world.replies["POST /orders"].unshift({
+    status: 409,
+    body: { type: "urn:wxpay:sold-out", free: { "2027-01-16": 0 } },
+  })
+  page.onBuy()
+  await pass(10_000)
+  assert.equal(cellOf(page, "2027-01-16").price, "满")
+})
+
+test("of two months that are turned to at once the one that is shown stays, and each has its own days", async () => {
+  const page = await openBook()
+  world.nights["2027-02-03"] = { price_fen: 700 }
+  world.replies[FREE].unshift(({ url }) => ({ status: 200, body: world.free(url), after: 5000 }))
+  page.onLater()
+  page.onEarlier()
+  await pass(100)
+  assert.equal(page.data.month, "2027-01")
+  await pass(5000)
+  assert.deepEqual([page.data.month, page.data.note], ["2027-01", ""])
+  page.onLater()
+  assert.equal(cellOf(page, "2027-02-03").price, "¥7")
+})
+
+test("a calendar that cannot be brought up to date says since when it is true, and tries again when asked", async () => {
+  const page = await openBook()
+  await pass(31_000)
+  for (const failure of ["offline", { status: 503, body: "" }, { status: 429, body: {} }, { status: 200, body: {} }]) {
+    world.failing = (route) => (route === FREE ? failure : undefined)
+    page.onRetry()
+    await pass(60_000)
+    assert.match(page.data.note, /^暂时不能更新。以下信息截至北京时间 01-15 16:00:0/)
+    assert.equal(page.data.retry, true)
+    assert.equal(cellOf(page, "2027-01-18").price, "¥1")
+  }
+  world.failing = () => undefined
+  page.onRetry()
+  await pass(0)
+  assert.deepEqual([page.data.note, page.data.retry], ["", false])
+})
+
+test("a home without stock, and an answer that has no nights, break no page", async () => {
+  world.replies[FREE] = [{ status: 404, body: { type: "urn:wxpay:not-found" } }]
+  assert.equal((await openBook()).data.note, "没有找到这家民宿")
+  world.replies[FREE] = [{ status: 200, body: { sessions: [] } }]
+  assert.equal((await openBook()).data.note, "出了点问题，请稍后重试")
+})
+
 test("a home that is not there is said to be not there", async () => {
   const book = start.open("book", { homestay_id: "gone" })
   await pass(0)

@@ -72,7 +72,7 @@ class Shop extends World {
           return out(201)
         },
       ],
-      "GET /catalogue/homestay/lake-house/availability": [{ status: 200, body: { nights: [] } }],
+      "GET /catalogue/homestay/lake-house/availability": [({ url }) => ({ status: 200, body: this.free(url) })],
       "POST /orders/HSO1/refund-request": [
         ({ data }) => {
           if (this.order.status !== "WAIT_USE" || this.order.on_hold || this.order.refunding_fen) return conflict()
@@ -392,10 +392,10 @@ for (const [name, past, route] of [
 
 // All that a page says, but for names and numbers.
 function visible(page, t) {
-  const { message, note, text, step, order, orders } = page.data
+  const { message, note, refused, text, step, order, orders } = page.data
   const sums = ["refunding", "refunded", "byHand", "stuck", "closing"]
   const of = (one) => (one ? [one.word, ...sums.map((name) => one[name] && t[name])] : [])
-  return [message, note, text, step, ...of(order), ...(orders || []).flatMap(of)].filter(Boolean)
+  return [message, note, refused, text, step, ...of(order), ...(orders || []).flatMap(of)].filter(Boolean)
 }
 
 // One failure of each kind: pay.js has been walked through all of them.

@@ -97,6 +97,19 @@ class World {
     "POST /orders": [(options) => ({ status: 201, body: this.ordered(options.header["Idempotency-Key"]) })],
     "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
     "GET /catalogue/homestay": [{ status: 200, body: { offers: [] } }],
+    "GET /catalogue/homestay/lake-house/availability": [({ url }) => ({ status: 200, body: this.free(url) })],
+  }
+  nights = {} // by date, what is not as every night is
+
+  // What is free of the home on the days that the address asks for.
+  free(url) {
+    const { from, to } = Object.fromEntries(new URL(url).searchParams)
+    const nights = []
+    for (let at = Date.parse(from); at <= Date.parse(to); at += 24 * 3600_000) {
+      const date = new Date(at).toISOString().slice(0, 10)
+      nights.push({ date, price_fen: 100, free: 1, ...this.nights[date] })
+    }
+    return { service_type: "homestay", offer_id: "lake-house", nights }
   }
 
   constructor() {
