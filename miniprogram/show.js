@@ -32,10 +32,11 @@ function order(told, t) {
   const stuck = told.stuck_fen || 0 // what WeChat could not give back
   const back = refunding + refunded + byHand + stuck
   const usable = told.status === "WAIT_USE" && !hold && back < told.total_fen && Boolean(told.redeem_code)
+  const words = t.product[told.service_type] || t.product.other
   const word =
     told.status === "WAIT_USE" && !hold && back >= told.total_fen
       ? (refunding && t.refunding) || (stuck && t.stuck) || (byHand && t.byHand) || t.refunded
-      : t.status[hold ? "hold" : told.closing ? "closing" : told.status] || t.status.other
+      : { ...t.status, ...words }[hold ? "hold" : told.closing ? "closing" : told.status] || t.status.other
   return {
     order_sn: told.order_sn,
     ...purchase(told, t),
@@ -47,6 +48,7 @@ function order(told, t) {
     status: told.status,
     word,
     before: clock(told.expires_at),
+    codeName: words.code,
     code: usable ? spaced(told.redeem_code) : "",
     qr: usable ? qr(told.redeem_code) : "",
     refunded: refunded ? yuan(refunded) : "",

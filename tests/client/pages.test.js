@@ -279,7 +279,7 @@ test("an order of a product that this version does not know is shown by its numb
   order.service_type = "spa"
   const page = await openOrder()
   const { title, when, word, total } = page.data.order
-  assert.deepEqual([title, when, word, total], ["HSO1", "", "待入住", "¥1"])
+  assert.deepEqual([title, when, word, total], ["HSO1", "", "待使用", "¥1"])
 })
 
 // --- how sums, days and times are written
@@ -820,6 +820,232 @@ test("a home without stock, and an answer that has no nights, break no page", as
   assert.equal((await openBook()).data.note, "没有找到这家民宿")
   world.replies[FREE] = [{ status: 200, body: { sessions: [] } }]
   assert.equal((await openBook()).data.note, "出了点问题，请稍后重试")
+})
+
+// --- courses
+
+const SEATS = "GET /catalogue/course/ink/availability"
+const EVENING = { session: "2027-01-23T19:00", minutes: 120, price_fen: 12800, seats: 8, free: 8 }
+const openCourse = async () => {
+  const page = start.open("course", { course_id: "ink" })
+  await pass(0)
+  return page
+}
+const choose = (page, session) => page.onSession({ currentTarget: { dataset: { session } } })
+const refuse = (type, more) =>
+  world.replies["POST /orders"].unshift({ status: 409, body: { type: `urn:wxpay:${type}`, ...more } })
+
+test("the courses tell of their lowest price and their next session, as people read it", async () => {
+  world.sessions = [{ ...EVENING, session: "2027-02-06T19:00" }, EVENING]
+  const list = start.open("courses")
+  await pass(0)
+  const { price, next } = list.data.courses[0]
+  assert.deepEqual([price, next], ["¥128 起", "下一场：1月23日 周六 19:00"])
+  world.sessions = []
+  await Promise.all([list.onPullDownRefresh(), pass(0)])
+  assert.deepEqual([list.data.courses[0].price, list.data.courses[0].next], ["", "暂时没有可预约的场次"])
+  world.failing = (route) => (route === "GET /catalogue/course" ? { status: 500, body: "" } : undefined)
+  list.load()
+  await pass(0)
+  assert.match(list.data.message, /暂时不能显示在售内容/)
+})
+
+test("the sessions of a course: when, how long, for how much, how many seats are free", async () => {
+  world.sessions = [
+    { ...EVENING, session: "2027-01-30T10:30", free: 0 },
+    { ...EVENING, free: 3 },
+    { ...EVENING, session: "2027-02-05T10:00", price_fen: 16850, free: -1 },
+  ]
+  const page = await openCourse()
+  assert.deepEqual(
+    page.data.sessions.map(({ when, length, price, left, look }) => [when, length, price, left, look]),
+    [
+      ["1月23日 周六 19:00", "120 分钟", "¥128", "余 3 位", "chosen"],
+      ["1月30日 周六 10:30", "120 分钟", "¥128", "满", "taken"],
+      ["2月5日 周五 10:00", "120 分钟", "¥168.50", "满", "taken"],
+    ],
+  )
+  choose(page, "2027-01-30T10:30")
+  assert.deepEqual(
+    [page.data.chosen, page.data.refused, page.data.total],
+    ["", "1月30日 周六 10:30 已满，请另选一场", ""],
+  )
+  await page.onBuy()
+  assert.deepEqual(asked("POST /orders"), [])
+})
+
+test("seats are never more than are free, and at most twenty; the sum goes with the order", async () => {
+  world.sessions = [
+    { ...EVENING, free: 3 },
+    { ...EVENING, session: "2027-01-30T10:30", free: 50 },
+  ]
+  const page = await openCourse()
+  for (let n = 0; n < 5; n++) page.onMore()
+  assert.deepEqual([page.data.seats, page.data.more, page.data.total], [3, false, "¥384"])
+  choose(page, "2027-01-30T10:30")
+  for (let n = 0; n < 30; n++) page.onMore()
+  assert.deepEqual([page.data.seats, page.data.more], [20, false])
+  choose(page, "2027-01-23T19:00")
+  assert.deepEqual([page.data.seats, page.data.refused], [3, "只剩 3 位，已改为 3 位"])
+  for (let n = 0; n < 5; n++) page.onFewer()
+  assert.deepEqual([page.data.seats, page.data.fewer, page.data.total], [1, false, "¥128"])
+  page.onMore()
+  page.onRemark({ detail: { value: "左撇子" } })
+  page.onBuy()
+  page.onBuy()
+  await pass(0)
+  assert.deepEqual(
+    asked("POST /orders").map(({ body }) => body),
+    [
+      {
+        service_type: "course",
+        course_id: "ink",
+        session: "2027-01-23T19:00",
+        seats: 2,
+        remark: "左撇子",
+        expected_total_fen: 25600,
+      },
+    ],
+  )
+})
+
+test("sessions further away than may be asked for at once are asked for in parts", async () => {
+  world.sessions = [EVENING, { ...EVENING, session: "2027-06-01T19:00" }]
+  const page = await openCourse()
+  assert.deepEqual(
+    asked(SEATS).map(({ url }) => new URL(url).search),
+    ["?from=2027-01-15&to=2027-04-16", "?from=2027-04-17&to=2027-07-17"],
+  )
+  assert.equal(page.data.sessions.length, 2)
+})
+
+test("seats that go to others: the page says it, shows what is left, and the guest goes on", async () => {
+  payment = { ...payment, order_status: "WAIT_USE", payment_status: "SUCCESS", poll_after_ms: null }
+  const page = await openCourse()
+  for (let n = 0; n < 2; n++) page.onMore()
+  world.sessions = [{ ...EVENING, free: 1 }]
+  refuse("sold-out", { free: { "2027-01-23T19:00": 1 } })
+  page.onBuy()
+  await pass(0)
+  assert.equal(page.data.message, "余量不足，订单没有提交，没有扣款，请重新选择 (余 1 位)")
+  assert.deepEqual([page.data.seats, page.data.refused, page.data.total], [1, "只剩 1 位，已改为 1 位", "¥128"])
+  page.onBuy()
+  await pass(0)
+  assert.equal(world.went.length, 1)
+})
+
+test("a session that is full, gone or dearer when it is ordered", async () => {
+  const page = await openCourse()
+  world.sessions = [{ ...EVENING, price_fen: 14800 }]
+  refuse("price-changed", { expected_total_fen: 12800, total_fen: 14800 })
+  page.onBuy()
+  await pass(0)
+  assert.equal(page.data.message, "价格已变动，订单没有提交，没有扣款，请核对新价格 (原 ¥128，现 ¥148)")
+  assert.equal(page.data.total, "¥148")
+  world.sessions = [{ ...EVENING, free: 0 }]
+  refuse("sold-out", { free: { "2027-01-23T19:00": 0 } })
+  page.onBuy()
+  await pass(0)
+  assert.deepEqual([page.data.chosen, page.data.refused], ["", "1月23日 周六 19:00 已满，请另选一场"])
+  world.sessions = [EVENING]
+  await pass(31_000)
+  page.onShow()
+  await pass(0)
+  choose(page, EVENING.session)
+  world.sessions = []
+  refuse("sold-out")
+  page.onBuy()
+  await pass(0)
+  assert.deepEqual(
+    [page.data.refused, page.data.note],
+    ["1月23日 周六 19:00 已不能预约，请另选一场", "暂时没有可预约的场次"],
+  )
+})
+
+test("without an answer after a sold-out nothing can be bought until it is known what is free", async () => {
+  const page = await openCourse()
+  refuse("sold-out")
+  world.failing = (route) => (route === SEATS ? "offline" : undefined)
+  page.onBuy()
+  await pass(60_000)
+  assert.deepEqual(
+    [page.data.total, page.data.note, page.data.retry],
+    ["", "网络不通，暂时不能显示余量，请检查网络后重试", true],
+  )
+  world.failing = () => undefined
+  page.onRetry()
+  await pass(0)
+  assert.deepEqual([page.data.total, page.data.note, page.data.retry], ["¥128", "", false])
+})
+
+test("what is free of a course is asked for again after thirty seconds; an answer that is overtaken does not count", async () => {
+  const page = await openCourse()
+  page.onShow()
+  assert.equal(asked(SEATS).length, 1)
+  await pass(31_000)
+  const old = world.freeSeats("https://x/?from=2027-01-15&to=2027-04-16")
+  world.replies[SEATS].unshift({ status: 200, body: old, after: 5000 })
+  page.onShow()
+  world.sessions = [{ ...EVENING, free: 2 }]
+  page.onRetry()
+  await pass(10_000)
+  assert.equal(page.data.sessions[0].left, "余 2 位")
+  for (const failure of ["offline", { status: 503, body: "" }, { status: 200, body: { nights: [] } }]) {
+    world.failing = (route) => (route === SEATS ? failure : undefined)
+    page.onRetry()
+    await pass(60_000)
+    assert.match(page.data.note, /^暂时不能更新。以下信息截至北京时间 01-15/)
+    assert.equal(page.data.sessions[0].left, "余 2 位")
+  }
+})
+
+test("a course that is not there is said to be not there, and one without stock too", async () => {
+  const page = start.open("course", { course_id: "gone" })
+  await pass(0)
+  assert.equal(page.data.message, "没有找到这门课程")
+  world.replies[SEATS] = [{ status: 404, body: { type: "urn:wxpay:not-found" } }]
+  assert.equal((await openCourse()).data.note, "没有找到这门课程")
+})
+
+test("an order of a course is shown with its own words, and a new one is looked for among the courses", async () => {
+  const bought = {
+    course_id: "ink",
+    title: "书法",
+    place: "杭州",
+    session: "2027-01-23T19:00",
+    minutes: 120,
+    seats: 2,
+    price_fen: 12800,
+    remark: "左撇子",
+  }
+  Object.assign(order, { service_type: "course", purchase: bought, total_fen: 25600 })
+  const page = await openOrder()
+  const { title, when, length, word, codeName, sums, facts } = page.data.order
+  assert.deepEqual(
+    [title, when, length, word, codeName],
+    ["书法", "1月23日 周六 19:00", "120 分钟", "待上课", "上课验证码"],
+  )
+  assert.deepEqual(sums, [{ name: "课程费 ¥128 × 2", text: "¥256" }])
+  assert.deepEqual(
+    facts.map(({ text }) => text),
+    ["杭州", "2", "左撇子"],
+  )
+  order.status = "REFUNDED"
+  payment = { ...payment, order_status: "REFUNDED", poll_after_ms: null }
+  const result = await openResult()
+  result.onRebook()
+  assert.deepEqual(world.went, ["/pages/courses/courses"])
+})
+
+test("the tabs have their names in the guest's language, in their order", () => {
+  const named = []
+  world.wx.setTabBarItem = ({ index, text }) => (named[index] = text)
+  world.launch()
+  const { list } = require("../../miniprogram/app.json").tabBar
+  assert.deepEqual(
+    named,
+    list.map(({ text }) => text),
+  )
 })
 
 test("a home that is not there is said to be not there", async () => {

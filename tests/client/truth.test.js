@@ -65,6 +65,8 @@ class Shop extends World {
     this.replies = {
       "POST /login": this.replies["POST /login"],
       "GET /catalogue/homestay": [{ status: 200, body: { offers: [HOME] } }],
+      "GET /catalogue/course": this.replies["GET /catalogue/course"],
+      "GET /catalogue/course/ink/availability": this.replies["GET /catalogue/course/ink/availability"],
       "POST /orders": [
         (options) => {
           this.keys.add(options.header["Idempotency-Key"])
@@ -252,7 +254,10 @@ const SAYS = {
   nothing: [/没有扣款|未扣款/, /nothing was charged|not charged/i],
   unopened: [/没有打开微信支付/, /WeChat Pay was not opened/],
   noticed: [/如有扣款会自动确认/, /if you were charged, it will be noticed/i],
-  paid: [/^已支付|支付成功|待入住|已入住/, /^Paid\b|Ready to check in|Checked in/],
+  paid: [
+    /^已支付|支付成功|待(入住|上课|使用)|已(入住|签到|使用)/,
+    /^Paid\b|Ready to (check in|attend|use)|Checked in|^Attended|^Used/,
+  ],
   hold: [/核实退款/, /checking a refund/],
   refunded: [/已退款/, /\brefunded\b/i],
   refunding: [/退款处理中/, /Refund on its way/],
@@ -406,6 +411,8 @@ const KINDS = [
   "403 gateway",
   "404 problem",
   "409",
+  "409 sold out",
+  "409 price",
   "422",
   "429",
   "429 many",
@@ -440,6 +447,25 @@ const VIEWS = {
     ["POST /orders", "POST /orders/HSO1/prepay"],
     (start) => start.open("book", { homestay_id: "lake-house" }),
     (page) => page.onBuy(),
+  ],
+  course: [
+    ["POST /orders", "POST /orders/HSO1/prepay"],
+    (start) => start.open("course", { course_id: "ink" }),
+    (page) => page.onBuy(),
+  ],
+  "book, no network at all": [
+    null,
+    (start) => start.open("book", { homestay_id: "lake-house" }),
+    (page) => page.onBuy(),
+  ],
+  "course, no network at all": [null, (start) => start.open("course", { course_id: "ink" }), (page) => page.onBuy()],
+  "book, what is free": [
+    ["GET /catalogue/homestay/lake-house/availability"],
+    (start) => start.open("book", { homestay_id: "lake-house" }),
+  ],
+  "course, what is free": [
+    ["GET /catalogue/course/ink/availability"],
+    (start) => start.open("course", { course_id: "ink" }),
   ],
 }
 

@@ -14,6 +14,7 @@ const STAY = {
   people: 2,
   need_food: true,
 }
+const COURSE = { course_id: "ink", title: "书法", subtitle: "", place: "杭州", from_fen: 12800 }
 const FIELDS = {
   timeStamp: "1",
   nonceStr: "n",
@@ -98,8 +99,17 @@ class World {
     "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
     "GET /catalogue/homestay": [{ status: 200, body: { offers: [] } }],
     "GET /catalogue/homestay/lake-house/availability": [({ url }) => ({ status: 200, body: this.free(url) })],
+    "GET /catalogue/course": [() => ({ status: 200, body: { offers: [{ ...COURSE, sessions: this.sessions }] } })],
+    "GET /catalogue/course/ink/availability": [({ url }) => ({ status: 200, body: this.freeSeats(url) })],
   }
+  sessions = [{ session: "2027-01-23T19:00", minutes: 120, price_fen: 12800, seats: 8, free: 8 }] // of the course
   nights = {} // by date, what is not as every night is
+
+  freeSeats(url) {
+    const { from, to } = Object.fromEntries(new URL(url).searchParams)
+    const sessions = this.sessions.filter(({ session }) => session >= from && session.slice(0, 10) <= to)
+    return { service_type: "course", offer_id: "ink", sessions }
+  }
 
   // What is free of the home on the days that the address asks for.
   free(url) {

@@ -89,6 +89,7 @@ Page({
     wx.redirectTo({ url: `/pages/order/order?order_sn=${this.order_sn}` })
   },
   onRebook() {
-    wx.switchTab({ url: "/pages/homes/homes" })
+    const { order } = this.data
+    wx.switchTab({ url: order ? order.tab : "/pages/homes/homes" })
   },
 })
