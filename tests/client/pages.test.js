@@ -82,6 +82,11 @@ for (const [name, change, word] of [
   ["wholly on its way back", { refunding_fen: 100 }, "退款处理中"],
   ["partly back, the rest on its way", { refunding_fen: 40, refunded_fen: 60 }, "退款处理中"],
   ["given back by hand", { by_hand_fen: 100 }, "商家已另行退还"],
+  ["given up, and on its way back", { given_up: true, redeem_code: null, refunding_fen: 100 }, "已退订"],
+  ["given up, though the server still sends a code", { given_up: true }, "已退订"],
+  ["given up and expired", { given_up: true, status: "EXPIRED" }, "已退订"],
+  ["given up and refunded", { given_up: true, status: "REFUNDED", refunded_fen: 100 }, "已退款"],
+  ["given up and on hold", { given_up: true, on_hold: true }, "已支付，商家正在核实退款"],
   ["stuck on its way back", { stuck_fen: 60, refunded_fen: 40 }, "微信退款没有成功，由商家处理"],
   ["not good for a reason of the server alone", { redeem_code: null }, "待入住"],
 ]) {
@@ -280,6 +285,226 @@ test("an order of a product that this version does not know is shown by its numb
   const page = await openOrder()
   const { title, when, word, total } = page.data.order
   assert.deepEqual([title, when, word, total], ["HSO1", "", "待使用", "¥1"])
+})
+
+// --- giving an order up
+
+const BACK = "POST /orders/HSO1/refund-request"
+const LIVE = { given_up: false, refund_request: null, total_fen: 77600 }
+const UNTIL = "2027-01-20T10:00:00Z"
+const ANSWER = { order_sn: "HSO1", total_fen: 77600, refund_fen: 77600, needs_staff: false, state: "shown" }
+const mayRefund = (more, done) => {
+  Object.assign(order, LIVE, { purchase: { ...STAY, free_until: UNTIL } })
+  world.replies[BACK] = [
+    ({ data }) => {
+      if (JSON.parse(data).dry_run) return { status: 200, body: { ...ANSWER, ...more } }
+      Object.assign(order, done.order)
+      return { status: 200, body: { ...ANSWER, ...more, state: done.state } }
+    },
+  ]
+}
+const GIVEN = { state: "refunding", order: { given_up: true, redeem_code: null, refunding_fen: 77600 } }
+const sent = () => asked(BACK).map(({ body }) => body.dry_run)
+
+test("until when all comes back stands on the page, in Beijing's time, while it can be given up", async () => {
+  mayRefund({}, GIVEN)
+  const page = await openOrder()
+  assert.deepEqual([page.data.order.free, page.data.order.refund], ["1月20日 18:00 前取消全额退款", "取消预订"])
+  for (const change of [
+    { status: "USED" },
+    { status: "WAIT_USE", given_up: true },
+    { given_up: false, on_hold: true },
+  ]) {
+    Object.assign(order, change)
+    page.onRetry()
+    await pass(0)
+    assert.deepEqual([page.data.order.free, page.data.order.refundable], ["", false])
+  }
+  Object.assign(order, { status: "WAIT_PAY", on_hold: false })
+  page.onRetry()
+  await pass(0)
+  assert.deepEqual([page.data.order.free, page.data.order.refundable], ["1月20日 18:00 前取消全额退款", false])
+  order.status = "WAIT_USE"
+  page.onHide()
+  await pass(10 * 24 * 3600_000)
+  page.onShow()
+  await pass(0)
+  assert.equal(page.data.order.refund, "申请退款")
+})
+
+for (const [name, change] of [
+  ["a refund is on its way", { refunding_fen: 100 }],
+  ["all of it has come back", { refunded_fen: 77600 }],
+  ["the shop has been asked", { refund_request: { state: "asked", refund_fen: 0, reason: null } }],
+  ["the server does not know of giving up", { given_up: undefined }],
+]) {
+  test(`there is no button to give an order up when ${name}`, async () => {
+    mayRefund({}, GIVEN)
+    Object.assign(order, change)
+    assert.equal((await openOrder()).data.order.refundable, false)
+  })
+}
+
+test("giving up: what comes back is shown first, then it is done, and the page says what is true", async () => {
+  mayRefund({}, GIVEN)
+  const page = await openOrder()
+  page.onRefund()
+  page.onRefund()
+  await pass(0)
+  const [{ title, content, confirmText, cancelText }] = world.asked
+  assert.deepEqual(
+    [title, content, confirmText, cancelText],
+    ["取消预订", "全额退款 ¥776，原路退回。预订随即取消。", "确定", "再想想"],
+  )
+  assert.deepEqual([world.asked.length, sent()], [1, [true, true, false]])
+  const { word, wish, code, refundable } = page.data.order
+  assert.deepEqual([word, wish, code, refundable], ["已退订", "已退订，¥776 正在原路退回", "", false])
+  Object.assign(order, { status: "REFUNDED", refunding_fen: 0, refunded_fen: 77600 })
+  await pass(3000)
+  assert.deepEqual([page.data.order.word, page.data.order.wish], ["已退款", "已退订，¥776 已原路退回"])
+})
+
+test("who thinks better of it has given nothing up", async () => {
+  mayRefund({}, GIVEN)
+  world.agrees = () => false
+  const page = await openOrder()
+  page.onRefund()
+  await pass(0)
+  assert.deepEqual([sent(), page.data.order.code, page.data.busy], [[true], "ABCD EFG HJK", ""])
+})
+
+for (const [more, title, content] of [
+  [{ refund_fen: 38800 }, "取消预订", "退款 ¥388（共 ¥776），原路退回。预订随即取消。"],
+  [{ refund_fen: 0 }, "取消预订", "按规定不退款。预订随即取消。"],
+  [{ refund_fen: 38800, needs_staff: true }, "申请退款", "请商家退款 ¥388（共 ¥776）。商家同意之前预订仍然有效。"],
+  [{ refund_fen: 0, needs_staff: true }, "申请退款", "按规定不退款，可以请商家决定。商家同意之前预订仍然有效。"],
+]) {
+  test(`what is asked before: ${content}`, async () => {
+    mayRefund(more, GIVEN)
+    world.agrees = () => false
+    const page = await openOrder()
+    page.onRefund()
+    await pass(0)
+    assert.deepEqual([world.asked[0].title, world.asked[0].content], [title, content])
+  })
+}
+
+test("a sum that changes while the question stands there is asked about anew: nothing is given up for less than was agreed", async () => {
+  mayRefund({}, GIVEN)
+  const page = await openOrder()
+  world.agrees = () => {
+    if (world.asked.length === 1) mayRefund({ refund_fen: 0 }, GIVEN)
+    return world.asked.length === 1
+  }
+  page.onRefund()
+  await pass(0)
+  assert.deepEqual(
+    world.asked.map(({ content }) => content),
+    ["全额退款 ¥776，原路退回。预订随即取消。", "退款金额有变化。按规定不退款。预订随即取消。"],
+  )
+  assert.deepEqual([sent(), page.data.order.code], [[true, true], "ABCD EFG HJK"])
+})
+
+test("the shop is asked: the booking stays valid, the page follows until the shop has decided", async () => {
+  const request = { state: "asked", refund_fen: 38800, reason: null, asked_at: "2027-01-15T08:00:00Z" }
+  mayRefund({ refund_fen: 38800, needs_staff: true }, { state: "asked", order: { refund_request: request } })
+  const page = await openOrder()
+  page.onRefund()
+  await pass(0)
+  const valid = "已请商家退款 ¥388，等待商家决定，在此之前预订仍然有效"
+  const seen = () => [page.data.order.wish, page.data.order.code, page.data.order.refundable]
+  assert.deepEqual(seen(), [valid, "ABCD EFG HJK", false])
+  // Not even when the stay has ended meanwhile.
+  order.status = "EXPIRED"
+  await pass(3000)
+  assert.deepEqual(seen(), ["已请商家退款 ¥388，等待商家决定", "", false])
+  const before = asked().length
+  await pass(60_000)
+  assert.ok(asked().length - before >= 10)
+  order.status = "WAIT_USE"
+  order.refund_request = { ...request, state: "declined", reason: "当天不退" }
+  await pass(3000)
+  assert.deepEqual(seen(), ["商家没有同意退款：当天不退", "ABCD EFG HJK", true])
+  order.refund_request = { ...request, state: "declined" }
+  await pass(3000)
+  assert.equal(page.data.order.wish, "商家没有同意退款")
+  Object.assign(order, GIVEN.order, { refunding_fen: 38800, refund_request: { ...request, state: "granted" } })
+  await pass(3000)
+  assert.deepEqual(seen(), ["商家已同意退款，¥388 正在原路退回", "", false])
+  order.refund_request = { ...request, state: "a state of tomorrow" }
+  Object.assign(order, { given_up: false, refunding_fen: 0, redeem_code: "ABCDEFGHJK" })
+  await pass(3000)
+  assert.deepEqual(seen(), ["", "ABCD EFG HJK", true])
+})
+
+test("given up, and the order cannot be read afterwards: the page says so all the same, and shows no code", async () => {
+  mayRefund({}, { state: "refunding", order: {} })
+  const page = await openOrder()
+  world.failing = (route) => (route === "GET /orders/HSO1" ? "offline" : undefined)
+  page.onRefund()
+  await pass(0)
+  const { wish, code, qr, refundable } = page.data.order
+  assert.deepEqual([wish, code, qr, refundable], ["已退订，¥776 正在原路退回", "", "", false])
+  assert.match(page.data.note, /^暂时不能更新/)
+})
+
+test("an answer that got lost may have been a yes: the page says that it is not known, and shows how it is", async () => {
+  mayRefund({}, GIVEN)
+  const [answer] = world.replies[BACK]
+  const page = await openOrder()
+  let tries = 0
+  const done = (options) => {
+    if (JSON.parse(options.data).dry_run) return answer(options)
+    if (tries++) return { status: 409, body: { type: "urn:wxpay:order-state", order_status: "WAIT_USE" } }
+    answer(options)
+    return "offline"
+  }
+  world.replies[BACK] = [done]
+  page.onRefund()
+  await pass(5000)
+  assert.equal(tries, 2)
+  assert.equal(page.data.message, "已支付。订单的状态已经改变，不知道是否已申请退款，请刷新")
+  assert.deepEqual([page.data.order.word, page.data.order.code], ["已退订", ""])
+})
+
+test("what would come back cannot be looked up: it is said, and nothing is asked", async () => {
+  mayRefund({}, GIVEN)
+  const page = await openOrder()
+  world.replies[BACK] = [{ status: 503, body: "" }]
+  page.onRefund()
+  await pass(60_000)
+  assert.equal(page.data.message, "已支付。服务繁忙，暂时查不到可退的金额，请稍后重试")
+  assert.deepEqual([world.asked, page.data.busy], [[], ""])
+})
+
+test("who has left the page is not asked any more", async () => {
+  mayRefund({}, GIVEN)
+  const page = await openOrder()
+  page.onRefund()
+  page.onUnload()
+  await pass(1000)
+  assert.deepEqual(world.asked, [])
+})
+
+test("the buttons of a dialog have at most four characters in every language, or WeChat does not open it", async () => {
+  for (const language of ["zh_CN", "en"]) {
+    world.language = language
+    mayRefund({}, GIVEN)
+    order.given_up = false
+    order.redeem_code = "ABCDEFGHJK"
+    start = world.launch()
+    const page = await openOrder()
+    world.replies["POST /orders/HSO1/cancel"] = [{ status: 200, body: order }]
+    page.onCancel()
+    await pass(0)
+    page.onRefund()
+    await pass(0)
+    page.onUnload()
+  }
+  assert.equal(world.asked.length, 4)
+  for (const { confirmText, cancelText } of world.asked) {
+    assert.ok([confirmText, cancelText].every((text) => text.length > 0 && text.length <= 4))
+  }
 })
 
 // --- how sums, days and times are written

@@ -48,7 +48,16 @@ const FAILURES = {
 // A server with one order, as ours answers.
 class Shop extends World {
   last = {} // the pending order that the phone kept last
-  order = { exists: false, status: "WAIT_PAY", paid: false, on_hold: false, refunded_fen: 0, refunding_fen: 0 }
+  order = {
+    exists: false,
+    status: "WAIT_PAY",
+    paid: false,
+    on_hold: false,
+    given_up: false,
+    refund_request: null,
+    refunded_fen: 0,
+    refunding_fen: 0,
+  }
 
   keys = new Set() // of which an order was made
   refundAsked = false // whether a request to refund took effect
@@ -77,11 +86,12 @@ class Shop extends World {
       "GET /catalogue/homestay/lake-house/availability": [({ url }) => ({ status: 200, body: this.free(url) })],
       "POST /orders/HSO1/refund-request": [
         ({ data }) => {
-          if (this.order.status !== "WAIT_USE" || this.order.on_hold || this.order.refunding_fen) return conflict()
+          const { status, on_hold, refunding_fen, given_up } = this.order
+          if (status !== "WAIT_USE" || on_hold || refunding_fen || given_up) return conflict()
           const told = { order_sn: "HSO1", total_fen: 100, refund_fen: 100, needs_staff: false }
           if (JSON.parse(data).dry_run) return { status: 200, body: { ...told, state: "shown" } }
           this.refundAsked = true
-          this.order.refunding_fen = 100
+          Object.assign(this.order, { refunding_fen: 100, given_up: true })
           return { status: 200, body: { ...told, state: "refunding" } }
         },
       ],
@@ -103,7 +113,7 @@ class Shop extends World {
 
   told() {
     const { exists, paid, ...order } = this.order
-    const redeem_code = order.status === "WAIT_USE" ? "ABCDEFGHJK" : null
+    const redeem_code = order.status === "WAIT_USE" && !order.given_up ? "ABCDEFGHJK" : null
     const stay = {
       homestay_id: "lake-house",
       title: "x",
@@ -114,6 +124,7 @@ class Shop extends World {
       remark: "",
       homestay_total_fen: 1,
       food_total_fen: 0,
+      free_until: "2027-01-20T10:00:00Z",
     }
     return {
       order_sn: "HSO1",
@@ -199,6 +210,10 @@ const PAST = {
       used: { paid: true, status: "USED" },
       "refund on its way": { paid: true, status: "WAIT_USE", refunding_fen: 100 },
       "on hold": { paid: true, status: "WAIT_USE", on_hold: true },
+      "given up": { paid: true, status: "WAIT_USE", given_up: true, refunding_fen: 100 },
+      "given up for nothing": { paid: true, status: "WAIT_USE", given_up: true },
+      "asked for": { paid: true, status: "WAIT_USE", refund_request: { state: "asked", refund_fen: 100 } },
+      declined: { paid: true, status: "WAIT_USE", refund_request: { state: "declined", refund_fen: 100, reason: "x" } },
       refunded: { paid: true, status: "REFUNDED", refunded_fen: 100 },
       closed: { status: "CANCELLED" },
     }).flatMap(([name, order]) => [
@@ -219,6 +234,10 @@ const KNOWN = {
   "paid, the order not yet": "paid",
   "refund on its way": "paid",
   "on hold": "paid",
+  "given up": "paid",
+  "given up for nothing": "paid",
+  "asked for": "paid",
+  declined: "paid",
   refunded: "over",
   closed: "over",
 }
@@ -259,8 +278,12 @@ const SAYS = {
     /^Paid\b|Ready to (check in|attend|use)|Checked in|^Attended|^Used/,
   ],
   hold: [/核实退款/, /checking a refund/],
-  refunded: [/已退款/, /\brefunded\b/i],
-  refunding: [/退款处理中/, /Refund on its way/],
+  refunded: [/已退款|已原路退回/, /\brefunded\b|has come back/i],
+  refunding: [/退款处理中|正在原路退回/, /Refund on its way|is on its way back/],
+  given: [/已退订/, /Booking cancelled|booking is cancelled/],
+  asked: [/等待商家决定|等待答复/, /has not decided yet/],
+  declined: [/没有同意退款/, /did not agree to a refund/],
+  granted: [/已同意退款/, /has agreed to a refund/],
   closed: [/订单已关闭|(?<!是否)已取消$/, /order is closed|^Cancelled/i],
 }
 const LANGUAGES = ["zh", "en"]
@@ -270,10 +293,10 @@ let nothing = 0 // how often it was said that nothing was charged
 
 // What a text may say in this world.
 function judge(world, text, context) {
-  const { paid, status, on_hold, refunding_fen, refunded_fen } = world.order
+  const { paid, status, on_hold, refunding_fen, refunded_fen, given_up, refund_request } = world.order
   const said = says(text)
   const told = `${context}: ${text}`
-  assert.ok(text && !/undefined|null|NaN|\[object/.test(text), told)
+  assert.ok(text && !/undefined|null|NaN|\[object|[{}]/.test(text), told)
   // Said of the order that is being placed. One that exists may be paid on another phone at any moment.
   if (said.includes("nothing")) {
     const { key } = world.stored["wxpay.pending"] || world.last
@@ -286,6 +309,10 @@ function judge(world, text, context) {
   if (said.includes("hold")) assert.ok(on_hold, told)
   if (said.includes("refunded")) assert.ok(refunded_fen > 0, told)
   if (said.includes("refunding")) assert.ok(refunding_fen > 0, told)
+  if (said.includes("given")) assert.ok(given_up, told)
+  for (const state of ["asked", "declined", "granted"]) {
+    if (said.includes(state)) assert.equal(refund_request?.state, state, told)
+  }
   if (said.includes("closed")) assert.equal(status, "CANCELLED", told)
   // A second order cannot come of the same key, so the phone still has it.
   if (/不会重复下单|makes no second one/.test(text)) assert.ok(world.stored["wxpay.pending"], told)
@@ -399,7 +426,7 @@ for (const [name, past, route] of [
 function visible(page, t) {
   const { message, note, refused, text, step, order, orders } = page.data
   const sums = ["refunding", "refunded", "byHand", "stuck", "closing"]
-  const of = (one) => (one ? [one.word, ...sums.map((name) => one[name] && t[name])] : [])
+  const of = (one) => (one ? [one.word, one.wish, one.free, ...sums.map((name) => one[name] && t[name])] : [])
   return [message, note, refused, text, step, ...of(order), ...(orders || []).flatMap(of)].filter(Boolean)
 }
 
@@ -437,6 +464,17 @@ const VIEWS = {
     (start) => start.open("order", { order_sn: "HSO1" }),
     (page) => page.cancel(),
   ],
+  "order, what would come back": [
+    ["POST /orders/HSO1/refund-request"],
+    (start) => start.open("order", { order_sn: "HSO1" }),
+    (page) => page.onRefund(),
+  ],
+  "order, giving it up": [
+    ["POST /orders/HSO1/refund-request"],
+    (start) => start.open("order", { order_sn: "HSO1" }),
+    (page) => page.onRefund(),
+    2, // what would come back is shown, and asked once more
+  ],
   "order, no network at all": [null, (start) => start.open("order", { order_sn: "HSO1" }), (page) => page.onPay()],
   "result, paying": [
     ["POST /orders/HSO1/prepay"],
@@ -471,9 +509,9 @@ const VIEWS = {
 
 for (const name of Object.keys(VIEWS)) {
   test(`page ${name}: whatever fails, whenever, what the guest reads is true`, async () => {
-    const [routes, open, act] = VIEWS[name]
+    const [routes, open, act, after] = VIEWS[name]
     await combine([name], KINDS, async (one) => {
-      const start = await begin(one, routes)
+      const start = await begin(one, routes, after)
       const { world } = start
       const failing = world.failing
       if (act && routes) world.failing = () => undefined
@@ -496,11 +534,12 @@ for (const name of Object.keys(VIEWS)) {
       if (before && KNOWN[before] === "paid" && ["order", "result"].includes(name)) {
         assert.ok(
           visible(page, start.app.t).some((text) =>
-            says(text).some((it) => ["paid", "hold", "refunding"].includes(it)),
+            says(text).some((it) => ["paid", "hold", "refunding", "given"].includes(it)),
           ),
           one.context,
         )
       }
+      for (const { content } of world.asked) judge(world, content, `${one.context}, asked`)
       page.onUnload?.()
       return [...new Set(read)]
     })

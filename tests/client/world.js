@@ -90,6 +90,8 @@ class World {
   language = "zh_CN"
   failing = () => undefined
   opened = false // whether a cashier has opened, here or anywhere
+  asked = [] // what its dialogs have asked
+  agrees = () => true // what the guest says to them
   went = [] // where the pages went
   replies = {
     "POST /login": [
@@ -190,7 +192,13 @@ class World {
     navigateTo: ({ url }) => this.went.push(url),
     redirectTo: ({ url }) => this.went.push(url),
     switchTab: ({ url }) => this.went.push(url),
-    showModal: ({ success }) => success({ confirm: true }),
+    showModal: (options) => {
+      this.asked.push(options)
+      for (const name of ["confirmText", "cancelText"]) {
+        if (options[name].length > 4) return options.fail?.({ errMsg: `showModal:fail ${name} is longer than 4` })
+      }
+      options.success({ confirm: this.agrees() })
+    },
   }
 
   routes(part = "") {
