@@ -22,7 +22,8 @@ const PENDING = "wxpay.pending"
 
 const PAID = ["WAIT_USE", "USED", "EXPIRED"]
 const WILL_END = ["offline", "busy", "often"] // failures that may end by themselves
-const FINAL = ["invalid", "missing", "state", "many", "refused"] // the server's no
+const FINAL = ["invalid", "missing", "state", "soldout", "price", "many", "refused"] // the server's no
+const NEVER = ["invalid", "soldout", "price"] // the request that was sent will not become an order
 
 // What may be said of the money when a call fails, by the moment at which it does. README.md has the same table.
 //   before   the order was never sent, or the server said no to it: no cashier can have opened
@@ -35,6 +36,7 @@ const FINAL = ["invalid", "missing", "state", "many", "refused"] // the server's
 const MOMENTS = ["before", "unknown", "open", "paid", "over"]
 const CLAIMS = {
   offers: ["-", "-", "-", "-", "-"],
+  availability: ["-", "-", "-", "-", "-"],
   orders: ["-", "-", "-", "-", "-"],
   create: ["nothing", "unopened", "unopened", "unopened", "unopened"],
   prepay: ["unopened", "unopened", "noticed", "known", "known"],
@@ -42,8 +44,10 @@ const CLAIMS = {
   poll: ["-", "-", "noticed", "known", "known"],
   order: ["-", "-", "noticed", "known", "known"],
   cancel: ["-", "-", "noticed", "known", "known"],
+  quote: ["-", "-", "noticed", "known", "known"],
+  refund: ["-", "-", "noticed", "known", "known"],
 }
-const OF_ONE_ORDER = ["prepay", "cashier", "poll", "order", "cancel"]
+const OF_ONE_ORDER = ["prepay", "cashier", "poll", "order", "cancel", "quote", "refund"]
 
 const TEXTS = {
   zh: {
@@ -70,20 +74,36 @@ const TEXTS = {
       invalid: "填写的内容有误",
       missing: "没有找到这个订单",
       state: "订单的状态已经改变",
+      soldout: "余量不足",
+      price: "价格已变动",
       broken: "出了点问题",
     },
     what: {
       offers: "暂时不能显示在售内容",
+      availability: "暂时不能显示余量",
       orders: "暂时不能显示订单",
       order: "暂时不能显示订单",
       poll: "暂时查不到支付结果",
       again: "没有能再次打开微信支付",
       submitted: "订单没有提交",
       perhapsSubmitted: "订单可能已提交，原样再提交不会重复下单",
+      earlierSubmitted: "之前的提交可能已生成订单",
       cancelled: "不能取消",
       perhapsCancelled: "不知道是否已取消",
+      quote: "暂时查不到可退的金额",
+      unrefundable: "不能申请退款",
+      unasked: "这次没有申请退款",
+      perhapsAsked: "不知道是否已申请退款",
     },
-    then: { online: "请检查网络后重试", later: "请稍后重试", check: "请检查", reload: "请刷新" },
+    then: {
+      online: "请检查网络后重试",
+      later: "请稍后重试",
+      check: "请检查",
+      reload: "请刷新",
+      choose: "请重新选择",
+      price: "请核对新价格",
+      orders: "请先查看我的订单",
+    },
     glue: ["，", "。", ""],
   },
   en: {
@@ -114,24 +134,35 @@ const TEXTS = {
       invalid: "something you entered is not right",
       missing: "there is no such order",
       state: "the order has changed",
+      soldout: "there is not enough left",
+      price: "the price has changed",
       broken: "something went wrong",
     },
     what: {
       offers: "what is on sale cannot be shown now",
+      availability: "what is free cannot be shown now",
       orders: "the orders cannot be shown now",
       order: "the order cannot be shown now",
       poll: "the payment cannot be looked up now",
       again: "WeChat Pay could not be opened again",
       submitted: "the order was not placed",
       perhapsSubmitted: "the order may have been placed, and sending it again unchanged makes no second one",
+      earlierSubmitted: "the order may have been placed by an earlier try",
       cancelled: "it cannot be cancelled",
       perhapsCancelled: "it is not known whether it was cancelled",
+      quote: "what would come back cannot be looked up now",
+      unrefundable: "a refund cannot be asked for",
+      unasked: "no refund was asked for this time",
+      perhapsAsked: "it is not known whether the refund was asked for",
     },
     then: {
       online: "try again when you are online",
       later: "try again in a moment",
       check: "please check it",
       reload: "please reload",
+      choose: "please choose again",
+      price: "please look at the new price",
+      orders: "please look at your orders first",
     },
     glue: ["; ", ". ", "capital"],
   },
@@ -146,34 +177,42 @@ const THEN = {
   cashier: "later",
   refused: "later",
   invalid: "check",
+  soldout: "choose",
+  price: "price",
   missing: "",
   state: "reload",
   broken: "later",
 }
 
 // The sentence for a failure: `kind` of failure, of which call, at which moment; `word` is what is known, a name in
-// `known` or `outcome`.
-function sentence(texts, call, moment, kind, word) {
+// `known` or `outcome`; `unsure` whether a request to refund may have worked.
+function sentence(texts, call, moment, kind, word, unsure) {
   const claim = CLAIMS[call][MOMENTS.indexOf(moment)]
   const [comma, stop, capital] = texts.glue
   const final = FINAL.includes(kind)
   const known = texts.known[word] || texts.outcome[word]
+  const perhaps = NEVER.includes(kind) ? "earlierSubmitted" : "perhapsSubmitted" // the second while its key is kept
+  const asked = final ? "unrefundable" : "unasked"
   const what = {
     offers: "offers",
+    availability: "availability",
     orders: "orders",
     order: "order",
     poll: "poll",
-    create: moment === "before" ? "submitted" : "perhapsSubmitted",
+    create: moment === "before" ? "submitted" : perhaps,
     prepay: claim === "noticed" ? "again" : "",
     cancel: final ? "cancelled" : "perhapsCancelled",
     cashier: "",
+    quote: final ? "unrefundable" : "quote",
+    refund: unsure ? "perhapsAsked" : asked,
   }[kind === "missing" ? "cashier" : call]
-  const then = claim === "known" && call === "prepay" ? "reload" : THEN[kind]
+  const careful = what === "earlierSubmitted" ? "orders" : THEN[kind]
+  const then = claim === "known" && call === "prepay" ? "reload" : careful
   const say = (words) => {
     const text = words.filter(Boolean).join(comma)
     return capital ? text.charAt(0).toUpperCase() + text.slice(1) : text
   }
-  if (claim === "known" && kind === "state") return say([known, texts.what[what]])
+  if (claim === "known" && kind === "state" && !unsure) return say([known, texts.what[what]])
   const why = call === "create" && kind === "state" ? "" : texts.why[kind] // there is no order yet that could change
   const rest = say([why, texts.what[what], texts.claim[claim], texts.then[then]])
   return claim === "known" ? known + stop + rest : rest
@@ -193,7 +232,8 @@ class PayError extends Error {
 
 // createPay({ baseUrl, templateIds, lang, wx }) -> the client. One per app.
 //   baseUrl      https://... of the API, without a slash at the end
-//   templateIds  of the subscription messages that are asked for at the tap, at most three
+//   templateIds  of the subscription messages that are asked for at the tap, at most three; or such a list per
+//                service_type
 //   lang         'zh' or 'en': the language of texts
 //   wx           WeChat's wx
 //   timers       { now, start, stop }: for tests
@@ -201,6 +241,7 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   const texts = TEXTS[lang] || TEXTS.zh
   const running = {} // what is under way, by name: a second tap joins it
   const known = {} // by order_sn: what was learned of its money, { moment, word }
+  const products = {} // by order_sn: its service_type
   const ends = {} // by order_sn: how the last pay, look or follow ended
   const store = storage(wx)
 
@@ -221,7 +262,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   // --- what is known of an order's money, and what is said when a call fails
 
   // From an order, a payment's state, or a 409 with the order's status. A late answer takes nothing back.
-  function learn(order_sn, { status, payment_status, on_hold }) {
+  function learn(order_sn, { status, payment_status, on_hold, service_type }) {
+    if (isText(service_type)) products[order_sn] = service_type
     const before = known[order_sn] || {}
     if (before.word === "refunded") return
     let word = ""
@@ -237,7 +279,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   }
 
   // Runs a call; its failure is thrown as a PayError that says what is true of the order's money at this moment.
-  async function telling(call, order_sn, start, beforeOrder = () => false) {
+  // `before()`: the order was never sent; `unsure()`: what was asked for may have been done.
+  async function telling(call, order_sn, start, { before = () => false, unsure = () => false } = {}) {
     try {
       return await start()
     } catch (error) {
@@ -250,8 +293,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
         learn(order_sn, { status, on_hold, payment_status: paid ? "SUCCESS" : undefined })
       }
       const kind = raw.kind === "missing" && !OF_ONE_ORDER.includes(call) ? "broken" : raw.kind
-      const { moment, word } = beforeOrder() ? { moment: "before" } : known[order_sn] || { moment: "unknown" }
-      const text = sentence(texts, call, moment, kind, word)
+      const { moment, word } = before() ? { moment: "before" } : known[order_sn] || { moment: "unknown" }
+      const text = sentence(texts, call, moment, kind, word, unsure())
       // A copy: several calls may share one failure, that of signing in.
       throw new PayError(kind, Object.assign({}, raw, { kind, call, moment, order_sn, text }))
     }
@@ -332,6 +375,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     const more = { status: status || 0, problem, retryAfterMs: waitOf(retryAfter, timers.now()) }
     if (problem && problem.type === "urn:wxpay:wechat-refused") return fail("refused", more)
     if (problem && problem.type === "urn:wxpay:too-many-orders") return fail("many", more)
+    if (problem && problem.type === "urn:wxpay:sold-out") return fail("soldout", more)
+    if (problem && problem.type === "urn:wxpay:price-changed") return fail("price", more)
     if (status === 422) return fail("invalid", more)
     if (status === 404 && problem) return fail("missing", more)
     if (status === 409) return fail("state", more)
@@ -379,8 +424,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
 
   // --- orders
 
-  // Orders what `asked` says: the body of POST /orders, with its service_type. The key is kept until the server has answered, so a lost answer, a crash or an impatient second tap
-  // end in the same order.
+  // Orders what `asked` says: the body of POST /orders, with its service_type. The key is kept until the server has
+  // answered, so a lost answer, a crash or an impatient second tap end in the same order.
   function createOrder(asked, onStep = () => {}) {
     const body = JSON.stringify(asked)
     return once(`order ${body}`, () => {
@@ -391,12 +436,12 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
       // `sent`: an order of this key may exist, perhaps paid on another phone. The server's no takes that back only for
       // the very request that it answers.
       const sending = async (start) => {
-        const before = pending.sent
+        const already = pending.sent
         pending = store.set(PENDING, Object.assign({}, pending, { sent: true }))
         try {
           return await start()
         } catch (error) {
-          if (isNo(error)) pending = store.set(PENDING, Object.assign({}, pending, { sent: before }))
+          if (isNo(error)) pending = store.set(PENDING, Object.assign({}, pending, { sent: already }))
           throw error
         }
       }
@@ -409,11 +454,11 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
           learn(order.order_sn, order)
           return order
         } catch (error) {
-          if (error.kind === "invalid") store.remove(PENDING) // it will never become an order
+          if (NEVER.includes(error.kind)) store.remove(PENDING)
           throw error
         }
       }
-      return telling("create", undefined, start, () => pending.sent === false)
+      return telling("create", undefined, start, { before: () => pending.sent === false })
     })
   }
 
@@ -422,6 +467,14 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     telling("offers", undefined, async () => {
       const told = await surely("GET", `/catalogue/${service_type}`)
       return shaped(told, (it) => Array.isArray(it.offers))
+    })
+
+  // What is free of one offer, on the days from `from` to `to`, both of them 2026-12-01: nights or sessions, as the
+  // product has them.
+  const availability = (service_type, offer_id, from, to) =>
+    telling("availability", undefined, async () => {
+      const path = `/catalogue/${service_type}/${encodeURIComponent(offer_id)}/availability`
+      return shaped(await surely("GET", `${path}?from=${from}&to=${to}`), isAvailability)
     })
 
   const getOrders = (before) =>
@@ -449,12 +502,36 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
       return order
     })
 
+  // Gives a paid order up and asks for its money back -> { refund_fen, total_fen, needs_staff, state }. `dry_run: true`
+  // asks what would come back, and changes nothing. Where staff decide, the order stays valid until they grant it.
+  // An answer that got lost may have been a yes: who gets the failure looks at the order.
+  function refundRequest(order_sn, { dry_run = false, reason } = {}) {
+    const call = dry_run ? "quote" : "refund"
+    let sent = false // whether it may have been done
+    const sending = async (start) => {
+      const already = sent
+      sent = true
+      try {
+        return await start()
+      } catch (error) {
+        if (isNo(error)) sent = already
+        throw error
+      }
+    }
+    const ask = async () => {
+      const body = Object.assign({ dry_run }, reason && { reason })
+      return shaped(await surely("POST", `/orders/${order_sn}/refund-request`, { body, sending }), isRefund)
+    }
+    return once(`${call} ${order_sn}`, () => telling(call, order_sn, ask, { unsure: () => sent && !dry_run }))
+  }
+
   // --- paying
 
   // Asks whether messages may be sent. Call it in the tap itself; whatever the answer, paying goes on.
-  function subscribe() {
-    if (!templateIds.length || !wx.requestSubscribeMessage) return Promise.resolve()
-    return callWx("requestSubscribeMessage", { tmplIds: templateIds.slice(0, 3) }, SUBSCRIBE_MS).catch(() => {})
+  function subscribe(service_type) {
+    const ids = templatesOf(templateIds, service_type).slice(0, 3)
+    if (!ids.length || !wx.requestSubscribeMessage) return Promise.resolve()
+    return callWx("requestSubscribeMessage", { tmplIds: ids }, SUBSCRIBE_MS).catch(() => {})
   }
 
   // One cashier per order at a time. How it ended is kept, for the page that shows the order next.
@@ -471,13 +548,13 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
   // Pays an order -> { outcome: 'paid' | 'hold' | 'cancelled' | 'waiting' | 'closed', text, order_status, ... }.
   // Call it in the tap. `onStep('wait', { ms })` when the server wants us to wait before it opens the cashier.
   function pay(order_sn, onStep = () => {}) {
-    return once(`tap ${order_sn}`, () => paying(order_sn, subscribe(), onStep))
+    return once(`tap ${order_sn}`, () => paying(order_sn, subscribe(products[order_sn]), onStep))
   }
 
   // One tap: orders what `asked` says, then pays it. `onStep('order', order)` hands the order over as soon as it exists.
   function buy(asked, onStep = () => {}) {
     return once(`buy ${JSON.stringify(asked)}`, async () => {
-      const subscribed = subscribe()
+      const subscribed = subscribe(asked.service_type)
       const order = await createOrder(asked, onStep)
       onStep("order", order)
       return paying(order.order_sn, subscribed, onStep)
@@ -609,6 +686,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     orders: getOrders,
     order: getOrder,
     cancel,
+    availability,
+    refundRequest,
     signIn: token,
     createOrder,
     buy,
@@ -677,6 +756,15 @@ function isNo({ status, problem }) {
 
 const isText = (value) => typeof value === "string" && value !== ""
 const isOrder = (told) => Boolean(told) && isText(told.order_sn) && isText(told.status)
+const isFen = (value) => Number.isInteger(value) && value >= 0
+const isPrice = (value) => value === null || isFen(value)
+const isNight = (told) => Boolean(told) && isText(told.date) && isPrice(told.price_fen) && Number.isInteger(told.free)
+const isSession = (told) =>
+  Boolean(told) && isText(told.session) && isFen(told.price_fen) && Number.isInteger(told.free)
+const isAvailability = ({ nights, sessions }) =>
+  Array.isArray(nights) ? nights.every(isNight) : Array.isArray(sessions) && sessions.every(isSession)
+const isRefund = (told) =>
+  isFen(told.refund_fen) && isFen(told.total_fen) && typeof told.needs_staff === "boolean" && isText(told.state)
 const isPayment = (told) => isText(told.order_status)
 const isPrepay = (told) =>
   ["timeStamp", "nonceStr", "package", "signType", "paySign"].every((name) => isText(told[name]))
@@ -687,6 +775,12 @@ function shaped(told, is) {
     throw new PayError("broken", { status: 200, problem: null, retryAfterMs: 0, why: "an answer of another shape" })
   }
   return told
+}
+
+// Which messages to ask for: of the product, or of all when the order's is not known.
+function templatesOf(ids, service_type) {
+  if (Array.isArray(ids)) return ids
+  return service_type ? ids[service_type] || [] : Array.from(new Set([].concat(...Object.values(ids))))
 }
 
 // Thirty-two characters that no other order has.

@@ -1,6 +1,9 @@
 // What the pages show of what was bought, by service_type: its `title`, `when` it is for, how long (`length`, may be left
-// out), `sums` and `facts`, each a list of { name, text }. Of a product that is not here they show the order's number.
-const yuan = require("./yuan.js")
+// out), `sums` and `facts`, each a list of { name, text }, and the tab on which more of it is sold. Of a product that is
+// not here they show the order's number.
+const { sessionWords, yuan } = require("./format.js")
+
+const HOMES = "/pages/homes/homes"
 
 function homestay(stay, t) {
   const sums = [{ name: t.room, text: yuan(stay.homestay_total_fen) }]
@@ -13,14 +16,33 @@ function homestay(stay, t) {
     length: `${stay.nights} ${stay.nights > 1 ? t.nights : t.night}`,
     sums,
     facts,
+    tab: HOMES,
   }
 }
 
-const PRODUCTS = { homestay }
+function course(bought, t) {
+  const facts = [
+    { name: t.place, text: bought.place },
+    { name: t.seats, text: String(bought.seats) },
+  ]
+  if (bought.remark) facts.push({ name: t.remark, text: bought.remark })
+  return {
+    title: bought.title,
+    when: sessionWords(bought.session, t),
+    length: `${bought.minutes} ${t.minutes}`,
+    sums: [
+      { name: `${t.fee} ${yuan(bought.price_fen)} × ${bought.seats}`, text: yuan(bought.price_fen * bought.seats) },
+    ],
+    facts,
+    tab: "/pages/courses/courses",
+  }
+}
+
+const PRODUCTS = { homestay, course }
 
 function purchase(told, t) {
   const show = PRODUCTS[told.service_type]
-  return show ? show(told.purchase, t) : { title: told.order_sn, when: "", sums: [], facts: [] }
+  return show ? show(told.purchase, t) : { title: told.order_sn, when: "", sums: [], facts: [], tab: HOMES }
 }
 
 module.exports = { purchase }

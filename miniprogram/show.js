@@ -1,21 +1,9 @@
-// How the pages show sums, days, codes and orders.
+// How the pages show orders and codes.
+const { clock, filled, instantWords, yuan } = require("./format.js")
 const { purchase } = require("./products.js")
 const { generate, mode } = require("./vendor/lean-qr.js")
-const yuan = require("./yuan.js")
 
 const HOLD_MS = 30000 // between two looks while the shop checks a refund
-const DAY_MS = 24 * 3600 * 1000
-
-// 2026-12-01: a day in Beijing, so many days from now.
-const day = (from, days = 0) => new Date(from + 8 * 3600 * 1000 + days * DAY_MS).toISOString().slice(0, 10)
-
-const nightsOf = (start, end) => Math.round((Date.parse(end) - Date.parse(start)) / DAY_MS)
-
-// HH:mm in Beijing of an instant.
-const clock = (iso) => new Date(Date.parse(iso) + 8 * 3600 * 1000).toISOString().slice(11, 16)
-
-// MM-DD HH:mm:ss in Beijing of a phone's time in milliseconds.
-const moment = (ms) => new Date(ms + 8 * 3600 * 1000).toISOString().slice(5, 19).replace("T", " ")
 
 // ABCD EFG HJK: easier to read out.
 const spaced = (code) => code && `${code.slice(0, 4)} ${code.slice(4, 7)} ${code.slice(7)}`
@@ -34,8 +22,35 @@ function qr(text) {
   return `data:image/svg+xml,${encodeURIComponent(svg)}`
 }
 
+// What became of the guest's wish to have the money back, in one sentence.
+function wish({ status, given_up, refund_request, refunding_fen, refunded_fen }, t) {
+  const { state, refund_fen, reason } = refund_request || {}
+  const said = t.wish
+  if (given_up === true || state === "granted") {
+    const money = (refunding_fen && said.refunding) || (refunded_fen && said.refunded) || ""
+    return (
+      (state === "granted" ? said.granted : said.given) + filled(money, { sum: yuan(refunding_fen || refunded_fen) })
+    )
+  }
+  if (state === "asked") {
+    const asked = refund_fen ? filled(said.asked, { sum: yuan(refund_fen) }) : said.askedAnyway
+    return asked + (status === "WAIT_USE" ? said.valid : "")
+  }
+  if (state === "declined") return reason ? filled(said.declined, { reason }) : said.declinedPlainly
+  return ""
+}
+
+// The same, of an answer to a request that has just been done.
+const done = ({ state, refund_fen }, t) =>
+  wish(
+    state === "refunding"
+      ? { given_up: true, refunding_fen: refund_fen }
+      : { status: "WAIT_USE", refund_request: { state, refund_fen } },
+    t,
+  )
+
 // An order as pages show it. The code is shown while it can be used: not while the shop checks a refund, and not when
-// everything is on its way back.
+// everything was given up or is on its way back.
 function order(told, t) {
   const hold = told.on_hold === true && told.status !== "REFUNDED"
   const refunding = told.refunding_fen || 0
@@ -43,11 +58,18 @@ function order(told, t) {
   const byHand = told.by_hand_fen || 0 // given back outside of WeChat
   const stuck = told.stuck_fen || 0 // what WeChat could not give back
   const back = refunding + refunded + byHand + stuck
-  const usable = told.status === "WAIT_USE" && !hold && back < told.total_fen && Boolean(told.redeem_code)
+  const given = told.given_up === true && ["WAIT_USE", "EXPIRED"].includes(told.status) && !hold
+  const valid = told.status === "WAIT_USE" && !hold && !given && back < told.total_fen
+  const usable = valid && Boolean(told.redeem_code)
+  const asked = (told.refund_request || {}).state === "asked"
+  const { free_until } = told.purchase || {}
+  const free = free_until && !given && !hold && ["WAIT_PAY", "WAIT_USE"].includes(told.status)
+  const words = t.product[told.service_type] || t.product.other
   const word =
-    told.status === "WAIT_USE" && !hold && back >= told.total_fen
+    told.status === "WAIT_USE" && !hold && !given && back >= told.total_fen
       ? (refunding && t.refunding) || (stuck && t.stuck) || (byHand && t.byHand) || t.refunded
-      : t.status[hold ? "hold" : told.closing ? "closing" : told.status] || t.status.other
+      : { ...t.status, ...words }[(hold && "hold") || (given && "given") || (told.closing ? "closing" : told.status)] ||
+        t.status.other
   return {
     order_sn: told.order_sn,
     ...purchase(told, t),
@@ -55,10 +77,17 @@ function order(told, t) {
     closing: told.closing === true && !hold,
     open: told.status === "WAIT_PAY" && !told.closing && !hold,
     hold,
-    moving: ["WAIT_PAY", "WAIT_USE"].includes(told.status) || refunding > 0, // it may change at any time
+    moving: ["WAIT_PAY", "WAIT_USE"].includes(told.status) || refunding > 0 || asked, // it may change at any time
     status: told.status,
+    look: given ? "given" : told.status,
     word,
     before: clock(told.expires_at),
+    free: free ? filled(t.freeUntil, { until: instantWords(free_until, t) }) : "",
+    // A server that does not know of giving up does not say whether it was.
+    refundable: valid && told.given_up === false && !asked && !refunding,
+    refund: Date.parse(free_until) > Date.now() ? t.giveUp : t.askRefund,
+    wish: hold ? "" : wish(told, t),
+    codeName: words.code,
     code: usable ? spaced(told.redeem_code) : "",
     qr: usable ? qr(told.redeem_code) : "",
     refunded: refunded ? yuan(refunded) : "",
@@ -75,4 +104,4 @@ function next({ hold, moving }, pace, told) {
   return moving ? pace : null
 }
 
-module.exports = { next, yuan, day, nightsOf, moment, spaced, qr, order }
+module.exports = { next, spaced, qr, order, done }

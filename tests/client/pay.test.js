@@ -359,6 +359,213 @@ test("a stay that is refused tells the field, and is forgotten", async () => {
   assert.equal(world.routes("POST /orders").length, 1)
 })
 
+// --- sold out, and a price that has changed
+
+const SOLD_OUT = { type: "urn:wxpay:sold-out", status: 409, free: { "2026-12-01": 0, "2026-12-02": 1 } }
+const DEARER = { type: "urn:wxpay:price-changed", status: 409, expected_total_fen: 77600, total_fen: 87600 }
+
+for (const [kind, problem, zh, en] of [
+  [
+    "soldout",
+    SOLD_OUT,
+    "余量不足，订单没有提交，没有扣款，请重新选择",
+    "There is not enough left; the order was not placed; nothing was charged; please choose again",
+  ],
+  [
+    "price",
+    DEARER,
+    "价格已变动，订单没有提交，没有扣款，请核对新价格",
+    "The price has changed; the order was not placed; nothing was charged; please look at the new price",
+  ],
+]) {
+  test(`${kind}: told with what the server says, at once, and the next try has a key of its own`, async () => {
+    const [answer] = world.replies["POST /orders"]
+    for (const [lang, text] of Object.entries({ zh, en })) {
+      world.replies["POST /orders"] = [{ status: 409, body: problem }]
+      const told = { kind, call: "create", moment: "before", text, status: 409, problem }
+      await assert.rejects(run(world.client({ lang }).buy(STAY)), told)
+      assert.equal(world.stored["wxpay.pending"], undefined)
+    }
+    assert.deepEqual(world.routes("prepay"), [])
+    world.replies["POST /orders"] = [answer]
+    await run(pay.buy(STAY))
+    const sent = world.calls.filter((call) => call.route === "POST /orders")
+    assert.equal(new Set(sent.map((call) => call.header["Idempotency-Key"])).size, 3)
+    assert.equal(sent.length, 3)
+  })
+
+  test(`${kind} after a try whose answer got lost: that one may have been placed, and the guest is sent to his orders`, async () => {
+    world.replies["POST /orders"] = ["offline", { status: 409, body: problem }]
+    await assert.rejects(run(pay.buy(STAY)), (error) => {
+      assert.deepEqual([error.kind, error.moment], [kind, "unknown"])
+      assert.match(error.text, /之前的提交可能已生成订单，这次没有打开微信支付，请先查看我的订单$/)
+      return true
+    })
+    assert.equal(world.stored["wxpay.pending"], undefined)
+  })
+
+  test(`${kind} after a 429, which was a no: nothing was ordered`, async () => {
+    world.replies["POST /orders"] = [SLOWER, { status: 409, body: problem }]
+    await assert.rejects(run(pay.buy(STAY)), { kind, moment: "before" })
+  })
+
+  test(`${kind} without the rest of the problem is told all the same`, async () => {
+    world.replies["POST /orders"] = [{ status: 409, body: { type: problem.type } }]
+    await assert.rejects(run(pay.buy(STAY)), { kind, text: zh })
+  })
+}
+
+// --- what is free
+
+const FREE = "GET /catalogue/homestay/lake-house/availability"
+const NIGHT = { date: "2026-12-01", price_fen: 38800, free: 1 }
+const free = () => pay.availability("homestay", "lake-house", "2026-12-01", "2026-12-31")
+
+test("what is free is asked for by days, and given as it came", async () => {
+  const nights = [NIGHT, { date: "2026-12-02", price_fen: null, free: 0 }, { ...NIGHT, free: -1 }]
+  world.replies[FREE] = [{ status: 200, body: { service_type: "homestay", offer_id: "lake-house", nights } }]
+  assert.deepEqual((await run(free())).nights, nights)
+  assert.ok(world.calls.at(-1).url.endsWith("/availability?from=2026-12-01&to=2026-12-31"))
+  const sessions = [{ session: "2026-12-05T19:00", minutes: 120, price_fen: 12800, seats: 8, free: 0 }]
+  world.replies["GET /catalogue/course/ink%2F1/availability"] = [{ status: 200, body: { sessions } }]
+  const told = await run(pay.availability("course", "ink/1", "2026-12-01", "2026-12-31"))
+  assert.deepEqual(told.sessions, sessions)
+})
+
+test("what is free, in a shape of another form, is no answer", async () => {
+  const session = { session: "2026-12-05T19:00", price_fen: 100, free: 1 }
+  for (const odd of [
+    {},
+    [],
+    { nights: {} },
+    { nights: [null] },
+    { nights: [{ ...NIGHT, price_fen: "388" }] },
+    { nights: [{ ...NIGHT, price_fen: 1.5 }] },
+    { nights: [{ ...NIGHT, free: true }] },
+    { nights: [NIGHT, { ...NIGHT, date: "" }] },
+    { sessions: [{ ...session, price_fen: null }] },
+    { sessions: [{ ...session, session: 5 }] },
+  ]) {
+    world.replies[FREE] = [{ status: 200, body: odd }]
+    await refused(free(), "broken")
+  }
+})
+
+test("what is free: answers that get lost, come late, or are 429 and 503 are asked for again", async () => {
+  const ok = { status: 200, body: { nights: [NIGHT] } }
+  for (const trouble of ["offline", "never", SLOWER, BUSY, { status: 504, body: "" }]) {
+    world.replies[FREE] = [trouble, { ...ok, after: 9000 }]
+    assert.deepEqual((await run(free())).nights, [NIGHT])
+  }
+  world.replies[FREE] = [BUSY]
+  await assert.rejects(run(free()), {
+    kind: "busy",
+    call: "availability",
+    text: "服务繁忙，暂时不能显示余量，请稍后重试",
+  })
+  world.replies[FREE] = [{ status: 404, body: { type: "urn:wxpay:not-found" } }]
+  await assert.rejects(run(free()), { status: 404, text: "出了点问题，暂时不能显示余量，请稍后重试" })
+})
+
+// --- giving an order up
+
+const BACK = "POST /orders/HSO1/refund-request"
+const ANSWER = { order_sn: "HSO1", total_fen: 77600, refund_fen: 38800, needs_staff: false, state: "shown" }
+const SECOND = { status: 409, body: { type: "urn:wxpay:order-state", order_status: "WAIT_USE" } }
+
+test("what would come back is asked first, then it is done", async () => {
+  world.replies[BACK] = [
+    { status: 200, body: ANSWER },
+    { status: 200, body: { ...ANSWER, state: "refunding" } },
+  ]
+  assert.deepEqual(await run(pay.refundRequest("HSO1", { dry_run: true })), ANSWER)
+  assert.equal((await run(pay.refundRequest("HSO1", { reason: "行程有变" }))).state, "refunding")
+  assert.deepEqual(
+    world.calls.filter((call) => call.route === BACK).map((call) => call.body),
+    [{ dry_run: true }, { dry_run: false, reason: "行程有变" }],
+  )
+})
+
+test("two taps are one request, but never does one that asks stand for one that acts", async () => {
+  world.replies[BACK] = [{ status: 200, body: ANSWER }]
+  await run(Promise.all([pay.refundRequest("HSO1"), pay.refundRequest("HSO1")]))
+  assert.equal(world.routes(BACK).length, 1)
+  await run(Promise.all([pay.refundRequest("HSO1", { dry_run: true }), pay.refundRequest("HSO1")]))
+  assert.equal(world.routes(BACK).length, 3)
+})
+
+for (const trouble of ["offline", "never", SLOWER, BUSY]) {
+  test(`a request to refund whose answer is ${trouble.status || trouble} is sent again as it was`, async () => {
+    world.replies[BACK] = [trouble, { status: 200, body: { ...ANSWER, state: "asked" } }]
+    assert.equal((await run(pay.refundRequest("HSO1", { reason: "x" }))).state, "asked")
+    const [first, second] = world.calls.filter((call) => call.route === BACK)
+    assert.deepEqual(first.body, second.body)
+  })
+}
+
+for (const [name, replies, options, text] of [
+  ["refused", [SECOND], {}, "已支付，不能申请退款"],
+  ["refused, only asked", [SECOND], { dry_run: true }, "已支付，不能申请退款"],
+  [
+    "a no after a lost answer, which may have been a yes",
+    ["offline", SECOND],
+    {},
+    "已支付。订单的状态已经改变，不知道是否已申请退款，请刷新",
+  ],
+  ["a no after a lost answer, only asked", ["offline", SECOND], { dry_run: true }, "已支付，不能申请退款"],
+  ["no network", ["offline"], {}, "网络不通，不知道是否已申请退款，请检查网络后重试"],
+  ["no network, only asked", ["offline"], { dry_run: true }, "网络不通，暂时查不到可退的金额，请检查网络后重试"],
+  ["429 without end", [SLOWER], {}, "操作太频繁，这次没有申请退款，请稍后重试"],
+  ["503 without end", [BUSY], {}, "服务繁忙，不知道是否已申请退款，请稍后重试"],
+  ["no order", [{ status: 404, body: { type: "urn:wxpay:not-found" } }], {}, "没有找到这个订单"],
+  ["another shape", [{ status: 200, body: {} }], {}, "出了点问题，不知道是否已申请退款，请稍后重试"],
+  [
+    "a field",
+    [{ status: 422, body: { type: "urn:wxpay:invalid", field: "body.reason" } }],
+    {},
+    "填写的内容有误，不能申请退款，请检查",
+  ],
+]) {
+  test(`a refund that fails: ${name}`, async () => {
+    world.replies[BACK] = replies
+    await assert.rejects(run(pay.refundRequest("HSO1", options)), { text })
+  })
+}
+
+test("what would come back, in a shape of another form, is no answer", async () => {
+  for (const odd of [
+    { refund_fen: "388" },
+    { refund_fen: -1 },
+    { needs_staff: null },
+    { state: "" },
+    { total_fen: null },
+  ]) {
+    world.replies[BACK] = [{ status: 200, body: { ...ANSWER, ...odd } }]
+    await refused(pay.refundRequest("HSO1", { dry_run: true }), "broken")
+  }
+})
+
+// --- the messages of each product
+
+test("messages are asked for by product: of the one that is bought, and of the order that is paid", async () => {
+  const templateIds = { homestay: ["H1", "H2", "H3"], course: ["C1", "H3"] }
+  const client = world.client({ templateIds })
+  const wanted = () => world.calls.filter((call) => call.route === "subscribe").map((call) => call.tmplIds)
+  client.pay("HSO1") // an order that it has not read: of all, and no more than three
+  assert.deepEqual(wanted().pop(), ["H1", "H2", "H3"])
+  await run(client.buy({ service_type: "course", course_id: "ink" }))
+  assert.deepEqual(wanted().pop(), ["C1", "H3"])
+  world.replies["GET /orders"] = [{ status: 200, body: { orders: [{ ...ORDER, service_type: "course" }] } }]
+  await run(client.orders())
+  await run(client.pay("HSO1"))
+  assert.deepEqual(wanted().pop(), ["C1", "H3"])
+  const before = wanted().length
+  world.orders.clear()
+  await run(client.buy({ service_type: "voucher", pieces: 1 })) // a product without messages
+  await run(world.client({ templateIds: {} }).pay("HSO1"))
+  assert.equal(wanted().length, before)
+})
+
 // --- a server in trouble
 
 test("503 at prepay: waits as long as it says, then says that no cashier was opened, and no more", async () => {

@@ -29,6 +29,8 @@ const FAILURES = {
     const told = { order_status: world.order.status }
     return route.endsWith("/cancel") && !world.order.paid ? "offline" : problem(409, "order-state", told)()
   },
+  "409 sold out": problem(409, "sold-out", { free: { "2026-12-01": 0 } }),
+  "409 price": problem(409, "price-changed", { expected_total_fen: 100, total_fen: 200 }),
   422: problem(422, "invalid", { field: "body.people" }),
   "429 gateway": () => ({ status: 429, body: { message: "Too Many Requests" } }),
   429: problem(429, "too-soon", {}, { "Retry-After": "5" }),
@@ -46,9 +48,19 @@ const FAILURES = {
 // A server with one order, as ours answers.
 class Shop extends World {
   last = {} // the pending order that the phone kept last
-  order = { exists: false, status: "WAIT_PAY", paid: false, on_hold: false, refunded_fen: 0, refunding_fen: 0 }
+  order = {
+    exists: false,
+    status: "WAIT_PAY",
+    paid: false,
+    on_hold: false,
+    given_up: false,
+    refund_request: null,
+    refunded_fen: 0,
+    refunding_fen: 0,
+  }
 
   keys = new Set() // of which an order was made
+  refundAsked = false // whether a request to refund took effect
 
   constructor() {
     super()
@@ -62,11 +74,25 @@ class Shop extends World {
     this.replies = {
       "POST /login": this.replies["POST /login"],
       "GET /catalogue/homestay": [{ status: 200, body: { offers: [HOME] } }],
+      "GET /catalogue/course": this.replies["GET /catalogue/course"],
+      "GET /catalogue/course/ink/availability": this.replies["GET /catalogue/course/ink/availability"],
       "POST /orders": [
         (options) => {
           this.keys.add(options.header["Idempotency-Key"])
           this.order.exists = true
           return out(201)
+        },
+      ],
+      "GET /catalogue/homestay/lake-house/availability": [({ url }) => ({ status: 200, body: this.free(url) })],
+      "POST /orders/HSO1/refund-request": [
+        ({ data }) => {
+          const { status, on_hold, refunding_fen, given_up } = this.order
+          if (status !== "WAIT_USE" || on_hold || refunding_fen || given_up) return conflict()
+          const told = { order_sn: "HSO1", total_fen: 100, refund_fen: 100, needs_staff: false }
+          if (JSON.parse(data).dry_run) return { status: 200, body: { ...told, state: "shown" } }
+          this.refundAsked = true
+          Object.assign(this.order, { refunding_fen: 100, given_up: true })
+          return { status: 200, body: { ...told, state: "refunding" } }
         },
       ],
       "GET /orders": [() => ({ status: 200, body: { orders: this.order.exists ? [this.told()] : [], next: null } })],
@@ -87,7 +113,7 @@ class Shop extends World {
 
   told() {
     const { exists, paid, ...order } = this.order
-    const redeem_code = order.status === "WAIT_USE" ? "ABCDEFGHJK" : null
+    const redeem_code = order.status === "WAIT_USE" && !order.given_up ? "ABCDEFGHJK" : null
     const stay = {
       homestay_id: "lake-house",
       title: "x",
@@ -98,6 +124,7 @@ class Shop extends World {
       remark: "",
       homestay_total_fen: 1,
       food_total_fen: 0,
+      free_until: "2027-01-20T10:00:00Z",
     }
     return {
       order_sn: "HSO1",
@@ -134,6 +161,7 @@ const HOME = {
   title: "x",
   subtitle: "",
   price_fen: 1,
+  from_fen: 1,
   market_price_fen: 0,
   food_price_fen: 0,
   capacity: 2,
@@ -182,6 +210,10 @@ const PAST = {
       used: { paid: true, status: "USED" },
       "refund on its way": { paid: true, status: "WAIT_USE", refunding_fen: 100 },
       "on hold": { paid: true, status: "WAIT_USE", on_hold: true },
+      "given up": { paid: true, status: "WAIT_USE", given_up: true, refunding_fen: 100 },
+      "given up for nothing": { paid: true, status: "WAIT_USE", given_up: true },
+      "asked for": { paid: true, status: "WAIT_USE", refund_request: { state: "asked", refund_fen: 100 } },
+      declined: { paid: true, status: "WAIT_USE", refund_request: { state: "declined", refund_fen: 100, reason: "x" } },
       refunded: { paid: true, status: "REFUNDED", refunded_fen: 100 },
       closed: { status: "CANCELLED" },
     }).flatMap(([name, order]) => [
@@ -202,6 +234,10 @@ const KNOWN = {
   "paid, the order not yet": "paid",
   "refund on its way": "paid",
   "on hold": "paid",
+  "given up": "paid",
+  "given up for nothing": "paid",
+  "asked for": "paid",
+  declined: "paid",
   refunded: "over",
   closed: "over",
 }
@@ -223,6 +259,12 @@ const CALLS = {
   poll: [["GET /orders/HSO1/payment"], (pay) => pay.look("HSO1")],
   order: [["GET /orders/HSO1"], (pay) => pay.order("HSO1")],
   cancel: [["POST /orders/HSO1/cancel"], (pay) => pay.cancel("HSO1")],
+  availability: [
+    ["GET /catalogue/homestay/lake-house/availability"],
+    (pay) => pay.availability("homestay", "lake-house", "2026-12-01", "2026-12-31"),
+  ],
+  quote: [["POST /orders/HSO1/refund-request"], (pay) => pay.refundRequest("HSO1", { dry_run: true })],
+  refund: [["POST /orders/HSO1/refund-request"], (pay) => pay.refundRequest("HSO1")],
   everything: [null, (pay) => pay.buy(STAY)],
   "everything, for paying": [null, (pay) => pay.pay("HSO1")],
 }
@@ -231,10 +273,17 @@ const SAYS = {
   nothing: [/没有扣款|未扣款/, /nothing was charged|not charged/i],
   unopened: [/没有打开微信支付/, /WeChat Pay was not opened/],
   noticed: [/如有扣款会自动确认/, /if you were charged, it will be noticed/i],
-  paid: [/^已支付|支付成功|待入住|已入住/, /^Paid\b|Ready to check in|Checked in/],
+  paid: [
+    /^已支付|支付成功|待(入住|上课|使用)|已(入住|签到|使用)/,
+    /^Paid\b|Ready to (check in|attend|use)|Checked in|^Attended|^Used/,
+  ],
   hold: [/核实退款/, /checking a refund/],
-  refunded: [/已退款/, /\brefunded\b/i],
-  refunding: [/退款处理中/, /Refund on its way/],
+  refunded: [/已退款|已原路退回/, /\brefunded\b|has come back/i],
+  refunding: [/退款处理中|正在原路退回/, /Refund on its way|is on its way back/],
+  given: [/已退订/, /Booking cancelled|booking is cancelled/],
+  asked: [/等待商家决定|等待答复/, /has not decided yet/],
+  declined: [/没有同意退款/, /did not agree to a refund/],
+  granted: [/已同意退款/, /has agreed to a refund/],
   closed: [/订单已关闭|(?<!是否)已取消$/, /order is closed|^Cancelled/i],
 }
 const LANGUAGES = ["zh", "en"]
@@ -244,10 +293,10 @@ let nothing = 0 // how often it was said that nothing was charged
 
 // What a text may say in this world.
 function judge(world, text, context) {
-  const { paid, status, on_hold, refunding_fen, refunded_fen } = world.order
+  const { paid, status, on_hold, refunding_fen, refunded_fen, given_up, refund_request } = world.order
   const said = says(text)
   const told = `${context}: ${text}`
-  assert.ok(text && !/undefined|null|NaN|\[object/.test(text), told)
+  assert.ok(text && !/undefined|null|NaN|\[object|[{}]/.test(text), told)
   // Said of the order that is being placed. One that exists may be paid on another phone at any moment.
   if (said.includes("nothing")) {
     const { key } = world.stored["wxpay.pending"] || world.last
@@ -260,7 +309,14 @@ function judge(world, text, context) {
   if (said.includes("hold")) assert.ok(on_hold, told)
   if (said.includes("refunded")) assert.ok(refunded_fen > 0, told)
   if (said.includes("refunding")) assert.ok(refunding_fen > 0, told)
+  if (said.includes("given")) assert.ok(given_up, told)
+  for (const state of ["asked", "declined", "granted"]) {
+    if (said.includes(state)) assert.equal(refund_request?.state, state, told)
+  }
   if (said.includes("closed")) assert.equal(status, "CANCELLED", told)
+  // A second order cannot come of the same key, so the phone still has it.
+  if (/不会重复下单|makes no second one/.test(text)) assert.ok(world.stored["wxpay.pending"], told)
+  if (/(不能|没有)申请退款|no refund was asked|refund cannot be asked/.test(text)) assert.ok(!world.refundAsked, told)
   if (/不能取消|cannot be cancelled/.test(text)) assert.ok(paid || context.includes("cancel"), told)
   return said
 }
@@ -309,6 +365,7 @@ for (const name of Object.keys(CALLS)) {
       const steps = []
       try {
         const told = await world.timers.run(act(pay, (step) => steps.push(step)))
+        if (told.state || told.nights) return [] // an answer, without a word
         return [told.text, told.note].filter(Boolean).map((text) => judge(world, text, one.context))
       } catch (error) {
         failed++
@@ -335,14 +392,42 @@ for (const name of Object.keys(CALLS)) {
   })
 }
 
+// What a try left open, a later one does not settle: the first fails in a way that may end by itself, the others in any.
+for (const [name, past, route] of [
+  ["create", "nothing ordered", "POST /orders"],
+  ["refund", "paid, known", "POST /orders/HSO1/refund-request"],
+  ["refund", "paid, not known here", "POST /orders/HSO1/refund-request"],
+]) {
+  test(`${name}, ${past}: whatever fails after what failed before, what the guest reads is true`, async () => {
+    const perhaps = new Set()
+    for (const first of ["offline", "answer lost", "no callback", "wx throws", "429 gateway", "503", "504"]) {
+      await combine([name], Object.keys(FAILURES), async (one) => {
+        if (one.past !== past) return []
+        const context = `${one.context} after ${first}`
+        const { world, pay } = await begin(one)
+        let tries = 0
+        world.failing = (asked) => (asked === route ? FAILURES[tries++ ? one.failure : first](world, route) : undefined)
+        const error = await world.timers.run(CALLS[name][1](pay)).then(
+          () => assert.fail(context),
+          (told) => told,
+        )
+        if (/可能|不知道/.test(error.text)) perhaps.add(first)
+        return judge(world, error.text, context)
+      })
+    }
+    // A gateway that says 429 has not passed it on, and every other first failure may have.
+    for (const first of ["answer lost", "no callback", "503", "504"]) assert.ok(perhaps.has(first), first)
+  })
+}
+
 // --- the pages
 
 // All that a page says, but for names and numbers.
 function visible(page, t) {
-  const { message, note, text, step, order, orders } = page.data
+  const { message, note, refused, text, step, order, orders } = page.data
   const sums = ["refunding", "refunded", "byHand", "stuck", "closing"]
-  const of = (one) => (one ? [one.word, ...sums.map((name) => one[name] && t[name])] : [])
-  return [message, note, text, step, ...of(order), ...(orders || []).flatMap(of)].filter(Boolean)
+  const of = (one) => (one ? [one.word, one.wish, one.free, ...sums.map((name) => one[name] && t[name])] : [])
+  return [message, note, refused, text, step, ...of(order), ...(orders || []).flatMap(of)].filter(Boolean)
 }
 
 // One failure of each kind: pay.js has been walked through all of them.
@@ -353,6 +438,8 @@ const KINDS = [
   "403 gateway",
   "404 problem",
   "409",
+  "409 sold out",
+  "409 price",
   "422",
   "429",
   "429 many",
@@ -377,6 +464,17 @@ const VIEWS = {
     (start) => start.open("order", { order_sn: "HSO1" }),
     (page) => page.cancel(),
   ],
+  "order, what would come back": [
+    ["POST /orders/HSO1/refund-request"],
+    (start) => start.open("order", { order_sn: "HSO1" }),
+    (page) => page.onRefund(),
+  ],
+  "order, giving it up": [
+    ["POST /orders/HSO1/refund-request"],
+    (start) => start.open("order", { order_sn: "HSO1" }),
+    (page) => page.onRefund(),
+    2, // what would come back is shown, and asked once more
+  ],
   "order, no network at all": [null, (start) => start.open("order", { order_sn: "HSO1" }), (page) => page.onPay()],
   "result, paying": [
     ["POST /orders/HSO1/prepay"],
@@ -388,13 +486,32 @@ const VIEWS = {
     (start) => start.open("book", { homestay_id: "lake-house" }),
     (page) => page.onBuy(),
   ],
+  course: [
+    ["POST /orders", "POST /orders/HSO1/prepay"],
+    (start) => start.open("course", { course_id: "ink" }),
+    (page) => page.onBuy(),
+  ],
+  "book, no network at all": [
+    null,
+    (start) => start.open("book", { homestay_id: "lake-house" }),
+    (page) => page.onBuy(),
+  ],
+  "course, no network at all": [null, (start) => start.open("course", { course_id: "ink" }), (page) => page.onBuy()],
+  "book, what is free": [
+    ["GET /catalogue/homestay/lake-house/availability"],
+    (start) => start.open("book", { homestay_id: "lake-house" }),
+  ],
+  "course, what is free": [
+    ["GET /catalogue/course/ink/availability"],
+    (start) => start.open("course", { course_id: "ink" }),
+  ],
 }
 
 for (const name of Object.keys(VIEWS)) {
   test(`page ${name}: whatever fails, whenever, what the guest reads is true`, async () => {
-    const [routes, open, act] = VIEWS[name]
+    const [routes, open, act, after] = VIEWS[name]
     await combine([name], KINDS, async (one) => {
-      const start = await begin(one, routes)
+      const start = await begin(one, routes, after)
       const { world } = start
       const failing = world.failing
       if (act && routes) world.failing = () => undefined
@@ -417,11 +534,12 @@ for (const name of Object.keys(VIEWS)) {
       if (before && KNOWN[before] === "paid" && ["order", "result"].includes(name)) {
         assert.ok(
           visible(page, start.app.t).some((text) =>
-            says(text).some((it) => ["paid", "hold", "refunding"].includes(it)),
+            says(text).some((it) => ["paid", "hold", "refunding", "given"].includes(it)),
           ),
           one.context,
         )
       }
+      for (const { content } of world.asked) judge(world, content, `${one.context}, asked`)
       page.onUnload?.()
       return [...new Set(read)]
     })
@@ -468,6 +586,7 @@ test("README.md's table is pay.js's", () => {
     rows.filter((row) => row.length === 7).map(([call, , ...cells]) => [call.replaceAll("`", ""), cells]),
   )
   assert.deepEqual(table, CLAIMS)
+  for (const kind of Object.keys(TEXTS.zh.why)) assert.ok(readme.includes(`\`${kind}\``), kind)
   for (const text of [...Object.values(TEXTS.zh.outcome), ...Object.values(TEXTS.zh.known)]) {
     assert.ok(readme.includes(text), text)
   }

@@ -14,6 +14,7 @@ const STAY = {
   people: 2,
   need_food: true,
 }
+const COURSE = { course_id: "ink", title: "书法", subtitle: "", place: "杭州", from_fen: 12800 }
 const FIELDS = {
   timeStamp: "1",
   nonceStr: "n",
@@ -89,6 +90,8 @@ class World {
   language = "zh_CN"
   failing = () => undefined
   opened = false // whether a cashier has opened, here or anywhere
+  asked = [] // what its dialogs have asked
+  agrees = () => true // what the guest says to them
   went = [] // where the pages went
   replies = {
     "POST /login": [
@@ -97,6 +100,28 @@ class World {
     "POST /orders": [(options) => ({ status: 201, body: this.ordered(options.header["Idempotency-Key"]) })],
     "POST /orders/HSO1/prepay": [{ status: 200, body: FIELDS }],
     "GET /catalogue/homestay": [{ status: 200, body: { offers: [] } }],
+    "GET /catalogue/homestay/lake-house/availability": [({ url }) => ({ status: 200, body: this.free(url) })],
+    "GET /catalogue/course": [() => ({ status: 200, body: { offers: [{ ...COURSE, sessions: this.sessions }] } })],
+    "GET /catalogue/course/ink/availability": [({ url }) => ({ status: 200, body: this.freeSeats(url) })],
+  }
+  sessions = [{ session: "2027-01-23T19:00", minutes: 120, price_fen: 12800, seats: 8, free: 8 }] // of the course
+  nights = {} // by date, what is not as every night is
+
+  freeSeats(url) {
+    const { from, to } = Object.fromEntries(new URL(url).searchParams)
+    const sessions = this.sessions.filter(({ session }) => session >= from && session.slice(0, 10) <= to)
+    return { service_type: "course", offer_id: "ink", sessions }
+  }
+
+  // What is free of the home on the days that the address asks for.
+  free(url) {
+    const { from, to } = Object.fromEntries(new URL(url).searchParams)
+    const nights = []
+    for (let at = Date.parse(from); at <= Date.parse(to); at += 24 * 3600_000) {
+      const date = new Date(at).toISOString().slice(0, 10)
+      nights.push({ date, price_fen: 100, free: 1, ...this.nights[date] })
+    }
+    return { service_type: "homestay", offer_id: "lake-house", nights }
   }
 
   constructor() {
@@ -167,7 +192,13 @@ class World {
     navigateTo: ({ url }) => this.went.push(url),
     redirectTo: ({ url }) => this.went.push(url),
     switchTab: ({ url }) => this.went.push(url),
-    showModal: ({ success }) => success({ confirm: true }),
+    showModal: (options) => {
+      this.asked.push(options)
+      for (const name of ["confirmText", "cancelText"]) {
+        if (options[name].length > 4) return options.fail?.({ errMsg: `showModal:fail ${name} is longer than 4` })
+      }
+      options.success({ confirm: this.agrees() })
+    },
   }
 
   routes(part = "") {

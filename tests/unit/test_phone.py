@@ -1,13 +1,17 @@
 """What the front door gives the phone page, and what it does not."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
 
 from local import phone
 from local.front_door import create_app
+from local.home import PROJECT
 from local.live import Live
 from local.stack import Stack
 
@@ -35,6 +39,25 @@ def test_the_mini_program_is_there_with_this_clouds_config() -> None:
         assert ask("GET", f"/miniprogram{path}").status_code == 200
     config = ask("GET", "/miniprogram/config.js").text
     assert config == 'module.exports = {"baseUrl": "/api", "templateIds": ["T1", "T2", "T3"]}\n'
+
+
+TEMPLATES = sorted(phone.MINI_PROGRAM.rglob("*.wxml"))
+WX = "https://wx"
+KNOWN = {f"{{{WX}}}{name}" for name in ("if", "elif", "else", "for", "key")}
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_the_phone_can_draw_every_template(path: Path) -> None:
+    source = re.sub(r"&(?!\w+;)", "&amp;", path.read_text())
+    root = ElementTree.fromstring(f'<root xmlns:wx="{WX}">{source}</root>')
+    tags = set(re.findall(r"^  (\w+): \"", (PROJECT / "local/web/phone/wxml.js").read_text(), re.MULTILINE))
+    page = path.with_suffix(".js")
+    for node in list(root.iter())[1:]:
+        assert node.tag in tags | {"block", "template", "import"}
+        assert {name for name in node.attrib if name.startswith("{")} <= KNOWN
+        for name, method in node.attrib.items():
+            if name.startswith("bind"):
+                assert re.search(rf"^  (async )?{method}\(", page.read_text(), re.MULTILINE), method
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,9 @@ export function createWx({ user, lang, phone, router, heard }) {
     setTabBarItem: ({ index, text }) => phone.tabText(index, text),
     stopPullDownRefresh: () => {},
 
-    async showModal({ title, content, confirmText, cancelText, success }) {
+    async showModal({ title, content, confirmText, cancelText, success, fail }) {
+      const long = [confirmText, cancelText].find((text) => text?.length > 4) // WeChat's own limit
+      if (long) return fail?.({ errMsg: `showModal:fail ${long} is longer than 4 characters` })
       const confirm = await phone.ask({ title, content, confirmText, cancelText })
       success?.({ confirm, cancel: !confirm })
     },

@@ -62,7 +62,8 @@ function children(parent, scope, context) {
       const key = attribute("key")
       items.forEach((item, index) => {
         const drawn = element(node, { ...scope, item, index }, context)
-        made.push(...drawn.map((one) => Object.assign(one, { key: key ? item[key] : index })))
+        const value = key === "*this" ? item : item[key]
+        made.push(...drawn.map((one) => Object.assign(one, { key: key ? value : index })))
       })
     } else made.push(...element(node, scope, context))
   }

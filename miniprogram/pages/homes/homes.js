@@ -1,4 +1,4 @@
-const { yuan } = require("../../show.js")
+const { filled, yuan } = require("../../format.js")
 const app = getApp()
 
 Page({
@@ -16,8 +16,8 @@ Page({
       const { offers } = await app.pay.offers("homestay")
       const homes = offers.map((home) => ({
         ...home,
-        price: yuan(home.price_fen),
-        market: home.market_price_fen > home.price_fen ? yuan(home.market_price_fen) : "",
+        price: filled(app.t.fromPrice, { price: yuan(home.from_fen) }),
+        market: home.market_price_fen > home.from_fen ? yuan(home.market_price_fen) : "",
       }))
       this.setData({ homes })
     } catch (error) {

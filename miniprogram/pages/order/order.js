@@ -1,3 +1,4 @@
+const { filled, moment, yuan } = require("../../format.js")
 const show = require("../../show.js")
 const { createFollower } = require("../../follow.js")
 const app = getApp()
@@ -41,7 +42,7 @@ Page({
   },
   lost(error, since) {
     const why = error ? error.text || app.t.broken : app.t.late
-    this.setData({ note: since !== null ? app.t.asOf + show.moment(since) : why })
+    this.setData({ note: since !== null ? app.t.asOf + moment(since) : why })
   },
 
   async onPay() {
@@ -66,14 +67,54 @@ Page({
       success: ({ confirm }) => confirm && this.cancel(),
     })
   },
-  async cancel() {
-    if (this.data.busy) return
-    this.setData({ busy: "cancel", message: "" })
-    try {
+  cancel() {
+    return this.doing("cancel", async () => {
       await app.pay.cancel(this.order_sn)
       if (!this.gone) await this.follower.refresh()
+    })
+  },
+
+  // First what would come back, then the guest's yes, then once more what would come back: a date may have passed while
+  // the question stood there, and then it is asked anew.
+  async onRefund() {
+    const told = await this.doing("refund", () => app.pay.refundRequest(this.order_sn, { dry_run: true }))
+    if (told && !this.gone) this.offer(told)
+  },
+  offer({ refund_fen, total_fen, needs_staff }, changed = "") {
+    const words = app.t.offer
+    const byRule = (refund_fen === total_fen && words.all) || (refund_fen ? words.part : words.none)
+    const byStaff = refund_fen ? words.staff : words.staffNone
+    const text = filled(needs_staff ? byStaff : byRule, { sum: yuan(refund_fen), total: yuan(total_fen) })
+    wx.showModal({
+      title: needs_staff ? app.t.askRefund : app.t.giveUp,
+      content: changed + text,
+      confirmText: app.t.sure,
+      cancelText: app.t.no,
+      success: ({ confirm }) => confirm && this.refund({ refund_fen, needs_staff }),
+    })
+  },
+  async refund(agreed) {
+    const other = await this.doing("refund", async () => {
+      const told = await app.pay.refundRequest(this.order_sn, { dry_run: true })
+      if (told.refund_fen !== agreed.refund_fen || told.needs_staff !== agreed.needs_staff) return told
+      const done = await app.pay.refundRequest(this.order_sn)
+      const noCode = done.state === "refunding" ? { code: "", qr: "", free: "" } : {}
+      this.setData({ order: { ...this.data.order, ...noCode, refundable: false, wish: show.done(done, app.t) } })
+      if (!this.gone) await this.follower.refresh()
+      return null
+    })
+    if (other && !this.gone) this.offer(other, app.t.offer.changed)
+  },
+
+  // One thing at a time. What did not work is told.
+  async doing(what, start) {
+    if (this.data.busy) return null
+    this.setData({ busy: what, message: "" })
+    try {
+      return await start()
     } catch (error) {
       await this.refused(error)
+      return null
     } finally {
       this.setData({ busy: "" })
     }

@@ -1,3 +1,4 @@
+const { moment } = require("../../format.js")
 const show = require("../../show.js")
 const app = getApp()
 
@@ -21,7 +22,7 @@ Page({
     const at = Date.now()
     this.setData({ message: "" })
     // What is shown may be old while the answer does not come, and when none comes.
-    const old = () => mine === this.asked && this.setData({ message: this.at ? app.t.asOf + show.moment(this.at) : "" })
+    const old = () => mine === this.asked && this.setData({ message: this.at ? app.t.asOf + moment(this.at) : "" })
     const late = setTimeout(old, LATE_MS)
     try {
       const told = await app.pay.orders(before)

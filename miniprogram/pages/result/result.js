@@ -1,3 +1,4 @@
+const { moment } = require("../../format.js")
 const show = require("../../show.js")
 const { createFollower } = require("../../follow.js")
 const app = getApp()
@@ -69,7 +70,7 @@ Page({
   },
   lost(error, since) {
     const why = error ? error.text || app.t.broken : app.t.late
-    this.setData({ note: since !== null && this.data.order ? app.t.asOf + show.moment(since) : why, retry: true })
+    this.setData({ note: since !== null && this.data.order ? app.t.asOf + moment(since) : why, retry: true })
   },
 
   async onPay() {
@@ -88,6 +89,7 @@ Page({
     wx.redirectTo({ url: `/pages/order/order?order_sn=${this.order_sn}` })
   },
   onRebook() {
-    wx.switchTab({ url: "/pages/homes/homes" })
+    const { order } = this.data
+    wx.switchTab({ url: order ? order.tab : "/pages/homes/homes" })
   },
 })
