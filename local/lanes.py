@@ -12,8 +12,11 @@ from collections.abc import AsyncIterator, Mapping
 AT_ONCE = 4
 """A cold start takes half a second of a core: this many begin together within WeChat's five seconds on two cores."""
 
-WAIT_S = 4.0
+NOTICE, NOTICE_WAIT_S = "/wxpay/notify", 4.0
 """WeChat takes a notice for lost after five seconds: an answer in time brings it back."""
+
+WAIT_S = 25.0
+"""A gateway waits no longer than 30 seconds."""
 
 RETRY_AFTER_S = 2
 
@@ -43,7 +46,8 @@ class Lanes:
         """Waits until the function has room. Raises Busy."""
         free = self._free[self.function(method, path)]
         try:
-            await asyncio.wait_for(free.acquire(), self._wait_s)
+            wait_s = min(self._wait_s, NOTICE_WAIT_S) if path == NOTICE else self._wait_s
+            await asyncio.wait_for(free.acquire(), wait_s)
         except TimeoutError:
             raise Busy from None
         try:

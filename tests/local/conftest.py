@@ -20,6 +20,7 @@ from payments.domain.times import utc_now
 from payments.edge.tokens import Identity, Role, issue
 from payments.store.dynamodb import unwire, wire
 from tests.money import assert_no_fen_missing
+from tests.stock import assert_nothing_sold_twice
 
 T = TypeVar("T")
 WITHIN_S = 20
@@ -143,18 +144,22 @@ class Cloud:
         return dict(json.loads(reply["Payload"].read()))
 
     def check(self) -> None:
-        """No fen goes missing, as soon as all is done that is under way."""
-        table = self.dynamodb.get_paginator("scan")
+        """No fen goes missing and nothing is sold twice, as soon as all is done that is under way."""
 
         def looked() -> bool:
-            items = [unwire(i) for page in table.paginate(TableName=self.state.table) for i in page["Items"]]
+            items = self.all_items()
             waiting = sum(map(self.waiting, self.state.queues.values()))
             dead = sum(map(self.waiting, self.state.dlqs.values()))
             wechat = self.wechat.get("/_sim/state").json()
             assert_no_fen_missing(wechat, items, waiting=waiting, dead=dead, poison=Cloud.poison)
+            assert_nothing_sold_twice(items)
             return True
 
         eventually(lambda: _passes(looked))
+
+    def all_items(self) -> list[dict[str, Any]]:
+        pages = self.dynamodb.get_paginator("scan").paginate(TableName=self.state.table, ConsistentRead=True)
+        return [unwire(item) for page in pages for item in page["Items"]]
 
     def waiting(self, queue_url: str) -> int:
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -195,5 +200,6 @@ def running(folder: Path) -> Iterator[State]:
 def cloud(running: State) -> Iterator[Cloud]:
     made = Cloud(running)
     yield made
+    assert_nothing_sold_twice(made.all_items())
     made.wechat.delete("/_sim/faults")
     made.close()
