@@ -21,6 +21,7 @@ GUESTS = {
     "prepay": "POST /orders/{order_sn}/prepay",
     "poll": "GET /orders/{order_sn}/payment",
     "cancel": "POST /orders/{order_sn}/cancel",
+    "give_up": "POST /orders/{order_sn}/refund-request",
 }
 ROUTES = GUESTS | {"redeem": "POST /merchant/redemptions", "refund": "POST /merchant/orders/{order_sn}/refunds"}
 """The requests that are a step of an order's life, by their name in the trace. The others only look."""
@@ -168,6 +169,8 @@ def _known_better(moment: Moment, wire: Sequence[Call], at_work: AtWork) -> Mome
         return replace(moment, part=at_work(moment.at, "wx_callback") or "sweep")
     if moment.kind == "case.closed":
         return replace(moment, part=whole().routes["POST /merchant/cases/{case_id}/close"])
+    if moment.kind == "case.opened" and moment.facts["case"] == "refund_request":
+        return replace(moment, part=function_of("give_up"))
     if moment.kind == "case.opened" and moment.facts["case"].startswith("refund_"):
         return replace(moment, part="order_update")
     if not moment.part:

@@ -21,17 +21,18 @@ WECHAT = "wechat"
 Item = Mapping[str, Any]
 
 TEXT = {
-    "order.created": "WAIT_PAY, {fen} fen",
+    "order.created": "WAIT_PAY, {fen} fen{holds}",
     "order.closing": "is being cancelled",
     "order.WAIT_USE": "WAIT_USE, paid by trade {paid_by}{code}",
     "order.USED": "USED, redeemed by {used_by}",
-    "order.REFUNDED": "REFUNDED, {fen} fen back",
+    "order.CANCELLED": "CANCELLED{holds}",
+    "order.REFUNDED": "REFUNDED, {fen} fen back{holds}",
     "order.back": "{fen} fen are back",
     "payment.created": "NOTPAY, prepay is called, {fen} fen",
     "payment.prepay_id": "prepay_id",
     "payment.asked": "WeChat asked",
     "payment.paid": "paid, transaction {transaction_id}",
-    "refund.created": "REQUESTED, {fen} fen, {origin}: {reason}",
+    "refund.created": "REQUESTED, {fen} fen, {origin}: {reason}{gives_up}",
     "refund.withdrawing": "is being withdrawn: WeChat is asked twice",
     "refund.console": "WeChat tells of a refund made in its console, {fen} fen",
     "message": "message {template} {delivery}",
@@ -116,13 +117,14 @@ def _moment(
 
 
 def _order(item: Item) -> Iterator[Moment]:
-    yield _moment(
-        item, _at(item["created_at"]), "order.created", "orders", state="WAIT_PAY", fen=int(item["total_fen"])
-    )
+    holds = f", holds {_held(item['holds'])}" if "holds" in item else ""
+    made: dict[str, Any] = {"fen": int(item["total_fen"]), "holds": holds}
+    yield _moment(item, _at(item["created_at"]), "order.created", "orders", state="WAIT_PAY", **made)
     functions = {"WAIT_USE": "order_update", "REFUNDED": "order_update", "EXPIRED": "sweep"}
     functions["USED"] = whole().routes["POST /merchant/redemptions"]
     fen = int(item.get("refunded_fen", 0))
     facts: dict[str, Any] = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
+    facts["holds"] = holds or ", holds nothing"
     facts["code"] = ", redeem code" if "redeem_code" in item else ", no redeem code"
     for entry, moment in item["at"].items():
         state = "" if entry == "closing" else entry
@@ -153,12 +155,15 @@ def _payment(item: Item) -> Iterator[Moment]:
 
 def _refund(item: Item) -> Iterator[Moment]:
     facts = {"fen": int(item["amount_fen"]), "origin": item["origin"], "reason": item["reason"]}
+    facts["gives_up"] = f", gives up {_held(item['gives_up'])}" if "gives_up" in item else ""
     made, console = _at(item["created_at"]), item["origin"] == "console"
     if console:
         yield _moment(item, made, "refund.console", WECHAT, **facts)
     else:
         by_itself = item["requested_by"] == "order-update"
-        asked = whole().routes["POST /merchant/orders/{order_sn}/refunds"]
+        by_guest = item["origin"] == "guest"
+        route = "POST /orders/{order_sn}/refund-request" if by_guest else "POST /merchant/orders/{order_sn}/refunds"
+        asked = whole().routes[route]
         part, who = ("order_update", "") if by_itself else (asked, item["requested_by"])
         yield _moment(item, made, "refund.created", part, who, "REQUESTED", **facts)
     if "withdrawing_at" in item:
@@ -189,6 +194,12 @@ def _case(item: Item) -> Iterator[Moment]:
     if "resolution" in item:
         facts = {"resolution": item["resolution"], "reference": item["reference"]}
         yield _moment(item, _at(item["closed_at"]), "case.closed", who=item["closed_by"], **facts)
+
+
+def _held(holds: Item) -> str:
+    """In words: which nights, how many seats of which session."""
+    seats = [f"{int(number)} of {session}" for session, number in (holds.get("seats") or {}).items()]
+    return ", ".join([*(run.partition("#")[0] for run in holds.get("nights") or ()), *seats])
 
 
 def _latest(item: Item) -> datetime:

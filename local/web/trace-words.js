@@ -50,6 +50,7 @@ const WORDS = {
   status_poll: ["Poll", "查询"],
   wx_callback: ["Callback", "回调"],
   login: ["Sign-in", "登录"],
+  stock: ["Stock", "库存"],
   front_desk: ["Front desk", "接待"],
   back_office: ["Back office", "后台"],
   table: ["Table", "数据表"],
@@ -73,6 +74,7 @@ const WORDS = {
   "api.prepay": ["The phone asks for the payment's fields", "手机请求支付参数"],
   "api.poll": ["The phone asks whether it is paid", "手机查询支付结果"],
   "api.cancel": ["The guest cancels", "用户取消订单"],
+  "api.give_up": ["The guest gives a paid order up", "用户退订"],
   "api.redeem": ["Staff redeem the code", "前台核销"],
   "api.refund": ["Staff ask for a refund", "前台申请退款"],
   // steps of the items
@@ -137,7 +139,12 @@ const WORDS = {
   failedMessage: ["failed", "失败"],
   unknown: ["perhaps sent, never sent again", "可能已发，不再重发"],
   waiting: ["comes again", "稍后重试"],
+  // stock
+  holds: ["holds", "占用"],
+  holdsNothing: ["holds nothing any more", "库存已释放"],
+  givesUp: ["gives up", "退订"],
   // origins of refunds
+  guest: ["the guest cancels", "用户取消"],
   late: ["the money came too late", "款项到账过晚"],
   second: ["paid twice", "重复支付"],
   // switches

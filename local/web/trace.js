@@ -62,10 +62,15 @@ function refused(happened, { status, fault, code }) {
   return happened.startsWith("call.") && (fault === "drop" || /^-?[1-9]/.test(code))
 }
 
+// What an order holds of the stock, as the server says it: nights, seats, or nothing.
+const held = (what) => (what === "nothing" ? say("holdsNothing") : `${say("holds")} ${what}`)
+
 /** What a step says besides its name. */
 function outcome({ happened, facts, by }) {
   const said = []
   if (facts.fen) said.push(yuan(facts.fen))
+  if (/^, holds /.test(facts.holds)) said.push(held(facts.holds.slice(8)))
+  if (facts.gives_up) said.push(`${say("givesUp")} ${facts.gives_up.slice(11)}`)
   const delivery = facts.delivery === "failed" ? "failedMessage" : facts.delivery
   if (facts.template) said.push(`${say(facts.template)}: ${say(delivery)}`)
   if (facts.times > 1) said.push(say("times", facts.times))
@@ -88,7 +93,7 @@ function outcome({ happened, facts, by }) {
   if (facts.detail && happened === "case.opened") said.push(`${facts.case}${facts.detail ? `: ${facts.detail}` : ""}`)
   if (facts.reason) said.push(facts.reason)
   if (facts.resolution) said.push(`${facts.resolution}, ${facts.reference}`)
-  if (["late", "second"].includes(facts.origin)) said.push(say(facts.origin))
+  if (["late", "second", "guest"].includes(facts.origin)) said.push(say(facts.origin))
   if (by) said.push(by)
   return said.join(" · ")
 }
