@@ -75,8 +75,8 @@ class Seats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holds:
-    """What one order or block holds of an offer. `nights`: runs of nights in one room, `2026-12-30+3#1` for three nights
-    from that day on in room 1; `seats`: by session how many, as in `{"2026-12-05T19:00": 2}`."""
+    """What one order or block holds of an offer. `nights`: runs of nights in one room, `2026-12-30+3#1` for three
+    nights from that day on in room 1; `seats`: by session how many, as in `{"2026-12-05T19:00": 2}`."""
 
     offer_id: str
     nights: tuple[str, ...] | None = None
