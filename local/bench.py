@@ -67,8 +67,10 @@ class Scenario:
 
 
 def _stay(today: date, n: int) -> Mapping[str, Any]:
-    """Two nights in a home."""
+    """Two nights in a home, in one month: over the end of a month they would be two items of the stock."""
     start = today + timedelta(days=7 + 2 * n)
+    if (start + timedelta(days=1)).month != start.month:
+        start += timedelta(days=1)
     return {
         "homestay_id": "lake-house",
         "start_date": start.isoformat(),
@@ -81,7 +83,7 @@ def _stay(today: date, n: int) -> Mapping[str, Any]:
 SOLD = Products(*PRODUCTS.values())
 """The shop's products, and those of the bench's own where the shop has none of a kind."""
 
-SCENARIOS = (Scenario(name="homestay", service_type="homestay", body=_stay),)
+SCENARIOS = (Scenario(name="homestay", service_type="homestay", body=_stay, held="one month"),)
 """The offers are those of local/offers."""
 
 PAID, LEARNED, TOLD = "paid", "paid, the poll learns it", "paid, the callback comes first"

@@ -351,6 +351,8 @@ ADVICE = {
     "refund_after_settlement": "It was given back by hand, and by WeChat too: the guest has it twice; ask him for it.",
     "refunds_exceed": "The refunds of this payment are more than was paid: ./dev refunds list; withdraw what waits.",
     "refund_mismatch": "WeChat tells of another refund than is recorded (detail): compare both in its console.",
+    "refund_request": "A guest asks for his money back: POST /merchant/cases/.../grant or .../decline, not close.",
+    "stock": "The order has ended; the stock did not know all that it held (detail): see who holds it now, then kept.",
     "shipping_refused": "WeChat does not take the shipping record: ship it by hand in the mini-program's console.",
 }
 

@@ -209,7 +209,7 @@ def _requested(order: Order, wanted: Refund, now: datetime, *also: Change) -> bo
 
 
 def _gives_up(order: Order, wanted: GivenUp | None, now: datetime) -> Holds | None:
-    """What of its stock an order gives up. 409: it does not hold all of that, or it has begun."""
+    """What of its stock an order gives up (R7). 409: it does not hold all of that, or it has begun."""
     if wanted is None or not (wanted.nights or wanted.seats):
         return None
     left = order.holds.unbegun(now) if order.holds else None

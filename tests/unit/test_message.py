@@ -1,6 +1,7 @@
 """What goes into a message: mappings that fit WeChat's types, texts that are cut where people would cut them."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 
 from functions.notify_user.app import order_paid_values, refund_values
 from local.topology import load
-from payments.domain.message import TYPES, BadMapping, fields_pattern, fill, page_of, parse_fields
+from payments.domain.message import TYPES, BadMapping, Kind, fields_pattern, fill, page_of, parse_fields
 from payments.domain.order import OrderStatus
 from payments.domain.refund import RefundOrigin, automatic_refund
+from payments.products import PRODUCTS
 from payments.products.homestay.offer import HOMESTAY
 from simulator.mini_program import _RULES
 from tests.examples import NOW, ORDER_SN, STAY, order, paid_payment
@@ -24,6 +26,20 @@ PAID = order(status=OrderStatus.WAIT_USE, redeem_code="ABCDEFGH23", paid_at=NOW)
 BACK = automatic_refund(paid_payment(), RefundOrigin.LATE, NOW)
 SAID = dict.fromkeys(("order_confirmed", "check_in_code"), order_paid_values(PAID, HOMESTAY, STAY))
 SAID["refund"] = refund_values(PAID, BACK, STAY.title)
+
+
+def mappings() -> dict[str, Mapping[str, Kind]]:
+    """The parameters that say which value goes into which field, with the values of each: a product's own, else that of
+    all products, which tells of a home."""
+    found: dict[str, Mapping[str, Kind]] = {}
+    for product in (HOMESTAY, *PRODUCTS.values()):
+        for template, kinds in product.messages().items():
+            own, stacks = (f"{of}{PARAMETER[template]}Fields" for of in (product.service_type.title(), ""))
+            found.setdefault(own if own in PARAMETERS else stacks, kinds)
+    return found
+
+
+MAPPINGS = mappings()
 
 
 def default(template: str) -> str:
@@ -93,7 +109,7 @@ def test_everything_that_a_mapping_allows_is_taken_by_wechat() -> None:
         assert set(SAID[template]) == set(kinds)
         for value in kinds:
             for kind in TYPES:
-                if not fits(template, f"{value}={kind}1"):
+                if not fits(kinds, f"{value}={kind}1"):
                     continue
                 data = written(template, f"{value}={kind}1")
                 assert re.fullmatch(_RULES[kind], data[f"{kind}1"]), (template, value, kind, data)
@@ -137,11 +153,11 @@ def test_a_field_takes_one_value() -> None:
         parse_fields(VALUES["order_confirmed"], ",".join(f"title=thing{n}" for n in range(1, 22)))
 
 
-@pytest.mark.parametrize("template", VALUES)
-def test_a_deployment_refuses_what_a_cold_start_would(template: str) -> None:
-    parameter = PARAMETERS[f"{PARAMETER[template]}Fields"]
-    assert parameter["AllowedPattern"] == fields_pattern(VALUES[template])
-    assert re.fullmatch(parameter["AllowedPattern"], parameter["Default"])
+@pytest.mark.parametrize("parameter", MAPPINGS)
+def test_a_deployment_refuses_what_a_cold_start_would(parameter: str) -> None:
+    told = PARAMETERS[parameter]
+    assert told["AllowedPattern"] == fields_pattern(MAPPINGS[parameter])
+    assert re.fullmatch(told["AllowedPattern"], told["Default"])
 
 
 @pytest.mark.parametrize("mapping", [mapping for mapping, _ in WRONG])
@@ -161,16 +177,16 @@ def test_the_page_on_deploying_lists_every_value_with_its_types() -> None:
     page = Path("docs/deploy-aws.md").read_text().partition("## Messages")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.*`) \| [^|]* \| (`.*`) \|$", page, re.MULTILINE)
     told = {value: set(re.findall(r"\w+", types)) for values, types in rows for value in re.findall(r"\w+", values)}
-    for template, kinds in VALUES.items():
-        assert f"`{default(template)}`" in page
+    for parameter, kinds in MAPPINGS.items():
+        assert f"| `{parameter}` | `{PARAMETERS[parameter]['Default']}` |" in page
         for value in kinds:
-            assert told[value] == {kind for kind in TYPES if fits(template, f"{value}={kind}1")}, value
-    assert set(told) == {value for kinds in VALUES.values() for value in kinds}
+            assert told[value] == {kind for kind in TYPES if fits(kinds, f"{value}={kind}1")}, value
+    assert set(told) == {value for kinds in MAPPINGS.values() for value in kinds}
 
 
-def fits(template: str, mapping: str) -> bool:
+def fits(kinds: Mapping[str, Kind], mapping: str) -> bool:
     try:
-        return bool(parse_fields(VALUES[template], mapping))
+        return bool(parse_fields(kinds, mapping))
     except BadMapping:
         return False
 

@@ -123,7 +123,7 @@ class Holds:
         return self._names[-1]
 
     def unbegun(self, now: datetime) -> "Holds | None":
-        """What of it has not begun: it may be given up. None: nothing."""
+        """What of it has not begun: it may be given up (R7). None: nothing."""
         return self.part(
             [day for day in self.rooms() if night_begins(day) > now],
             {session: seats for session, seats in (self.seats or {}).items() if session_begins(session) > now},
