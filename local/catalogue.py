@@ -18,6 +18,7 @@ from rich.table import Table as Grid
 from local.home import PROJECT
 from local.operate import Json, Profile, Region, StackName, chosen, console, errors, fail
 from payments.domain.offer import Catalogue, wrong_fields
+from payments.domain.stock import SOLD_AHEAD, over
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import beijing_day, utc_now
 from payments.products import PRODUCTS
@@ -172,8 +173,23 @@ def put(
         if title and (shown := for_wechat(Field.DESCRIPTION, title)) != title:
             said = f"{one.offer_id}: WeChat does not take all its characters; the guest's bill says {shown}"
             console.print(said, highlight=False, markup=False, soft_wrap=True)
+    if not dry_run:
+        _show_oversold(on, product, planned)
     written = sum(change.what != "same" for change in planned)
     console.print(f"{written} {'would be written' if dry_run else 'written'}, {len(planned) - written} as they were.")
+
+
+def _show_oversold(on: Store, service_type: str, planned: Sequence[Change]) -> None:
+    """Of which nights or sessions more is held than there is now."""
+    today = beijing_day(utc_now())
+    last = today + SOLD_AHEAD
+    for change in planned:
+        if change.what == "same":
+            continue
+        for_sale = PRODUCTS[service_type].for_sale(change.offer, today, last)
+        for name, held in over(for_sale, on.stocks.get(service_type, change.offer_id, today, last), today).items():
+            said = f"{change.offer_id}: {held} are held for {name}, more than there are now"
+            errors.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command("list")

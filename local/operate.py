@@ -29,7 +29,7 @@ from local.desk import DeskFailed, ask
 from local.home import Home, NotRunning
 from local.stack import NoStack, Stack, SweepFailed, deployed, running
 from local.trace import MILLISECOND, Moment, life, on_hold, promises
-from payments.domain.case import Case, Resolution, path_of
+from payments.domain.case import REFUND_REQUEST, Case, Resolution, path_of
 from payments.domain.order import ORDER_SN
 from payments.domain.times import BEIJING, utc_now
 from payments.domain.trade_number import TradeNumber
@@ -293,7 +293,44 @@ def show_case(
     for name, value in _told(case).items():
         console.print(f"{name:>15}  {value}", highlight=False)
     console.print(f"\n{ADVICE.get(case.kind, 'Look the trade up in WeChat Pay merchant console.')}")
+    if case.kind == REFUND_REQUEST:
+        console.print("Then: ./dev cases grant TRADE [--fen ...], or ./dev cases decline TRADE --reason ...")
+        return
     console.print("Then: ./dev cases close TRADE --resolution refunded|booked|kept|settled_by_hand --reference ...")
+
+
+@cases.command("grant")
+def grant_case(
+    trade: Trade,
+    fen: Annotated[int | None, typer.Option(min=1, help="Another sum than the rule gives.")] = None,
+    yes: Yes = False,
+    stack: StackName = None,
+    profile: Profile = None,
+    region: Region = None,
+) -> None:
+    """Give a guest his money back who asks for it; what he has not used of his booking is for sale again."""
+    on = chosen(stack, profile, region)
+    case = _one(on, trade, REFUND_REQUEST, None)
+    _sure(f"Refund {fen or case.amount_fen} fen of {case.out_trade_no}, and end the booking ({case.detail})?", yes)
+    told = _asked(on, "POST", f"cases/{path_of(case)}/grant", {"amount_fen": fen} if fen else {})
+    console.print(f"Granted: {told['amount_fen']} fen are on their way back as {told['out_refund_no']}.")
+
+
+@cases.command("decline")
+def decline_case(
+    trade: Trade,
+    reason: Annotated[str, typer.Option(help="Why: the guest reads it.")],
+    yes: Yes = False,
+    stack: StackName = None,
+    profile: Profile = None,
+    region: Region = None,
+) -> None:
+    """Tell a guest that he does not get back what he asks for, and why; he keeps his booking."""
+    on = chosen(stack, profile, region)
+    case = _one(on, trade, REFUND_REQUEST, None)
+    _sure(f"Decline {case.amount_fen} fen of {case.out_trade_no}: {reason}?", yes)
+    _asked(on, "POST", f"cases/{path_of(case)}/decline", {"reason": reason})
+    console.print(f"Declined: the guest of {case.out_trade_no} keeps his booking, and reads why.")
 
 
 @cases.command("close")
@@ -313,6 +350,8 @@ def close_case(
     case = _one(on, trade, kind, case_id)
     if resolution is Resolution.ANSWERED:
         fail("answered is what the system writes: say refunded, booked, kept or settled_by_hand")
+    if case.kind == REFUND_REQUEST or resolution in {Resolution.GRANTED, Resolution.DECLINED}:
+        fail("what a guest asks for is granted or declined: ./dev cases grant, ./dev cases decline")
     _sure(f"Close {case.kind} of {case.out_trade_no}, {case.amount_fen} fen, as {resolution}: {reference}?", yes)
     body = {"resolution": resolution.value, "reference": reference}
     told = _asked(on, "POST", f"cases/{path_of(case)}/close", body)

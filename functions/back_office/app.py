@@ -197,9 +197,10 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
     raise try_again(title="The order keeps changing.")
 
 
-def _requested(order: Order, wanted: Refund, now: datetime, *also: Change) -> bool:
-    """Asks for a refund of the order's own payment, with the changes that go with it. False: the order has changed."""
-    written = app.parts.store.refunds.request(order, wanted, now, *also)
+def _requested(order: Order, wanted: Refund, now: datetime, *also: Change, ends: bool = False) -> bool:
+    """Asks for a refund of the order's own payment, with the changes that go with it; `ends`: all that was bought is
+    given up. False: the order has changed."""
+    written = app.parts.store.refunds.request(order, wanted, now, *also, ends=ends)
     if not written:
         return False
     freed(written, order.order_sn)
@@ -254,9 +255,12 @@ def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
     """Takes back a refund that WeChat has not taken. WeChat is asked about it twice, a minute apart: when it knows the
     refund, that goes on; else it is WITHDRAWN after some minutes, and its sum may be asked for again.
 
-    409: WeChat has it already, it has come to its end, or it is of money that pays no order: that has to go back.
+    409: WeChat has it already, it has come to its end, or it has to go back: money that pays no order, and what a guest
+    gets who has given up his booking.
     """
     refund, now = _refund(order_sn, out_refund_no), app.parts.clock()
+    if refund.origin is RefundOrigin.GUEST:
+        raise _refund_state(refund, "Its guest has given up what he bought: it has to go back.")
     if refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}:
         raise _refund_state(refund, "This money pays no order: it has to go back.")
     if refund.status is not RefundStatus.REQUESTED:
@@ -545,7 +549,7 @@ def grant(case_id: CaseId, body: Grant) -> StaffRefund:
             raise invalid("body.amount_fen", "the rule gives nothing back: say how much you give")
         _check_refundable(collection, wanted)
         closing = closed(case, Resolution.GRANTED, wanted.out_refund_no, staff.user_id, "", now)
-        if _requested(order, wanted, now, closing):
+        if _requested(order, wanted, now, closing, ends=True):
             count("CaseClosed")
             return refund_out(wanted)
     raise try_again(title="The order keeps changing.")

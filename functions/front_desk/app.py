@@ -140,11 +140,16 @@ def arrivals(
     service_type: Name = None,
     offer_id: Name = None,
     session: Annotated[str | None, Query(pattern=r"^[0-9T:-]{16}$")] = None,
+    business_id: Name = None,
     after: Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,300}$")] = None,
 ) -> Arrivals:
     """The paid orders whose use begins on a day (Beijing's); with all three names, those of one session: who comes
-    through its door."""
+    through its door. The owner says of which business."""
     staff = staff_of(app.caller())
+    if staff.owner and business_id is None:
+        raise invalid("query.business_id", "of which business: the owner sees all")
+    if not staff.owner and business_id not in (None, staff.business_id):
+        raise not_found()
     if (session is None) != (offer_id is None) or (session is not None and service_type is None):
         raise invalid("query.session", "service_type, offer_id and session together, or none of them")
     begins = day if session is None else f"{session}#{service_type}#{offer_id}"
@@ -154,7 +159,7 @@ def arrivals(
         place = decoded(after) if after else None
     except ValueError:
         raise invalid("query.after", "the next of an earlier page") from None
-    orders, more = app.parts.store.orders.arrivals(staff.business_id, begins, place, ARRIVALS)
+    orders, more = app.parts.store.orders.arrivals(business_id or staff.business_id, begins, place, ARRIVALS)
     wanted = [order for order in orders if service_type in (None, order.service_type)]
     return Arrivals(arrivals=[*_readable(wanted)], next=encoded(more) if more else None)
 

@@ -36,7 +36,7 @@ from payments.domain.order import (
     wait_for_next_order,
 )
 from payments.domain.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
-from payments.domain.refund import MAX_REASON, guest_refund, guest_refund_no
+from payments.domain.refund import GIVEN_UP, MAX_REASON, guest_refund, guest_refund_no
 from payments.domain.stock import Holds, Night, Nights, Seats, SoldOut, has_gone, plan, span
 from payments.edge.http import (
     Api,
@@ -407,6 +407,9 @@ def request_refund(order_sn: OrderSn, body: RefundWish) -> RefundAnswer:
         collection = _collection(order_sn)
         order, payment = collection.order, collection.payment(collection.order.paid_by)
         earlier = collection.refund(guest_refund_no(payment)) if payment else None
+        if earlier is not None and earlier.status in GIVEN_UP:
+            detail = "WeChat did not do the refund; the shop has been told."
+            raise Problem(409, "order-state", "This cannot be asked back now.", detail, order_status=order.status)
         if earlier is not None:
             return _refund_answer(order, earlier.amount_fen, "refunding")
         asked = next((case for case in collection.requests() if case.open), None)
@@ -437,7 +440,7 @@ def _cancel_paid(collection: Collection, payment: Payment, reason: str, now: dat
     order = collection.order
     gives_up = order.holds.unbegun(now) if order.holds else None
     refund = guest_refund(payment, reason=reason or CANCELLED, user_id=order.user_id, now=now, gives_up=gives_up)
-    written = app.parts.store.refunds.request(order, refund, now)
+    written = app.parts.store.refunds.request(order, refund, now, ends=True)
     if written:
         freed(written, order.order_sn)
         logger.info("refund.requested", out_refund_no=refund.out_refund_no, amount_fen=refund.amount_fen)

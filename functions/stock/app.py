@@ -41,6 +41,9 @@ from payments.store.stocks import Block
 
 TRIES = 4
 
+MOST_RUNS = 30
+"""Runs of nights in one room that one block may hold: every Saturday of half a year."""
+
 AFTER_AN_EDIT = timedelta(minutes=1)
 """When every order is written that had read an offer before it was edited."""
 
@@ -241,7 +244,7 @@ def block(service_type: OfferName, offer_id: OfferName, body: NewBlock) -> Staff
     if not reason:
         raise invalid("body.reason", "words that people can read")
     for _ in range(TRIES):
-        planned = plan(wanted, app.parts.store.stocks.get(service_type, offer_id, first, last))
+        planned = plan(wanted, app.parts.store.stocks.get(service_type, offer_id, first, last), MOST_RUNS)
         if isinstance(planned, SoldOut):
             raise sold_out(planned, "Nothing was blocked.")
         made = Block(
@@ -269,8 +272,9 @@ def _wanted(product: Product[Any], offer: Any, offer_id: str, body: NewBlock) ->
     days = sorted({date.fromisoformat(day) for day in body.nights})
     if not days or body.session is not None or body.seats:
         raise invalid("body.nights", "say nights, or a session and seats")
-    if days[-1] - days[0] > SOLD_AHEAD:
-        raise invalid("body.nights", f"within {SOLD_AHEAD.days} days")
+    today = beijing_day(app.parts.clock())
+    if not today <= days[0] <= days[-1] <= today + SOLD_AHEAD:
+        raise invalid("body.nights", f"from today on, at most {SOLD_AHEAD.days} days ahead")
     found = [one for one in product.for_sale(offer, days[0], days[-1]) if isinstance(one, Night)]
     if not found:
         raise invalid("body.nights", "this offer has no nights")

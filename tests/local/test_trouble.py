@@ -383,3 +383,30 @@ def test_a_refund_that_waits_is_listed_tried_and_withdrawn(cloud: Cloud, folder:
         cloud.wechat.post("/_sim/balance", json={"fen": None})
     eventually(lambda: cloud.order(order_sn)["ORDER"]["refundable_fen"] == 89600)
     cloud.check()
+
+
+def test_a_guest_who_cancels_late_asks_and_an_operator_grants_it_or_declines(cloud: Cloud, folder: Path) -> None:
+    for ahead, what in ((1, ["grant", "--fen", "10000"]), (2, ["decline", "--reason", "三天内不退"])):
+        with cloud.shopper(f"guest-late-{ahead}") as shopper:
+            shopper.login()
+            start = beijing_day(utc_now()) + timedelta(days=ahead)  # all comes back until three days before
+            stay = {"start_date": f"{start}", "end_date": f"{start + timedelta(days=1)}", "people": 1}
+            body = stay | {"service_type": "homestay", "homestay_id": "sea-view", "need_food": False}
+            order_sn = str(shopper._api.post("/orders", json=body).json()["order_sn"])
+            fields = shopper.prepay(order_sn)
+            trade = fields.pop("out_trade_no")
+            shopper.pay(fields)
+            eventually(lambda sn=order_sn: status(cloud, sn) == "WAIT_USE")
+            told = shopper._api.post(f"/orders/{order_sn}/refund-request", json={"reason": "改期"}).json()
+            assert (told["state"], told["refund_fen"]) == ("asked", 0)
+            shown = dev(folder, "cases", "show", trade)
+            assert "./dev cases grant TRADE" in shown.stdout, shown.stdout
+            refused = dev(folder, "cases", "close", trade, "--resolution", "kept", "--reference", "x" * 20, "--yes")
+            assert refused.returncode == 1
+            command, *rest = what
+            done = dev(folder, "cases", command, trade, *rest, "--yes")
+            assert done.returncode == 0, done.stderr
+            wish = shopper._api.get(f"/orders/{order_sn}").json()["refund_request"]
+            assert wish["state"] == {"grant": "granted", "decline": "declined"}[command]
+            assert ("holds" in cloud.order(order_sn)["ORDER"]) is (command == "decline")
+    cloud.check()

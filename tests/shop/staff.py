@@ -55,11 +55,11 @@ class Staff:
         route = "POST /merchant/cases/{case_id}/" + what
         return self._shop.call(route, body, token=self.token(), case=case)
 
-    def arrivals(self, day: str, business_id: str = HOME.business_id, **names: str) -> list[dict[str, Any]]:
+    def arrivals(self, day: str, token_of: str = HOME.business_id, **names: str) -> list[dict[str, Any]]:
         asked = {"date": day, **names}
         query = {"rawQueryString": "&".join(f"{name}={value}" for name, value in asked.items())}
         reply = self._shop.call(
-            "GET /merchant/arrivals", token=self.token(business_id), queryStringParameters=asked, **query
+            "GET /merchant/arrivals", token=self.token(token_of), queryStringParameters=asked, **query
         )
         assert reply.status == 200, reply
         return list(reply.json["arrivals"])

@@ -175,8 +175,8 @@ class SoldOut:
     in_pieces: bool = False
 
 
-def plan(wanted: Nights | Seats, stock: Stock) -> Holds | SoldOut:
-    """What an order has to hold that asks for this, in as few rooms as can be."""
+def plan(wanted: Nights | Seats, stock: Stock, most_runs: int = MOST_RUNS) -> Holds | SoldOut:
+    """What has to be held of what is asked for, in as few rooms as can be, and in no more than so many runs."""
     if isinstance(wanted, Seats):
         free = wanted.of - stock.seats.get(wanted.session, 0)
         if wanted.seats > free:
@@ -185,7 +185,7 @@ def plan(wanted: Nights | Seats, stock: Stock) -> Holds | SoldOut:
     rooms = {day: _rooms(stock.nights.get(day, {}), wanted.rooms) for day in wanted.days}
     chosen = _as_few_as_can_be(rooms) if all(rooms.values()) else None
     holds = Holds.of_nights(wanted.offer_id, chosen) if chosen else None
-    if holds is None or len(holds.nights or ()) > MOST_RUNS:
+    if holds is None or len(holds.nights or ()) > most_runs:
         free_rooms = {day.isoformat(): len(of) for day, of in rooms.items()}
         return SoldOut(free_rooms, in_pieces=holds is not None)
     return holds

@@ -28,7 +28,7 @@ from payments.store.cases import closed, opened
 from payments.store.dynamodb import IfMissing, Plus, Removed, plain, typed
 from payments.store.items import NEW, Change, Items, Put, Standing, Update, Written, as_read, status_in
 from payments.store.looks import planned
-from payments.store.orders import NOT_ON_HOLD
+from payments.store.orders import NOT_ON_HOLD, arrival
 from payments.store.stocks import end_of_hold
 from payments.store.sums import drawn_sums
 
@@ -66,10 +66,13 @@ class Refunds:
             parts.append(closed(hold, Resolution.REFUNDED, refund.out_refund_no, SYSTEM, "", now))
         return self._items.transact(*parts)
 
-    def request(self, order: Order, refund: Refund, now: datetime, *also: Change) -> Written | Standing[None]:
+    def request(
+        self, order: Order, refund: Refund, now: datetime, *also: Change, ends: bool = False
+    ) -> Written | Standing[None]:
         """Puts a refund of the order's own payment, takes its sum from what may be refunded, and frees what it gives
-        up, all or nothing (R7); with the changes that go with it. Standing: the order does not allow it or has changed
-        since it was read, the refund exists, or one of those changes is not possible."""
+        up, all or nothing (R7); with the changes that go with it. `ends`: all that was bought is given up with it, held
+        or not. Standing: the order does not allow it or has changed since it was read, the refund exists, or one of
+        those changes is not possible."""
         when = (
             as_read(order)
             & status_in(ORDER_ENTERED_FROM[OrderStatus.REFUNDED])
@@ -77,12 +80,13 @@ class Refunds:
             & Attr("refundable_fen").gte(refund.amount_fen)
             & NOT_ON_HOLD
         )
-        changes: dict[str, object] = {"refundable_fen": Plus(-refund.amount_fen)}
+        changes: dict[str, object] = {"refundable_fen": Plus(-refund.amount_fen), "given_up": True if ends else None}
         freed = refund.gives_up
         if freed is not None and order.holds is not None:
             left = order.holds.without(freed)
-            over = left is None or left.unbegun(now) is None
-            changes |= {"holds": left or Removed(), "given_up": True if over else None}
+            if left is None or left.unbegun(now) is None:
+                changes |= {"given_up": True}
+            changes |= {"holds": left or Removed(), "arrives": arrival(replace(order, holds=left))}
         parts: list[Change] = [Update(keys.order(order.order_sn), changes, when), _new(refund), *also]
         match end_of_hold(self._items, order, freed, now, *parts):
             case Standing():

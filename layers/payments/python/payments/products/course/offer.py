@@ -32,6 +32,7 @@ MAX_REMARK = 40
 MAX_SESSIONS = 36
 MAX_SEATS = 1000
 MAX_SEATS_OF_AN_ORDER = 20
+MAX_DAYS_AHEAD = 365
 MAX_MINUTES = 24 * 60
 MAX_PRICE_FEN = 10**9
 
@@ -116,6 +117,10 @@ class Booking:
     def begins_at(self) -> datetime:
         return session_begins(self.session)
 
+    @property
+    def ends_at(self) -> datetime:
+        return self.begins_at + timedelta(minutes=self.minutes)
+
 
 def book(course: Course, *, session: str, seats: int, remark: str, now: datetime) -> Booking:
     """The seats that are asked for, priced from the catalogue, never by the client.
@@ -129,6 +134,8 @@ def book(course: Course, *, session: str, seats: int, remark: str, now: datetime
         what = "there is no such session" if found is None else "this session has begun"
         coming = ", ".join(one.session for one in course.coming(now)) or "none"
         raise PurchaseRefused("session", f"{what}; to come: {coming}")
+    if session_begins(session) > now + timedelta(days=MAX_DAYS_AHEAD):
+        raise PurchaseRefused("session", f"at most {MAX_DAYS_AHEAD} days ahead")
     if not 1 <= seats <= MAX_SEATS_OF_AN_ORDER:
         raise PurchaseRefused("seats", f"from 1 to {MAX_SEATS_OF_AN_ORDER} seats")
     if len(remark) > MAX_REMARK:
@@ -153,17 +160,21 @@ class _Course(Product[Booking]):
     letters = "CSO"
     purchase = Booking
     catalogue = Catalogue(service_type="course", offer=Course, named_by="course_id", rules=RULES, stock="sessions")
-    kinds = {"session": Kind.MOMENT, "seats": Kind.COUNT, "place": Kind.TEXT}  # noqa: RUF012
+    kinds = {  # noqa: RUF012
+        "session": Kind.MOMENT,
+        "until": Kind.MOMENT,
+        "seats": Kind.COUNT,
+        "place": Kind.TEXT,
+    }
 
     def price(self, asked: Mapping[str, Any], offer: Course, now: datetime) -> Priced:
         booking = book(offer, session=asked["session"], seats=asked["seats"], remark=asked["remark"], now=now)
         of = next(one.seats for one in offer.sessions if one.session == booking.session)
-        over = booking.begins_at + timedelta(minutes=booking.minutes)
         return Priced(
             purchase=booking,
             business_id=offer.business_id,
             total_fen=booking.total_fen,
-            usable_until=end_of_day(beijing_day(over)),
+            usable_until=end_of_day(beijing_day(booking.ends_at)),
             wanted=Seats(offer_id=offer.course_id, session=booking.session, seats=booking.seats, of=of),
         )
 
@@ -183,7 +194,8 @@ class _Course(Product[Booking]):
         return f"{for_wechat(Field.DESCRIPTION, purchase.title)} {purchase.seats}位"
 
     def values(self, purchase: Booking) -> Mapping[str, Any]:
-        return {"session": purchase.begins_at, "seats": purchase.seats, "place": purchase.place}
+        times = {"session": purchase.begins_at, "until": purchase.ends_at}
+        return {**times, "seats": purchase.seats, "place": purchase.place}
 
     def models(self) -> Models:
         from payments.products.course import request
