@@ -1,9 +1,12 @@
 """Staff at the counter: the real page and stack."""
 
+from datetime import date, timedelta
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from payments.domain.times import utc_now
+from local.shopper import Shopper, order_body
+from payments.domain.times import beijing_day, utc_now
 from payments.edge.tokens import Identity, Role, issue
 from payments.store.dynamodb import wire
 from tests.local.conftest import Cloud, eventually
@@ -296,3 +299,90 @@ def test_with_the_keyboard_alone(counter: Counter, cloud: Cloud, paid: tuple[str
             break
     keyboard.press("Enter")
     counter.says("核销成功")
+
+
+# --- what a guest gives up
+
+
+def day_text(day: date) -> str:
+    """As the page writes a day; of another year with that year."""
+    year = "" if day.year == beijing_day(utc_now()).year else f"{day.year}年"
+    return f"{year}{day.month}月{day.day}日周{'一二三四五六日'[day.weekday()]}"
+
+
+def stay_from_today(cloud: Cloud, shopper: Shopper) -> str:
+    """The number of a paid order of two nights from today on: its rule never gives all back."""
+    shopper.login()
+    today = beijing_day(utc_now())
+    days = {"start_date": f"{today}", "end_date": f"{today + timedelta(days=2)}"}
+    body = order_body() | days
+    headers = {"Authorization": f"Bearer {shopper.token}"}
+    order_sn = str(cloud.api.post("/orders", json=body, headers=headers).json()["order_sn"])
+    shopper.pay(shopper.prepay(order_sn))
+    assert eventually(lambda: shopper.poll(order_sn)["redeem_code"])
+    return order_sn
+
+
+def asks_for_a_refund(cloud: Cloud, shopper: Shopper, order_sn: str, reason: str) -> None:
+    headers = {"Authorization": f"Bearer {shopper.token}"}
+    reply = cloud.api.post(f"/orders/{order_sn}/refund-request", json={"reason": reason}, headers=headers)
+    assert reply.json()["state"] == "asked", reply.text
+
+
+def test_a_partial_refund_gives_up_one_night(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    first = date.fromisoformat(cloud.order(paid[0])["ORDER"]["purchase"]["start_date"])
+    order = counter.sign_in().look_up(paid[0])
+    expect(order).to_contain_text(f"{day_text(first)}起 2 晚")
+    order.get_by_role("button", name="退款").click()
+    dialog = counter.page.get_by_role("dialog", name="退款")
+    dialog.get_by_label("部分").check()
+    dialog.get_by_label("金额（元）").fill("300")
+    dialog.get_by_label("原因").fill("少住一晚")
+    dialog.get_by_label(day_text(first)).check()
+    dialog.get_by_label(day_text(first + timedelta(days=1))).check()
+    expect(dialog).to_contain_text("订单随之结束")
+    dialog.get_by_label(day_text(first + timedelta(days=1))).uncheck()
+    expect(dialog).not_to_contain_text("订单随之结束")
+    dialog.get_by_role("button", name="退款").click()
+    counter.says(f"已申请退款 ¥300.00，已退订 {day_text(first)}一晚")
+    expect(order).to_contain_text(f"{day_text(first + timedelta(days=1))}一晚")
+    expect(order).to_contain_text("待入住")
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order).to_contain_text("¥300.00 · 已退回 · 少住一晚", timeout=20_000)
+    cloud.check()
+
+
+def test_a_guest_who_asks_for_a_refund_is_declined_and_then_granted(counter: Counter, cloud: Cloud) -> None:
+    with cloud.shopper("guest-who-cannot-come") as shopper:
+        order_sn = stay_from_today(cloud, shopper)
+        asks_for_a_refund(cloud, shopper, order_sn, "孩子发烧")
+        order = counter.sign_in().look_up(order_sn).and_(counter.page.get_by_label(order_sn))
+        case = order.get_by_role("article", name="客人申请退款")
+        expect(case).to_contain_text("客人说：孩子发烧")
+        case.get_by_role("button", name="不同意").click()
+        dialog = counter.page.get_by_role("dialog", name="不同意")
+        dialog.get_by_label("原因").fill("今晚的房间已经为您留好")
+        dialog.get_by_role("button", name="不同意").click()
+        counter.says("已答复客人")
+        expect(case).to_have_count(0)
+        headers = {"Authorization": f"Bearer {shopper.token}"}
+        told = cloud.api.get(f"/orders/{order_sn}", headers=headers).json()["refund_request"]
+        assert (told["state"], told["reason"]) == ("declined", "今晚的房间已经为您留好")
+        asks_for_a_refund(cloud, shopper, order_sn, "真的来不了")
+    cases = counter.page.get_by_role("region", name="待处理的款项")
+    counter.page.reload()
+    case = cases.get_by_role("article").filter(has_text=order_sn)
+    case.get_by_role("button", name="打开订单").click()
+    expect(order).to_contain_text("待入住")
+    case.get_by_role("button", name="同意退款").click()
+    dialog = counter.page.get_by_role("dialog", name="同意退款")
+    expect(dialog).to_contain_text("同意后订单结束")
+    dialog.get_by_label("金额（元）").fill("50")
+    dialog.get_by_role("button", name="同意退款").click()
+    counter.says("已同意退款 ¥50.00")
+    expect(order).to_contain_text("已退订")
+    expect(case).to_have_count(0)
+    expect(order.get_by_role("button", name="核销入住")).to_have_count(0)
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order).to_contain_text("¥50.00 · 已退回", timeout=20_000)
+    cloud.check()
