@@ -1,8 +1,11 @@
-// The counter: staff look an order up by its code, redeem it, refund it, and close cases. Nothing is shown without a staff token; it lives as long as the tab does.
+// The counter: staff look an order up by its code, redeem it, refund it, and close cases; they see who comes, and who holds
+// what is sold. Nothing is shown without a staff token; it lives as long as the tab does.
 
 import { TOKEN, api, attempt, note, said, whenSignedOut } from "./counter-ask.js"
 import { caseList } from "./counter-cases.js"
 import { orderCard } from "./counter-order.js"
+import { roster } from "./counter-roster.js"
+import { stock } from "./counter-stock.js"
 import { T } from "./counter-words.js"
 import { h } from "./dom.js"
 import { lang, switchLang } from "./lang.js"
@@ -42,12 +45,12 @@ function signIn(text = "") {
 // That the token is good the cases show; nothing is drawn before.
 async function enter() {
   const cases = await api("GET", "cases")
-  views = { desk: desk(cases) }
+  views = { desk: desk(cases), stock: stock(openOrder, openRoster), roster: roster(openOrder) }
   frame()
   await go()
 }
 
-// Shows what the address says after #: a view, an order at the desk.
+// Shows what the address says after #: stock, a day's roster, an order at the desk.
 async function go() {
   const at = new URLSearchParams(location.hash.slice(1))
   const token = at.get("token")
@@ -71,6 +74,7 @@ async function go() {
 
 const goTo = (place) => (location.hash = String(new URLSearchParams(place)))
 const openOrder = (order) => goTo({ desk: "", order })
+const openRoster = (names) => goTo({ roster: "", ...names })
 
 // --- the desk
 
