@@ -192,16 +192,17 @@ def _stay() -> dict[str, Any]:
 
 
 def _free_nights(told: dict[str, Any]) -> dict[str, Any]:
-    """Two nights that are free, one after the other: any, so that guests who come at once do not meet."""
-    nights = told["nights"]
+    """Two nights that are free, one after the other, of the cheapest: so they cost the same whatever the day. Any of
+    these, so that guests who come at once do not meet."""
     good = [
-        one["date"]
-        for one, after in itertools.pairwise(nights)
+        (one["price_fen"] + after["price_fen"], one["date"])
+        for one, after in itertools.pairwise(told["nights"])
         if min(one["free"], after["free"]) > 0 and None not in (one["price_fen"], after["price_fen"])
     ]
     if not good:
         raise ShopFailed("order: no two nights are free in the next 90 days")
-    start = date.fromisoformat(random.choice(good))  # noqa: S311
+    cheapest, _ = min(good)
+    start = date.fromisoformat(random.choice([day for fen, day in good if fen == cheapest]))  # noqa: S311
     return {"start_date": start.isoformat(), "end_date": (start + timedelta(days=2)).isoformat()}
 
 

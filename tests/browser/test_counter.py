@@ -1,9 +1,14 @@
 """Staff at the counter: the real page and stack."""
 
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from payments.domain.times import utc_now
+from local.shopper import Shopper, order_body
+from payments.domain.times import beijing_day, utc_now
 from payments.edge.tokens import Identity, Role, issue
 from payments.store.dynamodb import wire
 from tests.local.conftest import Cloud, eventually
@@ -296,3 +301,196 @@ def test_with_the_keyboard_alone(counter: Counter, cloud: Cloud, paid: tuple[str
             break
     keyboard.press("Enter")
     counter.says("核销成功")
+
+
+# --- who comes, and who holds what is sold
+
+
+def day_text(day: date) -> str:
+    """As the page writes a day; of another year with that year."""
+    year = "" if day.year == beijing_day(utc_now()).year else f"{day.year}年"
+    return f"{year}{day.month}月{day.day}日周{'一二三四五六日'[day.weekday()]}"
+
+
+def next_month() -> date:
+    return (beijing_day(utc_now()).replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
+def stay_from_today(cloud: Cloud, shopper: Shopper) -> str:
+    """The number of a paid order of two nights from today on: its rule never gives all back."""
+    shopper.login()
+    today = beijing_day(utc_now())
+    days = {"start_date": f"{today}", "end_date": f"{today + timedelta(days=2)}"}
+    body = order_body() | days
+    headers = {"Authorization": f"Bearer {shopper.token}"}
+    order_sn = str(cloud.api.post("/orders", json=body, headers=headers).json()["order_sn"])
+    shopper.pay(shopper.prepay(order_sn))
+    assert eventually(lambda: shopper.poll(order_sn)["redeem_code"])
+    return order_sn
+
+
+def asks_for_a_refund(cloud: Cloud, shopper: Shopper, order_sn: str, reason: str) -> None:
+    headers = {"Authorization": f"Bearer {shopper.token}"}
+    reply = cloud.api.post(f"/orders/{order_sn}/refund-request", json={"reason": reason}, headers=headers)
+    assert reply.json()["state"] == "asked", reply.text
+
+
+class Blocks:
+    """Nights of a home that no other test sells."""
+
+    path = "/merchant/stock/homestay/tea-garden"
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+
+    def add(self, night: date) -> None:
+        body = {"nights": [f"{night}"], "reason": "别处已订"}
+        assert self.cloud.api.post(f"{self.path}/blocks", json=body, headers=self.cloud.staff()).status_code == 201
+
+    def month(self) -> dict[str, Any]:
+        reply = self.cloud.api.get(self.path, params={"month": f"{next_month():%Y-%m}"}, headers=self.cloud.staff())
+        return dict(reply.json())
+
+
+@pytest.fixture
+def blocks(cloud: Cloud) -> Iterator[Blocks]:
+    made = Blocks(cloud)
+    yield made
+    for block in made.month()["blocks"]:
+        cloud.api.delete(f"{made.path}/blocks/{block['block_id']}", headers=cloud.staff())
+    cloud.api.put(made.path, json={"rooms": 3}, headers=cloud.staff("*"))
+
+
+def test_a_night_is_blocked_and_unblocked(counter: Counter, blocks: Blocks) -> None:
+    night, page = next_month(), counter.sign_in().page
+    calendar = page.get_by_role("table", name="每晚由谁占用")
+    page.get_by_role("link", name="库存").click()
+    page.get_by_label("商品").select_option("homestay/tea-garden")
+    page.get_by_role("button", name="下个月").click()
+    calendar.get_by_role("button", name=f"空房 3，锁定 {day_text(night)}").click()
+    dialog = page.get_by_role("dialog", name="锁定房间")
+    dialog.get_by_label("原因").fill("屋顶漏水")
+    dialog.get_by_role("button", name="锁定").click()
+    counter.says(f"已锁定 {day_text(night)}一晚 · 屋顶漏水")
+    (block,) = blocks.month()["blocks"]
+    assert (block["nights"], block["by"]) == ([f"{night}"], counter.name)
+    for _ in range(2):
+        blocks.add(night)
+    page.get_by_role("button", name="锁定房间").click()
+    dialog.get_by_label("第一晚").fill(f"{night}")
+    dialog.get_by_label("最后一晚").fill(f"{night + timedelta(days=1)}")
+    dialog.get_by_label("原因").fill("也漏水")
+    dialog.get_by_role("button", name="锁定").click()
+    expect(dialog).to_contain_text(f"已经没有这么多空余，{day_text(night)}剩 0")
+    dialog.get_by_role("button", name="取消").click()
+    calendar.get_by_role("button", name="解锁 屋顶漏水").click()
+    page.get_by_role("dialog", name="解锁").get_by_role("button", name="解锁").click()
+    counter.says(f"已解锁 {day_text(night)}一晚")
+    expect(calendar.get_by_role("button", name="屋顶漏水")).to_have_count(0)
+    assert len(blocks.month()["blocks"]) == 2
+
+
+def test_only_the_owner_has_fewer_rooms_than_are_held_and_sees_which_nights(counter: Counter, blocks: Blocks) -> None:
+    night, page = next_month(), counter.page
+    for _ in range(2):
+        blocks.add(night)
+    dialog = page.get_by_role("dialog", name="改房间数")
+    for business, told in (("b-hangzhou", "只有店主可以这样改"), ("*", "占用的比现有的多")):
+        counter.sign_in(counter.token(business=business))
+        page.get_by_role("link", name="库存").click()
+        page.get_by_label("商品").select_option("homestay/tea-garden")
+        page.get_by_role("button", name="改房间数").click()
+        dialog.get_by_label("一共有几间房").fill("1")
+        dialog.get_by_role("button", name="改房间数").click()
+        where = dialog if business != "*" else page.get_by_role("alert")
+        expect(where).to_contain_text(told)
+        expect(where).to_contain_text(f"{day_text(night)}已占 2")
+        if business != "*":
+            dialog.get_by_role("button", name="取消").click()
+            page.get_by_role("button", name="退出").click()
+    page.get_by_role("button", name="下个月").click()
+    row = page.get_by_role("row", name=day_text(night))
+    expect(row.get_by_role("cell", name="-1")).to_have_class("number bad")
+
+
+def test_the_roster_of_a_session_says_who_comes_and_who_is_there(counter: Counter, cloud: Cloud) -> None:
+    with cloud.shopper("guest-of-a-session") as shopper:
+        purchase = shopper.buy("ink", "course")
+    order_sn = purchase.order_sn
+    session = cloud.order(order_sn)["ORDER"]["purchase"]["session"]
+    page = counter.sign_in().page
+    page.get_by_role("link", name="名单").click()
+    page.get_by_label("日期").fill(session[:10])
+    page.get_by_role("button", name=f"{session[11:]} 毛笔书法入门").click()
+    guest = page.get_by_role("listitem").filter(has=page.get_by_role("button", name=f"订单 {order_sn}"))
+    expect(guest).to_contain_text("1 位")
+    expect(guest).to_contain_text("已付款")
+    guest.get_by_role("button").click()
+    order = page.get_by_role("article", name=order_sn)
+    expect(order).to_contain_text("待上课")
+    counter.look_up(purchase.redeem_code)
+    order.get_by_role("button", name="核销签到").click()
+    counter.says("核销成功")
+    page.get_by_role("link", name="名单").click()
+    expect(guest).to_contain_text("已到")
+    expect(page.get_by_role("region", name="名单")).to_contain_text("已签到")
+    cloud.check()
+
+
+def test_a_partial_refund_gives_up_one_night(counter: Counter, cloud: Cloud, paid: tuple[str, str]) -> None:
+    first = date.fromisoformat(cloud.order(paid[0])["ORDER"]["purchase"]["start_date"])
+    order = counter.sign_in().look_up(paid[0])
+    expect(order).to_contain_text(f"{day_text(first)}起 2 晚")
+    order.get_by_role("button", name="退款").click()
+    dialog = counter.page.get_by_role("dialog", name="退款")
+    dialog.get_by_label("部分").check()
+    dialog.get_by_label("金额（元）").fill("300")
+    dialog.get_by_label("原因").fill("少住一晚")
+    dialog.get_by_label(day_text(first)).check()
+    dialog.get_by_label(day_text(first + timedelta(days=1))).check()
+    expect(dialog).to_contain_text("订单随之结束")
+    dialog.get_by_label(day_text(first + timedelta(days=1))).uncheck()
+    expect(dialog).not_to_contain_text("订单随之结束")
+    dialog.get_by_role("button", name="退款").click()
+    counter.says(f"已申请退款 ¥300.00，已退订 {day_text(first)}一晚")
+    expect(order).to_contain_text(f"{day_text(first + timedelta(days=1))}一晚")
+    expect(order).to_contain_text("待入住")
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order).to_contain_text("¥300.00 · 已退回 · 少住一晚", timeout=20_000)
+    cloud.check()
+
+
+def test_a_guest_who_asks_for_a_refund_is_declined_and_then_granted(counter: Counter, cloud: Cloud) -> None:
+    with cloud.shopper("guest-who-cannot-come") as shopper:
+        order_sn = stay_from_today(cloud, shopper)
+        asks_for_a_refund(cloud, shopper, order_sn, "孩子发烧")
+        order = counter.sign_in().look_up(order_sn).and_(counter.page.get_by_label(order_sn))
+        case = order.get_by_role("article", name="客人申请退款")
+        expect(case).to_contain_text("客人说：孩子发烧")
+        case.get_by_role("button", name="不同意").click()
+        dialog = counter.page.get_by_role("dialog", name="不同意")
+        dialog.get_by_label("原因").fill("今晚的房间已经为您留好")
+        dialog.get_by_role("button", name="不同意").click()
+        counter.says("已答复客人")
+        expect(case).to_have_count(0)
+        headers = {"Authorization": f"Bearer {shopper.token}"}
+        told = cloud.api.get(f"/orders/{order_sn}", headers=headers).json()["refund_request"]
+        assert (told["state"], told["reason"]) == ("declined", "今晚的房间已经为您留好")
+        asks_for_a_refund(cloud, shopper, order_sn, "真的来不了")
+    cases = counter.page.get_by_role("region", name="待处理的款项")
+    counter.page.reload()
+    case = cases.get_by_role("article").filter(has_text=order_sn)
+    case.get_by_role("button", name="打开订单").click()
+    expect(order).to_contain_text("待入住")
+    case.get_by_role("button", name="同意退款").click()
+    dialog = counter.page.get_by_role("dialog", name="同意退款")
+    expect(dialog).to_contain_text("同意后订单结束")
+    dialog.get_by_label("金额（元）").fill("50")
+    dialog.get_by_role("button", name="同意退款").click()
+    counter.says("已同意退款 ¥50.00")
+    expect(order).to_contain_text("已退订")
+    expect(case).to_have_count(0)
+    expect(order.get_by_role("button", name="核销入住")).to_have_count(0)
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    expect(order).to_contain_text("¥50.00 · 已退回", timeout=20_000)
+    cloud.check()

@@ -9,6 +9,7 @@ from local.home import State
 from payments.domain.times import iso, utc_now
 from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from payments.store.dynamodb import wire
+from tests.browser.test_counter import asks_for_a_refund, next_month, stay_from_today
 from tests.browser.test_phone import Phone
 from tests.local.conftest import Cloud, eventually
 
@@ -17,7 +18,9 @@ REMARK = "<script>alert(2)</script>{{alert(3)}}"
 REASON = "<svg onload=alert(4)>"
 NICK = "<b onclick=alert(5)>nick</b>"
 DETAIL = "</p><iframe srcdoc='<script>alert(6)</script>'></iframe>"
-PLACED = "img[src='x'], svg[onload], b[onclick], iframe"
+BLOCK = "<u onclick=alert(7)>block</u>"
+WISH = "<i onclick=alert(8)>"
+PLACED = "img[src='x'], svg[onload], b[onclick], u[onclick], i[onclick], iframe"
 """Elements that only markup of the texts above would make."""
 
 
@@ -84,6 +87,26 @@ def test_markup_in_what_people_typed_is_text_everywhere(
     counter.keyboard.press("Enter")
     shows_text_only(counter, TITLE, REMARK, REASON, DETAIL)
     expect(counter.get_by_role("article", name=order_sn)).to_contain_text(NICK)
+
+    with cloud.shopper("guest-with-a-wish") as shopper:
+        asks_for_a_refund(cloud, shopper, stay_from_today(cloud, shopper), WISH)
+    offer = "/merchant/stock/homestay/markup"
+    block = {"nights": [f"{next_month()}"], "reason": BLOCK}
+    assert cloud.api.post(f"{offer}/blocks", json=block, headers=headers).status_code == 201
+    counter.reload()
+    shows_text_only(counter, WISH)
+    wish = counter.get_by_role("article").filter(has_text=WISH)
+    wish.get_by_role("button", name="不同意").click()
+    counter.get_by_role("dialog").get_by_label("原因").fill(REASON)
+    counter.get_by_role("dialog").get_by_role("button", name="不同意").click()
+    expect(wish).to_have_count(0)
+    counter.get_by_role("link", name="库存").click()
+    counter.get_by_label("商品").select_option("homestay/markup")
+    counter.get_by_role("button", name="下个月").click()
+    shows_text_only(counter, f"{TITLE} · 1 间房", BLOCK)
+    counter.get_by_role("button", name=f"解锁 {BLOCK}").click()
+    expect(counter.get_by_role("dialog")).to_contain_text(BLOCK)
+    shows_text_only(counter)
 
     trace = watched(context.new_page())
     trace.goto(f"/trace.html?order_sn={order_sn}")
