@@ -124,8 +124,6 @@ def parameters(credentials: Credentials, *, aws_url: str, wechat_url: str, publi
         "MiniProgramBaseUrl": wechat_url,
         "OrderConfirmedTemplateId": "QIJPmfxaNqYzSjOlXGk1T6Xfw94JwbSPuOd3u_hi3WE",
         "CheckInCodeTemplateId": "kmm-maRr6v_9eMxEPpj-5clJ2YW_EFpd8-ngyYk63e4",
-        "CourseOrderConfirmedTemplateId": "c0urSe_oK2wXv7QmT9sLpZ1nYbHdRfGjEaUiVtCkMx4",
-        "CourseCheckInCodeTemplateId": "c0urSe_cD8yNs3KqW6rJmX5tPzLvBhFgAeUoIiTkRj2",
         "RefundTemplateId": "r3fUnd_mQ2vX8sT1kLw9ZbNc5YhJp0aEoDgIuRtSfVx",
         "MiniprogramState": "developer",
         "ShippingRecord": "on_redemption",

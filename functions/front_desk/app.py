@@ -140,16 +140,11 @@ def arrivals(
     service_type: Name = None,
     offer_id: Name = None,
     session: Annotated[str | None, Query(pattern=r"^[0-9T:-]{16}$")] = None,
-    business_id: Name = None,
     after: Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,300}$")] = None,
 ) -> Arrivals:
     """The paid orders whose use begins on a day (Beijing's); with all three names, those of one session: who comes
-    through its door. The owner says of which business."""
+    through its door."""
     staff = staff_of(app.caller())
-    if staff.owner and business_id is None:
-        raise invalid("query.business_id", "of which business: the owner sees all")
-    if not staff.owner and business_id not in (None, staff.business_id):
-        raise not_found()
     if (session is None) != (offer_id is None) or (session is not None and service_type is None):
         raise invalid("query.session", "service_type, offer_id and session together, or none of them")
     begins = day if session is None else f"{session}#{service_type}#{offer_id}"
@@ -159,9 +154,33 @@ def arrivals(
         place = decoded(after) if after else None
     except ValueError:
         raise invalid("query.after", "the next of an earlier page") from None
-    orders, more = app.parts.store.orders.arrivals(business_id or staff.business_id, begins, place, ARRIVALS)
+    orders, more = _arrivals(staff, begins, place)
     wanted = [order for order in orders if service_type in (None, order.service_type)]
     return Arrivals(arrivals=[*_readable(wanted)], next=encoded(more) if more else None)
+
+
+def _arrivals(staff: Staff, begins: str, place: str | None) -> tuple[list[Order], str | None]:
+    """A page of the arrivals of the caller's business, or of all, one business after the other, for the owner; and where
+    the next page begins: the business, and the place among its arrivals."""
+    business, _, after = (place or "").partition("\n")
+    found: list[Order] = []
+    for one in _businesses(staff):
+        if one < business:
+            continue
+        orders, more = app.parts.store.orders.arrivals(one, begins, after if one == business else None, ARRIVALS)
+        found += orders
+        if more:
+            return found, f"{one}\n{more}"
+    return found, None
+
+
+def _businesses(staff: Staff) -> list[str]:
+    """Those whose orders the caller sees: for the owner, all that have something in the catalogue."""
+    if not staff.owner:
+        return [staff.business_id]
+    catalogues = [product.catalogue for product in app.parts.products.values() if product.catalogue]
+    offers = [offer for catalogue in catalogues for offer in app.parts.store.catalogue.all(catalogue)]
+    return sorted({offer.business_id for offer in offers if not isinstance(offer, UnreadableItem)})
 
 
 def _readable(orders: Iterable[Order]) -> Iterator[StaffOrder]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,8 +17,11 @@ import pytest
 from local.deploy import client
 from local.home import PROJECT, State
 from local.shopper import Shopper
+from local.stack import local
 from payments.domain.times import utc_now
 from payments.edge.tokens import Identity, Role, issue
+from payments.products import PRODUCTS
+from payments.products.homestay.offer import MAX_ROOMS
 from payments.store.dynamodb import unwire, wire
 from tests.money import assert_no_fen_missing
 from tests.stock import assert_nothing_sold_twice
@@ -190,10 +194,21 @@ def running(folder: Path) -> Iterator[State]:
     done = dev(folder, "up", "--detach", *ports_arguments(free_ports(3)))
     try:
         assert done.returncode == 0, done.stdout + done.stderr
-        yield State(**json.loads((folder / "state.json").read_text()))
+        state = State(**json.loads((folder / "state.json").read_text()))
+        _has_room_for_every_test(state)
+        yield state
     finally:
         stopped = dev(folder, "down")
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
+
+
+def _has_room_for_every_test(state: State) -> None:
+    """The homes that tests book have as many rooms as a home can have: no test finds one sold out by another."""
+    store, catalogue = local(state).store, PRODUCTS["homestay"].catalogue
+    assert catalogue is not None
+    for offer_id in ("lake-house", "one-fen"):
+        home = store.catalogue.get(catalogue, offer_id)
+        store.catalogue.put(catalogue, replace(home, rooms=MAX_ROOMS))
 
 
 @pytest.fixture

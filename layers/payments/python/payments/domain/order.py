@@ -97,7 +97,7 @@ class Order:
     stuck_fen: int | None = None  # what WeChat could not give back (ABNORMAL)
     on_hold: bool | None = None  # WeChat says it was refunded, and no refund is known here (R4)
     holds: Holds | None = None  # what it holds of its offer's stock (R15)
-    given_up: bool | None = None  # its guest has given up all of it that had not begun (R7)
+    given_up: bool | None = None  # its guest has given up all of it (R7)
     used_by: str | None = None
     redeem_code: str | None = None
     hints: int = 0  # unverified notices that made the janitor look (R13)

@@ -84,9 +84,8 @@ class Refunds:
         freed = refund.gives_up
         if freed is not None and order.holds is not None:
             left = order.holds.without(freed)
-            if left is None or left.unbegun(now) is None:
-                changes |= {"given_up": True}
             changes |= {"holds": left or Removed(), "arrives": arrival(replace(order, holds=left))}
+            changes |= {} if left else {"given_up": True}
         parts: list[Change] = [Update(keys.order(order.order_sn), changes, when), _new(refund), *also]
         match end_of_hold(self._items, order, freed, now, *parts):
             case Standing():
