@@ -160,8 +160,8 @@ def arrivals(
 
 
 def _arrivals(staff: Staff, begins: str, place: str | None) -> tuple[list[Order], str | None]:
-    """A page of the arrivals of the caller's business, or of all, one business after the other, for the owner; and where
-    the next page begins: the business, and the place among its arrivals."""
+    """A page of the arrivals of the caller's business, or of all, one business after the other, for the owner; and
+    where the next page begins: the business, and the place among its arrivals."""
     business, _, after = (place or "").partition("\n")
     found: list[Order] = []
     for one in _businesses(staff):

@@ -208,6 +208,7 @@ def _has_room_for_every_test(state: State) -> None:
     assert catalogue is not None
     for offer_id in ("lake-house", "one-fen"):
         home = store.catalogue.get(catalogue, offer_id)
+        assert home is not None
         store.catalogue.put(catalogue, replace(home, rooms=MAX_ROOMS))
 
 

@@ -5,6 +5,7 @@ import concurrent.futures
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ def paid(cloud: Cloud, user: str) -> tuple[str, str]:
 
 def status(cloud: Cloud, order_sn: str) -> str:
     return str(cloud.order(order_sn)["ORDER"]["status"])
+
+
+def _is_paid(cloud: Cloud, order_sn: str) -> bool:
+    return status(cloud, order_sn) == "WAIT_USE"
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
@@ -396,7 +401,7 @@ def test_a_guest_who_cancels_late_asks_and_an_operator_grants_it_or_declines(clo
             fields = shopper.prepay(order_sn)
             trade = fields.pop("out_trade_no")
             shopper.pay(fields)
-            eventually(lambda sn=order_sn: status(cloud, sn) == "WAIT_USE")
+            eventually(partial(_is_paid, cloud, order_sn))
             told = shopper._api.post(f"/orders/{order_sn}/refund-request", json={"reason": "改期"}).json()
             assert (told["state"], told["refund_fen"]) == ("asked", 0)
             shown = dev(folder, "cases", "show", trade)
