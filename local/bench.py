@@ -28,6 +28,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from botocore.config import Config
+from pydantic import BaseModel
 from rich.box import SIMPLE
 from rich.table import Table as Grid
 
@@ -37,10 +38,12 @@ from local.home import PROJECT, Home
 from local.meter import ADDED, Json, Meter, Usage
 from local.topology import load, read
 from payments import parts
+from payments.domain.offer import Priced
 from payments.domain.order import LIFE, REDEEM_ALPHABET, REDEEM_LENGTH
 from payments.domain.times import beijing_day, utc_now
 from payments.edge.observability import Handler, instrumented, logger
 from payments.products import PRODUCTS, Products
+from payments.products.product import Models, Product
 from payments.settings import Settings
 from payments.store import keys
 from payments.store.dynamodb import wire
@@ -80,10 +83,65 @@ def _stay(today: date, n: int) -> Mapping[str, Any]:
     }
 
 
-SOLD = Products(*PRODUCTS.values())
+def _stay_over_a_months_end(today: date, n: int) -> Mapping[str, Any]:
+    """The last night of a month and the first of the next one: two items of the stock."""
+    month = today.replace(day=1)
+    for _ in range(2 + n % 9):
+        month = (month + timedelta(days=31)).replace(day=1)
+    nights = {"start_date": f"{month - timedelta(days=1)}", "end_date": f"{month + timedelta(days=1)}"}
+    return {**_stay(today, n), **nights}
+
+
+def _seat(today: date, _: int) -> Mapping[str, Any]:
+    return {"course_id": "ink", "session": f"{today + timedelta(days=30)}T14:00", "seats": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Voucher:
+    """A purchase that holds no stock."""
+
+    price_fen: int = 10_000
+
+
+class _NewVoucher(BaseModel):
+    service_type: str
+
+
+class _VoucherOut(BaseModel):
+    price_fen: int
+
+
+class _Vouchers(Product[_Voucher]):
+    """What the shop has none of: a product without stock."""
+
+    service_type = "voucher"
+    letters = "VOU"
+    purchase = _Voucher
+
+    def price(self, asked: Mapping[str, Any], offer: None, now: datetime) -> Priced:  # noqa: ARG002
+        return Priced(purchase=_Voucher(), business_id="b-hangzhou", total_fen=10_000)
+
+    def title(self, purchase: _Voucher) -> str:  # noqa: ARG002
+        return "晚餐券"
+
+    def models(self) -> Models:
+        return Models(order=_NewVoucher, guest=_VoucherOut, staff=_VoucherOut)
+
+
+VOUCHER_FIELDS = {
+    "VOUCHER_ORDER_CONFIRMED_FIELDS": "order_sn=character_string6,title=thing1,total=amount2,paid_at=date4",
+    "VOUCHER_CHECK_IN_CODE_FIELDS": "paid_at=date2,code=character_string4,hint=thing1",
+}
+
+SOLD = Products(*PRODUCTS.values(), _Vouchers())
 """The shop's products, and those of the bench's own where the shop has none of a kind."""
 
-SCENARIOS = (Scenario(name="homestay", service_type="homestay", body=_stay, held="one month"),)
+SCENARIOS = (
+    Scenario(name="homestay", service_type="homestay", body=_stay, held="one month"),
+    Scenario(name="homestay over two months", service_type="homestay", body=_stay_over_a_months_end, held="two months"),
+    Scenario(name="course", service_type="course", body=_seat, held="one month"),
+    Scenario(name="without stock", service_type="voucher", body=lambda *_: {}),
+)
 """The offers are those of local/offers."""
 
 PAID, LEARNED, TOLD = "paid", "paid, the poll learns it", "paid, the callback comes first"
@@ -110,19 +168,19 @@ BUDGETS: Mapping[str, Mapping[str, Budget]] = {
         UNPAID: Budget(wru=22),
     },
     "one month": {
-        PAID: Budget(wru=17, rru=6, invocations=9),
+        PAID: Budget(wru=17, rru=8, invocations=9),
         LOOK: Budget(wru=5),
         UNASKED: Budget(wru=14),
         UNPAID: Budget(wru=28),
     },
     "two months": {
-        PAID: Budget(wru=19, rru=6, invocations=9),
+        PAID: Budget(wru=19, rru=8, invocations=9),
         LOOK: Budget(wru=5),
         UNASKED: Budget(wru=14),
         UNPAID: Budget(wru=28),
     },
 }
-"""By what an order holds, and by what is done with it."""
+"""By what an order holds, and by what is done with it. A hold reads OFFER and STOCK consistently: 2 RRU more."""
 
 LOGIN, IDLE = "login", "the janitor with nothing due"
 
@@ -147,7 +205,13 @@ class _Context:
         return 600_000
 
 
-MESSAGES = {"ORDER_CONFIRMED": "OrderConfirmed", "CHECK_IN_CODE": "CheckInCode", "REFUND": "Refund"}
+MESSAGES = {
+    "ORDER_CONFIRMED": "OrderConfirmed",
+    "CHECK_IN_CODE": "CheckInCode",
+    "REFUND": "Refund",
+    "COURSE_ORDER_CONFIRMED": "CourseOrderConfirmed",
+    "COURSE_CHECK_IN_CODE": "CourseCheckInCode",
+}
 """How variables of functions and parameters of template.yaml call the messages."""
 
 TABLE = "wxpay-bench"
@@ -215,8 +279,9 @@ class _Shop:
             "MINI_PROGRAM_BASE_URL": wechat_url,
             "MINIPROGRAM_STATE": given["MiniprogramState"],
             "MESSAGE_PAGE": defaults["MessagePage"],
-            **{f"{name}_TEMPLATE_ID": given[f"{stem}TemplateId"] for name, stem in MESSAGES.items()},
+            **{f"{name}_TEMPLATE_ID": given.get(f"{stem}TemplateId", "") for name, stem in MESSAGES.items()},
             **{f"{name}_FIELDS": defaults[f"{stem}Fields"] for name, stem in MESSAGES.items()},
+            **VOUCHER_FIELDS,
             **{f"{name.upper()}_SECRET_ARN": name for name in secrets},
         }
         self._handlers: dict[str, Handler] = {}
