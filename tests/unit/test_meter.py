@@ -79,7 +79,7 @@ def test_an_item_is_as_large_as_its_names_and_values() -> None:
 
 
 def life(at: int, **phases: Usage) -> Measured:
-    return Measured(SCENARIOS[0], PAID, at, {"login": Usage(wru=100), "first look": Usage(), **phases})
+    return Measured(SCENARIOS[-1], PAID, at, {"login": Usage(wru=100), "first look": Usage(), **phases})
 
 
 def test_a_total_leaves_out_the_login_and_the_first_look() -> None:
