@@ -112,16 +112,19 @@ class Shopper:
         return told
 
     def body(self, offer: str = "", service_type: str = "homestay") -> dict[str, Any]:
-        """The body of an order of what is free now."""
+        """The body of an order of what is free now; of what is not on sale the server says that itself."""
         body = order_body(offer, service_type)
-        return body | FREE[service_type](self._free(service_type, body)) if service_type in FREE else body
+        if service_type not in FREE:
+            return body
+        reply = self._ask_free(service_type, body)
+        return body if reply.status_code == 404 else body | FREE[service_type](_ok("availability", reply))
 
-    def _free(self, service_type: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _ask_free(self, service_type: str, body: dict[str, Any]) -> httpx.Response:
+        """What is free of an offer from tomorrow on, in the next 90 days."""
         catalogue, today = PRODUCTS[service_type].catalogue, beijing_day(utc_now())
         path = f"/catalogue/{service_type}/{body[catalogue.named_by] if catalogue else ''}/availability"
         days = {"from": (today + timedelta(days=1)).isoformat(), "to": (today + timedelta(days=90)).isoformat()}
-        told: dict[str, Any] = _ok("availability", self._api.get(path, params=days))
-        return told
+        return self._api.get(path, params=days)
 
     def prepay(self, order_sn: str) -> dict[str, str]:
         fields: dict[str, str] = _ok("prepay", self._api.post(f"/orders/{order_sn}/prepay", json={}))

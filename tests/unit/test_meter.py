@@ -98,7 +98,7 @@ def test_a_budget_holds_up_to_its_bound_in_all_that_it_bounds() -> None:
 def test_a_figure_that_grows_with_the_table_is_named() -> None:
     assert Result([life(10, order=Usage(wru=3)), life(1_000, order=Usage(wru=3))], Usage()).kept
     result = Result([life(10, order=Usage(wru=3)), life(1_000, order=Usage(wru=4))], Usage())
-    assert result.grows == ["homestay, paid"]
+    assert result.grows == ["without stock, paid"]
     assert not result.kept
 
 
