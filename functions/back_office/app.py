@@ -168,7 +168,8 @@ def refund(order_sn: OrderSn, body: NewRefund, idempotency_key: IdempotencyKey =
         raise Problem(
             400, "idempotency-key-required", "Send an Idempotency-Key.", "One per refund, 8 to 64 characters."
         )
-    body_hash = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]
+    without = None if body.gives_up else {"gives_up"}  # as versions hashed it that did not know it
+    body_hash = hashlib.sha256(body.model_dump_json(exclude=without).encode()).hexdigest()[:16]
     for _ in range(TRIES):
         collection = staff.collection(app.parts.store, order_sn)
         order = collection.order
@@ -258,9 +259,10 @@ def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
     409: WeChat has it already, it has come to its end, or it has to go back: money that pays no order, and what a guest
     gets who has given up his booking.
     """
-    refund, now = _refund(order_sn, out_refund_no), app.parts.clock()
-    if refund.origin is RefundOrigin.GUEST:
-        raise _refund_state(refund, "Its guest has given up what he bought: it has to go back.")
+    collection, now = staff_of(app.caller()).collection(app.parts.store, order_sn), app.parts.clock()
+    refund = _refund_of(collection, out_refund_no)
+    if refund.gives_up is not None or refund.origin is RefundOrigin.GUEST or collection.order.given_up:
+        raise _refund_state(refund, "Its guest has given up what he bought for it: it has to go back.")
     if refund.origin in {RefundOrigin.LATE, RefundOrigin.SECOND}:
         raise _refund_state(refund, "This money pays no order: it has to go back.")
     if refund.status is not RefundStatus.REQUESTED:
@@ -273,7 +275,11 @@ def withdraw(order_sn: OrderSn, out_refund_no: RefundNo) -> StaffRefund:
 
 def _refund(order_sn: str, out_refund_no: str) -> Refund:
     """A refund of an order that the caller may see."""
-    refund = staff_of(app.caller()).collection(app.parts.store, order_sn).refund(out_refund_no)
+    return _refund_of(staff_of(app.caller()).collection(app.parts.store, order_sn), out_refund_no)
+
+
+def _refund_of(collection: Collection, out_refund_no: str) -> Refund:
+    refund = collection.refund(out_refund_no)
     if refund is None:
         raise not_found()
     return refund

@@ -147,31 +147,43 @@ def arrivals(
     staff = staff_of(app.caller())
     if (session is None) != (offer_id is None) or (session is not None and service_type is None):
         raise invalid("query.session", "service_type, offer_id and session together, or none of them")
-    begins = day if session is None else f"{session}#{service_type}#{offer_id}"
-    if not begins.startswith(day):
+    if session is not None and not session.startswith(day):
         raise invalid("query.session", "a session of this date")
-    try:
-        place = decoded(after) if after else None
-    except ValueError:
-        raise invalid("query.after", "the next of an earlier page") from None
-    orders, more = _arrivals(staff, begins, place)
+    place = None if session is None else f"{session}#{service_type}#{offer_id}"
+    orders, more = _arrivals(staff, day, place, _after(after, place or day))
     wanted = [order for order in orders if service_type in (None, order.service_type)]
-    return Arrivals(arrivals=[*_readable(wanted)], next=encoded(more) if more else None)
+    return Arrivals(arrivals=[*_readable(wanted)], next=encoded("\n".join(more)) if more else None)
 
 
-def _arrivals(staff: Staff, begins: str, place: str | None) -> tuple[list[Order], str | None]:
+def _arrivals(
+    staff: Staff, day: str, place: str | None, after: tuple[str, str, str] | None
+) -> tuple[list[Order], tuple[str, str, str] | None]:
     """A page of the arrivals of the caller's business, or of all, one business after the other, for the owner; and
-    where the next page begins: the business, and the place among its arrivals."""
-    business, _, after = (place or "").partition("\n")
+    where the next page begins: the business, the place among its arrivals, the order's number."""
     found: list[Order] = []
-    for one in _businesses(staff):
-        if one < business:
+    for business in _businesses(staff):
+        if after and business < after[0]:
             continue
-        orders, more = app.parts.store.orders.arrivals(one, begins, after if one == business else None, ARRIVALS)
+        behind = after[1:] if after and business == after[0] else None
+        orders, more = app.parts.store.orders.arrivals(business, day, place, behind, ARRIVALS)
         found += orders
         if more:
-            return found, f"{one}\n{more}"
+            return found, (business, *more)
     return found, None
+
+
+def _after(text: str | None, begins: str) -> tuple[str, str, str] | None:
+    """Where an earlier page has ended. 422: it is no such place."""
+    try:
+        names = decoded(text).split("\n") if text else []
+    except ValueError:
+        names = [""]
+    if not names:
+        return None
+    if len(names) != 3 or not names[1].startswith(begins) or not ORDER_SN.fullmatch(names[2]):
+        raise invalid("query.after", "the next of an earlier page")
+    business, arrives, order_sn = names
+    return business, arrives, order_sn
 
 
 def _businesses(staff: Staff) -> list[str]:

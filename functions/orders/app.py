@@ -293,7 +293,8 @@ def _planned(service_type: str, wanted: Nights | Seats | None) -> Holds | SoldOu
     if wanted is None:
         return None
     first, last = span(wanted)
-    return plan(wanted, app.parts.store.stocks.get(service_type, wanted.offer_id, first, last))
+    session = wanted.session if isinstance(wanted, Seats) else ""
+    return plan(wanted, app.parts.store.stocks.get(service_type, wanted.offer_id, first, last, session))
 
 
 def _check_sum(body: NewOrder, draft: Order) -> None:
@@ -419,7 +420,8 @@ def request_refund(order_sn: OrderSn, body: RefundWish) -> RefundAnswer:
             detail = "It is not paid, was used or given up, or a refund of it is on its way."
             raise Problem(409, "order-state", "This cannot be asked back now.", detail, order_status=order.status)
         product, purchase = bought(order, app.parts.products)
-        fen = min(product.refund_rule(purchase, now), order.refundable_fen or 0)
+        left = order.refundable_fen or 0
+        fen = max(product.refund_rule(purchase, now) - (order.total_fen - left), 0)  # what is back is part of it
         whole = fen == order.total_fen
         if body.dry_run:
             return _refund_answer(order, fen, "shown", needs_staff=not whole)

@@ -31,7 +31,7 @@ from payments.domain.stock import (
 from payments.domain.texts import cleaned
 from payments.domain.times import beijing_day
 from payments.edge.http import Api, Body, Day, Problem, invalid, not_found, sold_out, try_again
-from payments.edge.observability import count, logger, oversold
+from payments.edge.observability import count, logger, oversold, unreadable
 from payments.edge.staff import staff_of
 from payments.parts import LambdaFunction, Parts
 from payments.products.product import Product
@@ -155,6 +155,8 @@ def list_stock() -> StockOffers:
     staff = staff_of(app.caller())
     catalogues = [one.catalogue for one in app.parts.products.values() if one.catalogue and one.catalogue.stock]
     offers = [(one, offer) for one in catalogues for offer in app.parts.store.catalogue.all(one)]
+    for error in (offer for _, offer in offers if isinstance(offer, UnreadableItem)):
+        unreadable(error)
     return StockOffers(
         offers=[
             _stock_offer(catalogue, offer)
@@ -244,7 +246,8 @@ def block(service_type: OfferName, offer_id: OfferName, body: NewBlock) -> Staff
     if not reason:
         raise invalid("body.reason", "words that people can read")
     for _ in range(TRIES):
-        planned = plan(wanted, app.parts.store.stocks.get(service_type, offer_id, first, last), MOST_RUNS)
+        session = wanted.session if isinstance(wanted, Seats) else ""
+        planned = plan(wanted, app.parts.store.stocks.get(service_type, offer_id, first, last, session), MOST_RUNS)
         if isinstance(planned, SoldOut):
             raise sold_out(planned, "Nothing was blocked.")
         made = Block(

@@ -96,12 +96,12 @@ def _look_at_stock(parts: Parts, due: StockDue, now: datetime) -> None:
             if held := over(product.for_sale(offer, today, last), stock, today):
                 oversold(due.service_type, due.offer_id, held)
         parts.store.looks.move(due, None)
-    except Exception as error:  # noqa: BLE001  # it must not keep orders waiting; it comes again
+    except Exception as error:  # noqa: BLE001  # it must not keep orders waiting
         if isinstance(error, UnreadableItem):
             unreadable(error)
-            parts.store.looks.move(due, None)
         logger.error("sweep.stock_failed", offer_id=due.offer_id, why=described(error), came_from=came_from(error))
         count("SweepFailed")
+        parts.store.looks.move(due, now + LEASE)
 
 
 def _bring_to_rest(parts: Parts, order_sn: str, items: list[Due], now: datetime) -> None:

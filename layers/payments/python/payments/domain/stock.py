@@ -83,21 +83,16 @@ class Holds:
     seats: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
-        self.rooms()
-        for session in self.seats or ():
-            session_begins(session)
+        if not (self.rooms() or self.seats):
+            raise ValueError("it holds nothing")
+        for session, number in (self.seats or {}).items():
+            if len(session) != len("2026-12-05T19:00") or session_begins(session).tzinfo is None or number < 1:
+                raise ValueError(f"no seats of a session: {session}")
 
     @classmethod
     def of_nights(cls, offer_id: str, rooms: Mapping[date, int]) -> "Holds":
         """Of the room in which each night is held."""
-        runs: list[tuple[date, int, int]] = []
-        for day, room in sorted(rooms.items()):
-            first, number, same = runs[-1] if runs else (day, 0, -1)
-            if room == same and day == first + timedelta(days=number):
-                runs[-1] = (first, number + 1, room)
-            else:
-                runs.append((day, 1, room))
-        return cls(offer_id=offer_id, nights=tuple(f"{day}+{number}#{room}" for day, number, room in runs) or None)
+        return cls(offer_id=offer_id, nights=_runs(rooms))
 
     def rooms(self) -> dict[date, int]:
         """By night the room in which it is held."""
@@ -132,7 +127,7 @@ class Holds:
     def part(self, days: Iterable[date], seats: Mapping[str, int]) -> "Holds | None":
         """These nights of it and so many seats, as far as it holds them; None: it holds none of that."""
         rooms, wanted = self.rooms(), set(days)
-        nights = Holds.of_nights(self.offer_id, {day: room for day, room in rooms.items() if day in wanted}).nights
+        nights = _runs({day: room for day, room in rooms.items() if day in wanted})
         held = {one: min(number, seats.get(one, 0)) for one, number in (self.seats or {}).items()}
         return _unless_empty(self.offer_id, nights, {one: number for one, number in held.items() if number})
 
@@ -141,7 +136,7 @@ class Holds:
         gone, rooms = freed.rooms(), self.rooms()
         left = {day: room for day, room in rooms.items() if gone.get(day) != room}
         seats = {one: number - (freed.seats or {}).get(one, 0) for one, number in (self.seats or {}).items()}
-        nights = Holds.of_nights(self.offer_id, left).nights
+        nights = _runs(left)
         return _unless_empty(self.offer_id, nights, {one: number for one, number in seats.items() if number > 0})
 
     def told(self) -> str:
@@ -256,13 +251,27 @@ def _run(days: Sequence[date], room: int, rooms: Mapping[date, Sequence[int]]) -
     return next((n for n, day in enumerate(days) if room not in rooms[day]), len(days))
 
 
-def _unless_empty(offer_id: str, nights: tuple[str, ...] | None, seats: Mapping[str, int]) -> Holds | None:
+def _unless_empty(offer_id: str, nights: tuple[str, ...], seats: Mapping[str, int]) -> Holds | None:
     return Holds(offer_id=offer_id, nights=nights or None, seats=seats or None) if nights or seats else None
+
+
+def _runs(rooms: Mapping[date, int]) -> tuple[str, ...]:
+    """Nights, each with its room, as runs."""
+    runs: list[tuple[date, int, int]] = []
+    for day, room in sorted(rooms.items()):
+        first, number, same = runs[-1] if runs else (day, 0, -1)
+        if room == same and day == first + timedelta(days=number):
+            runs[-1] = (first, number + 1, room)
+        else:
+            runs.append((day, 1, room))
+    return tuple(f"{day}+{number}#{room}" for day, number, room in runs)
 
 
 def _of_run(run: str) -> Iterator[tuple[date, int]]:
     """(night, room) of each night of a run. Raises ValueError."""
     first, _, rest = run.partition("+")
     number, _, room = rest.partition("#")
+    if not 1 <= int(number) <= SOLD_AHEAD.days or not first.startswith("2"):
+        raise ValueError(f"no run of nights: {run}")
     for n in range(int(number)):
         yield date.fromisoformat(first) + timedelta(days=n), int(room)

@@ -88,13 +88,17 @@ class Orders:
         orders = [read_order(item) for item in self._items.many(entries, consistent=True)]
         return [order for order in orders if order.redeem_code == redeem_code]
 
-    def arrivals(self, business_id: str, begins: str, after: str | None, limit: int) -> tuple[list[Order], str | None]:
-        """The paid orders of a business whose place among its arrivals begins so (`2026-12-05`, or the whole place), in
-        that order; and the place where the page ends, if there may be more. With `after` those behind that place."""
+    def arrivals(
+        self, business_id: str, day: str, session: str | None, after: tuple[str, str] | None, limit: int
+    ) -> tuple[list[Order], tuple[str, str] | None]:
+        """The paid orders of a business whose use begins on a day, or that are at this place among its arrivals
+        (`session`, as `arrival` has it), in that order; and where the page ends, if there may be more. With `after`
+        those behind: (place, order_sn)."""
+        among = "begins_with(arrives, :begins)" if session is None else "arrives = :begins"
         entries, stopped = self._items.page(
             IndexName="arrivals",
-            KeyConditionExpression="business_id = :business AND begins_with(arrives, :begins)",
-            ExpressionAttributeValues=wire({":business": business_id, ":begins": begins}),
+            KeyConditionExpression=f"business_id = :business AND {among}",
+            ExpressionAttributeValues=wire({":business": business_id, ":begins": session or day}),
             Limit=limit,
             **({"ExclusiveStartKey": wire(_arrival_key(business_id, after))} if after else {}),
         )
@@ -102,7 +106,7 @@ class Orders:
         orders = {order.order_sn: order for order in read}
         sns = (keys.order_sn_of(entry["pk"]) for entry in entries)
         found = [orders[order_sn] for order_sn in sns if order_sn in orders]
-        return found, f"{stopped['arrives']}\n{keys.order_sn_of(stopped['pk'])}" if stopped else None
+        return found, (stopped["arrives"], keys.order_sn_of(stopped["pk"])) if stopped else None
 
     def businesses(self, order_sns: Iterable[str]) -> dict[str, str]:
         """The business_id of each of these orders that exists."""
@@ -269,8 +273,8 @@ def arrival(order: Order) -> str | None:
     return f"{held.arrival}#{order.service_type}#{held.offer_id}"
 
 
-def _arrival_key(business_id: str, place: str) -> dict[str, str]:
-    arrives, _, order_sn = place.partition("\n")
+def _arrival_key(business_id: str, place: tuple[str, str]) -> dict[str, str]:
+    arrives, order_sn = place
     return {**keys.order(order_sn), "business_id": business_id, "arrives": arrives}
 
 

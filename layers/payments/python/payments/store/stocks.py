@@ -18,7 +18,7 @@ from payments.domain.order import Order
 from payments.domain.stock import Holds, Stock
 from payments.store import keys
 from payments.store.cases import opened
-from payments.store.dynamodb import Conflict, Removed, plain, typed, wire
+from payments.store.dynamodb import Conflict, Removed, UnreadableItem, plain, typed, wire
 from payments.store.items import NEW, Add, Change, Items, Mark, Put, Standing, Taken, Values, Written
 
 KEPT = timedelta(days=430)
@@ -46,12 +46,21 @@ class Block:
         return f"{keys.BLOCK}#{self.block_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Seats:
+    """A session's item, as far as it is read."""
+
+    held: int
+
+
 class Stocks:
     def __init__(self, items: Items) -> None:
         self._items = items
 
-    def get(self, service_type: str, offer_id: str, first: date, last: date) -> Stock:
-        """What is held of an offer in the months of these days: one consistent Query."""
+    def get(self, service_type: str, offer_id: str, first: date, last: date, session: str = "") -> Stock:
+        """What is held of an offer in the months of these days: one consistent Query. What cannot be read is left out:
+        a night that is held meets whoever wants to hold it in his own write. Raises UnreadableItem for the `session`
+        that is asked for."""
         found = self._items.query(
             KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
             ExpressionAttributeValues=wire(
@@ -66,13 +75,12 @@ class Stocks:
         nights: dict[date, dict[int, str]] = {}
         seats: dict[str, int] = {}
         for item in found:
-            month, _, room = item["sk"].partition("#")
-            if not room:
-                seats[item["sk"]] = int(item["held"])
-                continue
-            for name, holder in item.items():
-                if name[:1] == "d" and name[1:].isdecimal():
-                    nights.setdefault(date.fromisoformat(f"{month}-{name[1:]}"), {})[int(room)] = holder
+            if item["sk"] == session:
+                _read_stock(item)
+        for one in self._items.readable(_read_stock, found):
+            seats |= one.seats
+            for day, rooms in one.nights.items():
+                nights.setdefault(day, {}).update(rooms)
         return Stock(nights, seats)
 
     # --- blocks
@@ -105,13 +113,28 @@ class Stocks:
             {"freed_by": by, "freed_at": now, "attempt": attempt},
             Attr("pk").exists() & Attr("freed_at").not_exists(),
         )
-        failed = self._items.together(gone, *freeing(block.service_type, block.holder, block.holds))
-        if failed is None or (failed[0] or {}).get("attempt") == attempt:
-            return Written()
-        return Standing(lambda: None)
+        match _freed_with(self._items, block.service_type, block.holder, block.holds, None, gone):
+            case Standing(image) if not image or image.get("attempt") != attempt:
+                return Standing(lambda: None)
+        return Written()
 
     def get_block(self, service_type: str, offer_id: str, block_id: str) -> Block | None:
         return self._items.get(Block, keys.block(service_type, offer_id, block_id), consistent=True)
+
+
+def _read_stock(item: Mapping[str, Any]) -> Stock:
+    """A month of a room, or a session. Raises UnreadableItem."""
+    month, _, room = str(item["sk"]).partition("#")
+    try:
+        if not room:
+            return Stock(seats={month: typed(_Seats, item).held})
+        names = [name for name in item if name[:1] == "d" and name[1:].isdecimal()]
+        held = {date.fromisoformat(f"{month}-{name[1:]}"): {int(room): item[name]} for name in names}
+    except ValueError:
+        raise UnreadableItem(item, "sk", "is no month of a room, or a night is none of its month") from None
+    if wrong := [name for name in names if not isinstance(item[name], str)]:
+        raise UnreadableItem(item, wrong[0], "must be text")
+    return Stock(nights=held)
 
 
 def read_block(item: Mapping[str, Any]) -> Block:
@@ -164,18 +187,27 @@ def end_of_hold(
     A hold that the stock does not know never keeps an order from ending (R15): what is not there cannot be freed, the
     rest is, and a case says so.
     """
-    parts, told = [] if freed is None else freeing(order.service_type, order.order_sn, freed), list[Change]()
+    case = opened(stock_case(order.order_sn, freed.told() if freed else "", now), None)
+    return _freed_with(items, order.service_type, order.order_sn, freed, case, *changes)
+
+
+def _freed_with(
+    items: Items, service_type: str, holder: str, freed: Holds | None, unknown: Change | None, *changes: Change
+) -> Written | Standing[Values | None]:
+    """As `end_of_hold`; `unknown` is written too where the stock does not know all of it."""
+    parts, told = [] if freed is None else freeing(service_type, holder, freed), list[Change]()
+    missed = False
     for _ in range(TRIES):
         failed = items.together(*changes, *parts, *told)
         if failed is None:
-            return Written(not_in_stock=bool(told))
+            return Written(not_in_stock=missed)
         own, images = failed[: len(changes)], failed[len(changes) : len(changes) + len(parts)]
         if any(image is not None for image in own):
             return _standing(own[0])
-        known = [_that_is_there(part, order.order_sn, image) for part, image in zip(parts, images, strict=True)]
-        parts = [part for part in known if part is not None]
-        told = [opened(stock_case(order.order_sn, freed.told() if freed else "", now), None)]
-    raise Conflict(f"{order.order_sn}: its stock keeps changing")
+        known = [_that_is_there(part, holder, image) for part, image in zip(parts, images, strict=True)]
+        parts, missed = [part for part in known if part is not None], True
+        told = [unknown] if unknown else []
+    raise Conflict(f"{holder}: its stock keeps changing")
 
 
 def _that_is_there(part: Change, holder: str, image: Values | None) -> Change | None:
