@@ -102,8 +102,10 @@ const TEXTS = {
       reload: "请刷新",
       choose: "请重新选择",
       price: "请核对新价格",
+      sum: "请核对新的金额",
       orders: "请先查看我的订单",
     },
+    sumChanged: "可退的金额已变动",
     glue: ["，", "。", ""],
   },
   en: {
@@ -162,8 +164,10 @@ const TEXTS = {
       reload: "please reload",
       choose: "please choose again",
       price: "please look at the new price",
+      sum: "please look at the new sum",
       orders: "please look at your orders first",
     },
+    sumChanged: "what comes back has changed",
     glue: ["; ", ". ", "capital"],
   },
 }
@@ -192,7 +196,8 @@ function sentence(texts, call, moment, kind, word, unsure) {
   const final = FINAL.includes(kind)
   const known = texts.known[word] || texts.outcome[word]
   const perhaps = NEVER.includes(kind) ? "earlierSubmitted" : "perhapsSubmitted" // the second while its key is kept
-  const asked = final ? "unrefundable" : "unasked"
+  const otherSum = call === "refund" && kind === "price" // of what comes back, not of what is bought
+  const asked = final && !otherSum ? "unrefundable" : "unasked"
   const what = {
     offers: "offers",
     availability: "availability",
@@ -206,14 +211,15 @@ function sentence(texts, call, moment, kind, word, unsure) {
     quote: final ? "unrefundable" : "quote",
     refund: unsure ? "perhapsAsked" : asked,
   }[kind === "missing" ? "cashier" : call]
-  const careful = what === "earlierSubmitted" ? "orders" : THEN[kind]
+  const careful = (what === "earlierSubmitted" && "orders") || (otherSum && "sum") || THEN[kind]
   const then = claim === "known" && call === "prepay" ? "reload" : careful
   const say = (words) => {
     const text = words.filter(Boolean).join(comma)
     return capital ? text.charAt(0).toUpperCase() + text.slice(1) : text
   }
   if (claim === "known" && kind === "state" && !unsure) return say([known, texts.what[what]])
-  const why = call === "create" && kind === "state" ? "" : texts.why[kind] // there is no order yet that could change
+  // Of an order that is not there yet nothing can change.
+  const why = call === "create" && kind === "state" ? "" : otherSum ? texts.sumChanged : texts.why[kind]
   const rest = say([why, texts.what[what], texts.claim[claim], texts.then[then]])
   return claim === "known" ? known + stop + rest : rest
 }
@@ -503,9 +509,10 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
     })
 
   // Gives a paid order up and asks for its money back -> { refund_fen, total_fen, needs_staff, state }. `dry_run: true`
-  // asks what would come back, and changes nothing. Where staff decide, the order stays valid until they grant it.
-  // An answer that got lost may have been a yes: who gets the failure looks at the order.
-  function refundRequest(order_sn, { dry_run = false, reason } = {}) {
+  // asks what would come back, and changes nothing; `expected_refund_fen` is what the guest was shown of it: where it is
+  // another sum by now nothing is done (`price`). Where staff decide, the order stays valid until they grant it; `reason`
+  // is what the guest tells them. An answer that got lost may have been a yes: who gets the failure looks at the order.
+  function refundRequest(order_sn, { dry_run = false, expected_refund_fen, reason } = {}) {
     const call = dry_run ? "quote" : "refund"
     let sent = false // whether it may have been done
     const sending = async (start) => {
@@ -519,7 +526,8 @@ function createPay({ baseUrl, templateIds = [], lang = "zh", wx, timers = TIMERS
       }
     }
     const ask = async () => {
-      const body = Object.assign({ dry_run }, reason && { reason })
+      const expected = expected_refund_fen !== undefined && { expected_refund_fen }
+      const body = Object.assign({ dry_run }, expected, reason && { reason })
       return shaped(await surely("POST", `/orders/${order_sn}/refund-request`, { body, sending }), isRefund)
     }
     return once(`${call} ${order_sn}`, () => telling(call, order_sn, ask, { unsure: () => sent && !dry_run }))

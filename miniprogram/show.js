@@ -26,6 +26,8 @@ function qr(text) {
 function wish({ status, given_up, refund_request, refunding_fen, refunded_fen }, t) {
   const { state, refund_fen, reason } = refund_request || {}
   const said = t.wish
+  // Of an order that is refunded wholly its status and its sums say the rest.
+  if (status === "REFUNDED") return state === "granted" ? said.granted : ""
   if (given_up === true || state === "granted") {
     const money = (refunding_fen && said.refunding) || (refunded_fen && said.refunded) || ""
     return (

@@ -97,6 +97,12 @@ module.exports = {
       staff: "请商家退款 {sum}（共 {total}）。商家同意之前预订仍然有效。",
       staffNone: "按规定不退款，可以请商家决定。商家同意之前预订仍然有效。",
     },
+    why: {
+      title: "想对商家说明原因吗？",
+      shorter: "原因最多 24 个字",
+      hint: "可不填，最多 24 个字",
+      send: "提交",
+    },
     wish: {
       asked: "已请商家退款 {sum}，等待商家决定",
       askedAnyway: "已请商家决定是否退款，等待答复",
@@ -226,6 +232,12 @@ module.exports = {
       staff: "The shop is asked for {sum} of {total}. The booking stays valid until the shop agrees.",
       staffNone:
         "By the rules nothing comes back; the shop can be asked. The booking stays valid until the shop agrees.",
+    },
+    why: {
+      title: "Tell the shop why?",
+      shorter: "At most 24 characters",
+      hint: "Optional, up to 24 characters",
+      send: "Send",
     },
     wish: {
       asked: "The shop is asked for {sum} and has not decided yet",

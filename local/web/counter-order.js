@@ -8,6 +8,8 @@ import { h, yuan } from "./dom.js"
 import { purchaseLines } from "./products.js"
 
 const MAX_REASON = 24
+const FIRST_MS = 1000 // between two looks at a refund that is on its way
+const LONGEST_MS = 15000
 
 const row = (name, ...value) => h("div", { className: "row" }, h("dt", { textContent: name }), h("dd", {}, ...value))
 
@@ -77,14 +79,16 @@ export function orderCard(order, typed, { redeemed, changed }) {
       h("p", { className: "soft", textContent: order.order_sn }),
       ...unresolved.map((one) => caseCard(one, changed)),
     )
-    // What is on its way comes by itself: looked at again, less and less often.
+    // What is on its way comes by itself: looked at again, less and less often while nothing of it changes.
     clearTimeout(timer)
-    if (order.refunds.some((one) => ["REQUESTED", "PROCESSING"].includes(one.status))) {
-      wait = Math.min(wait * 1.5, 15000)
-      timer = setTimeout(again, wait)
-    }
+    const moving = order.refunds.filter((one) => ["REQUESTED", "PROCESSING"].includes(one.status))
+    const now = moving.map((one) => [one.out_refund_no, one.status, one.withdrawing_at].join()).join("\n")
+    wait = now === before ? Math.min(wait * 1.5, LONGEST_MS) : FIRST_MS
+    before = now
+    if (moving.length) timer = setTimeout(again, wait)
   }
-  let wait = 700
+  let before = ""
+  let wait = FIRST_MS
   const again = () => {
     if (!card.isConnected) return
     if (document.hidden) timer = setTimeout(again, wait)

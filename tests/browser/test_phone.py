@@ -93,6 +93,49 @@ def test_book_pay_and_redeem_at_the_counter(phone: Phone, cloud: Cloud, context:
     cloud.check()
 
 
+def buy_a_seat(phone: Phone, course: str) -> str:
+    """Books and pays a seat in the course's next session; gives the code."""
+    phone.press("课程")
+    phone.page.get_by_role("button", name=course).click()
+    phone.press("提交订单并支付")
+    phone.press("允许")
+    phone.cashier()
+    phone.type()
+    phone.see("支付成功")
+    return phone.code()
+
+
+def test_a_seat_in_a_course_from_the_phone_to_the_door(phone: Phone, cloud: Cloud, context: BrowserContext) -> None:
+    code, order_sn = buy_a_seat(phone, "龙井茶道"), phone.order_sn()
+    assert order_sn.startswith("CSO")
+    phone.press("查看订单")
+    phone.see("待上课")
+    counter = context.new_page()
+    counter.goto(f"/counter.html#token={cloud.staff()['Authorization'].removeprefix('Bearer ')}")
+    counter.get_by_label("入住验证码或订单号").fill(code)
+    counter.keyboard.press("Enter")
+    expect(counter.get_by_role("article", name=order_sn)).to_contain_text("龙井茶道")
+    counter.get_by_role("button", name="核销签到").click()
+    expect(counter.get_by_role("status")).to_contain_text("核销成功")
+    phone.see("已签到")
+    cloud.check()
+
+
+def test_a_paid_booking_is_cancelled_in_time_and_its_code_is_gone(phone: Phone, cloud: Cloud) -> None:
+    buy_a_seat(phone, "毛笔书法入门")  # in two days: all comes back until the day before
+    order_sn = phone.order_sn()
+    phone.press("查看订单")
+    phone.see("待上课")
+    phone.press("取消预订")
+    dialog = phone.page.get_by_role("dialog")
+    expect(dialog).to_contain_text("全额退款 ¥198")
+    dialog.get_by_role("button", name="确定").click()
+    expect(phone.page.locator(".code")).to_have_count(0)
+    expect(phone.page.get_by_role("button", name="取消预订")).to_have_count(0)
+    eventually(lambda: "holds" not in cloud.order(order_sn)["ORDER"])
+    cloud.check()
+
+
 def test_the_guest_closes_the_cashier_and_pays_later(phone: Phone, cloud: Cloud) -> None:
     phone.to_the_cashier()
     phone.page.keyboard.press("Escape")

@@ -297,14 +297,20 @@ const mayRefund = (more, done) => {
   Object.assign(order, LIVE, { purchase: { ...STAY, free_until: UNTIL } })
   world.replies[BACK] = [
     ({ data }) => {
-      if (JSON.parse(data).dry_run) return { status: 200, body: { ...ANSWER, ...more } }
+      const { dry_run, expected_refund_fen } = JSON.parse(data)
+      const told = { ...ANSWER, ...more }
+      if (dry_run) return { status: 200, body: told }
+      if (expected_refund_fen !== told.refund_fen) {
+        const sums = { expected_refund_fen, refund_fen: told.refund_fen }
+        return { status: 409, body: { type: "urn:wxpay:price-changed", ...sums } }
+      }
       Object.assign(order, done.order)
       return { status: 200, body: { ...ANSWER, ...more, state: done.state } }
     },
   ]
 }
 const GIVEN = { state: "refunding", order: { given_up: true, redeem_code: null, refunding_fen: 77600 } }
-const sent = () => asked(BACK).map(({ body }) => body.dry_run)
+const sent = () => asked(BACK).map(({ body }) => (body.dry_run ? "shown" : body.expected_refund_fen))
 
 test("until when all comes back stands on the page, in Beijing's time, while it can be given up", async () => {
   mayRefund({}, GIVEN)
@@ -356,12 +362,14 @@ test("giving up: what comes back is shown first, then it is done, and the page s
     [title, content, confirmText, cancelText],
     ["取消预订", "全额退款 ¥776，原路退回。预订随即取消。", "确定", "再想想"],
   )
-  assert.deepEqual([world.asked.length, sent()], [1, [true, true, false]])
+  assert.deepEqual([world.asked.length, sent()], [1, ["shown", 77600]])
   const { word, wish, code, refundable } = page.data.order
   assert.deepEqual([word, wish, code, refundable], ["已退订", "已退订，¥776 正在原路退回", "", false])
   Object.assign(order, { status: "REFUNDED", refunding_fen: 0, refunded_fen: 77600 })
   await pass(3000)
-  assert.deepEqual([page.data.order.word, page.data.order.wish], ["已退款", "已退订，¥776 已原路退回"])
+  // The status and the sum say all of it.
+  const { word: refunded, wish: rest, refunded: sum } = page.data.order
+  assert.deepEqual([refunded, rest, sum], ["已退款", "", "¥776"])
 })
 
 test("who thinks better of it has given nothing up", async () => {
@@ -370,7 +378,7 @@ test("who thinks better of it has given nothing up", async () => {
   const page = await openOrder()
   page.onRefund()
   await pass(0)
-  assert.deepEqual([sent(), page.data.order.code, page.data.busy], [[true], "ABCD EFG HJK", ""])
+  assert.deepEqual([sent(), page.data.order.code, page.data.busy], [["shown"], "ABCD EFG HJK", ""])
 })
 
 for (const [more, title, content] of [
@@ -402,7 +410,72 @@ test("a sum that changes while the question stands there is asked about anew: no
     world.asked.map(({ content }) => content),
     ["全额退款 ¥776，原路退回。预订随即取消。", "退款金额有变化。按规定不退款。预订随即取消。"],
   )
-  assert.deepEqual([sent(), page.data.order.code], [[true, true], "ABCD EFG HJK"])
+  assert.deepEqual([sent(), page.data.order.code], [["shown", 77600, "shown"], "ABCD EFG HJK"])
+  assert.equal(page.data.message, "")
+})
+
+test("another sum, and then no answer: nothing is asked anew, and the failure is told", async () => {
+  mayRefund({}, GIVEN)
+  const page = await openOrder()
+  world.agrees = () => {
+    mayRefund({ refund_fen: 0 }, GIVEN)
+    const [answer] = world.replies[BACK]
+    world.replies[BACK] = [
+      (options) => (JSON.parse(options.data).dry_run ? { status: 503, body: "" } : answer(options)),
+    ]
+    return true
+  }
+  page.onRefund()
+  await pass(60_000)
+  assert.equal(page.data.message, "已支付。服务繁忙，暂时查不到可退的金额，请稍后重试")
+  assert.deepEqual([world.asked.length, page.data.order.code, page.data.busy], [1, "ABCD EFG HJK", ""])
+})
+
+test("given up on another phone meanwhile: nothing is asked, the page shows how it is", async () => {
+  mayRefund({ state: "refunding" }, GIVEN)
+  const page = await openOrder()
+  Object.assign(order, GIVEN.order)
+  page.onRefund()
+  await pass(0)
+  const { word, wish, code } = page.data.order
+  assert.deepEqual([word, wish, code], ["已退订", "已退订，¥776 正在原路退回", ""])
+  assert.deepEqual([world.asked, sent()], [[], ["shown"]])
+})
+
+const LONG = "航班取消了，要到下周才能飞，这次去不成了，十分抱歉"
+
+for (const [what, types, reason, fields] of [
+  ["with a reason", ["  航班取消 "], "航班取消", [""]],
+  ["without one", [" "], undefined, [""]],
+  ["on a phone whose dialogs have no field", [undefined], undefined, [""]],
+  ["with one that is too long, made shorter", [LONG, "航班取消了"], "航班取消了", ["", LONG]],
+  ["with one of 24 characters, each of which is two in JavaScript", ["🌧".repeat(24)], "🌧".repeat(24), [""]],
+]) {
+  test(`the shop is asked ${what}`, async () => {
+    mayRefund({ refund_fen: 38800, needs_staff: true }, { state: "asked", order: {} })
+    world.types = ["", ...types] // the first dialog has no field
+    const page = await openOrder()
+    page.onRefund()
+    await pass(0)
+    const { body } = asked(BACK).at(-1)
+    assert.deepEqual([body.expected_refund_fen, body.reason], [38800, reason])
+    const [, ...why] = world.asked
+    assert.deepEqual(
+      why.map(({ content, editable }) => [content, editable]),
+      fields.map((content) => [content, true]),
+    )
+    assert.match(why.at(-1).title, fields.length > 1 ? /^原因最多 24 个字$/ : /^想对商家说明原因吗/)
+    page.onUnload()
+  })
+}
+
+test("who does not send his reason has asked for nothing", async () => {
+  mayRefund({ refund_fen: 38800, needs_staff: true }, GIVEN)
+  const page = await openOrder()
+  world.agrees = () => world.asked.length === 1
+  page.onRefund()
+  await pass(0)
+  assert.deepEqual([world.asked.length, sent(), page.data.order.wish], [2, ["shown"], ""])
 })
 
 test("the shop is asked: the booking stays valid, the page follows until the shop has decided", async () => {
@@ -428,9 +501,15 @@ test("the shop is asked: the booking stays valid, the page follows until the sho
   order.refund_request = { ...request, state: "declined" }
   await pass(3000)
   assert.equal(page.data.order.wish, "商家没有同意退款")
-  Object.assign(order, GIVEN.order, { refunding_fen: 38800, refund_request: { ...request, state: "granted" } })
+  const granted = { ...request, state: "granted" }
+  Object.assign(order, GIVEN.order, { refunding_fen: 38800, refund_request: granted })
   await pass(3000)
   assert.deepEqual(seen(), ["商家已同意退款，¥388 正在原路退回", "", false])
+  Object.assign(order, { status: "REFUNDED", refunding_fen: 0, refunded_fen: 77600 })
+  await pass(3000)
+  assert.deepEqual(seen(), ["商家已同意退款", "", false])
+  Object.assign(order, { status: "WAIT_USE", refunded_fen: 0 })
+  page.onRetry()
   order.refund_request = { ...request, state: "a state of tomorrow" }
   Object.assign(order, { given_up: false, refunding_fen: 0, redeem_code: "ABCDEFGHJK" })
   await pass(3000)

@@ -472,6 +472,10 @@ test("what is free: answers that get lost, come late, or are 429 and 503 are ask
 const BACK = "POST /orders/HSO1/refund-request"
 const ANSWER = { order_sn: "HSO1", total_fen: 77600, refund_fen: 38800, needs_staff: false, state: "shown" }
 const SECOND = { status: 409, body: { type: "urn:wxpay:order-state", order_status: "WAIT_USE" } }
+const OTHER_SUM = {
+  status: 409,
+  body: { type: "urn:wxpay:price-changed", expected_refund_fen: 77600, refund_fen: 38800 },
+}
 
 test("what would come back is asked first, then it is done", async () => {
   world.replies[BACK] = [
@@ -479,10 +483,11 @@ test("what would come back is asked first, then it is done", async () => {
     { status: 200, body: { ...ANSWER, state: "refunding" } },
   ]
   assert.deepEqual(await run(pay.refundRequest("HSO1", { dry_run: true })), ANSWER)
-  assert.equal((await run(pay.refundRequest("HSO1", { reason: "行程有变" }))).state, "refunding")
+  const agreed = { expected_refund_fen: 0, reason: "行程有变" }
+  assert.equal((await run(pay.refundRequest("HSO1", agreed))).state, "refunding")
   assert.deepEqual(
     world.calls.filter((call) => call.route === BACK).map((call) => call.body),
-    [{ dry_run: true }, { dry_run: false, reason: "行程有变" }],
+    [{ dry_run: true }, { dry_run: false, ...agreed }],
   )
 })
 
@@ -513,6 +518,13 @@ for (const [name, replies, options, text] of [
     "已支付。订单的状态已经改变，不知道是否已申请退款，请刷新",
   ],
   ["a no after a lost answer, only asked", ["offline", SECOND], { dry_run: true }, "已支付，不能申请退款"],
+  ["another sum", [OTHER_SUM], {}, "可退的金额已变动，这次没有申请退款，请核对新的金额"],
+  [
+    "another sum after a lost answer",
+    ["offline", OTHER_SUM],
+    {},
+    "可退的金额已变动，不知道是否已申请退款，请核对新的金额",
+  ],
   ["no network", ["offline"], {}, "网络不通，不知道是否已申请退款，请检查网络后重试"],
   ["no network, only asked", ["offline"], { dry_run: true }, "网络不通，暂时查不到可退的金额，请检查网络后重试"],
   ["429 without end", [SLOWER], {}, "操作太频繁，这次没有申请退款，请稍后重试"],

@@ -473,7 +473,7 @@ const VIEWS = {
     ["POST /orders/HSO1/refund-request"],
     (start) => start.open("order", { order_sn: "HSO1" }),
     (page) => page.onRefund(),
-    2, // what would come back is shown, and asked once more
+    1, // what would come back is shown
   ],
   "order, no network at all": [null, (start) => start.open("order", { order_sn: "HSO1" }), (page) => page.onPay()],
   "result, paying": [
@@ -539,7 +539,7 @@ for (const name of Object.keys(VIEWS)) {
           one.context,
         )
       }
-      for (const { content } of world.asked) judge(world, content, `${one.context}, asked`)
+      for (const { title, content } of world.asked) judge(world, `${title} ${content}`, `${one.context}, asked`)
       page.onUnload?.()
       return [...new Set(read)]
     })

@@ -92,6 +92,7 @@ class World {
   opened = false // whether a cashier has opened, here or anywhere
   asked = [] // what its dialogs have asked
   agrees = () => true // what the guest says to them
+  types = [""] // what he types into their fields, used up in turn
   went = [] // where the pages went
   replies = {
     "POST /login": [
@@ -197,7 +198,9 @@ class World {
       for (const name of ["confirmText", "cancelText"]) {
         if (options[name].length > 4) return options.fail?.({ errMsg: `showModal:fail ${name} is longer than 4` })
       }
-      options.success({ confirm: this.agrees() })
+      const confirm = this.agrees()
+      const typed = this.types.length > 1 ? this.types.shift() : this.types[0]
+      options.success(options.editable ? { confirm, content: confirm ? typed : null } : { confirm })
     },
   }
 

@@ -119,6 +119,16 @@ class Phone {
     })
   }
 
+  field({ title, content, placeholderText }) {
+    return h("input", {
+      className: "field",
+      value: content ?? "",
+      placeholder: placeholderText ?? "",
+      autocomplete: "off",
+      aria: { label: title },
+    })
+  }
+
   askForMessages() {
     const inner = h("ul", {}, ...T.messages.map((text) => h("li", { textContent: text })))
     return this.ask({ title: T.ask, confirmText: T.allow, cancelText: T.refuse, inner })

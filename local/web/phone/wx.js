@@ -82,11 +82,14 @@ export function createWx({ user, lang, phone, router, heard }) {
     setTabBarItem: ({ index, text }) => phone.tabText(index, text),
     stopPullDownRefresh: () => {},
 
-    async showModal({ title, content, confirmText, cancelText, success, fail }) {
+    // In an editable one the content is what stands in the field, at first and in the end.
+    async showModal({ title, content, editable, placeholderText, confirmText, cancelText, success, fail }) {
       const long = [confirmText, cancelText].find((text) => text?.length > 4) // WeChat's own limit
       if (long) return fail?.({ errMsg: `showModal:fail ${long} is longer than 4 characters` })
-      const confirm = await phone.ask({ title, content, confirmText, cancelText })
-      success?.({ confirm, cancel: !confirm })
+      const field = editable && phone.field({ title, content, placeholderText })
+      const shown = field ? { inner: field } : { content }
+      const confirm = await phone.ask({ title, ...shown, confirmText, cancelText })
+      success?.({ confirm, cancel: !confirm, ...(field && { content: confirm ? field.value : null }) })
     },
   }
 }

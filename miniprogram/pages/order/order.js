@@ -3,6 +3,8 @@ const show = require("../../show.js")
 const { createFollower } = require("../../follow.js")
 const app = getApp()
 
+const MAX_REASON = 24
+
 Page({
   data: { t: app.t, order: null, message: "", note: "", busy: "", step: "" },
   onLoad({ order_sn }) {
@@ -74,11 +76,18 @@ Page({
     })
   },
 
-  // First what would come back, then the guest's yes, then once more what would come back: a date may have passed while
-  // the question stood there, and then it is asked anew.
+  // First what would come back, then the guest's yes to that sum, and, where staff decide, his reason. A date may have
+  // passed while the questions stood there: then it is another sum, nothing is done, and it is asked anew.
   async onRefund() {
-    const told = await this.doing("refund", () => app.pay.refundRequest(this.order_sn, { dry_run: true }))
+    const told = await this.doing("refund", () => this.quote())
     if (told && !this.gone) this.offer(told)
+  },
+  // What would come back; null when it is done already, from another phone.
+  async quote() {
+    const told = await app.pay.refundRequest(this.order_sn, { dry_run: true })
+    if (told.state === "shown") return told
+    await this.given(told)
+    return null
   },
   offer({ refund_fen, total_fen, needs_staff }, changed = "") {
     const words = app.t.offer
@@ -90,20 +99,44 @@ Page({
       content: changed + text,
       confirmText: app.t.sure,
       cancelText: app.t.no,
-      success: ({ confirm }) => confirm && this.refund({ refund_fen, needs_staff }),
+      success: ({ confirm }) => confirm && (needs_staff ? this.askWhy(refund_fen) : this.refund(refund_fen)),
     })
   },
-  async refund(agreed) {
+  // `content` is what stands in the field, and comes back as the guest leaves it.
+  askWhy(refund_fen, typed = "") {
+    wx.showModal({
+      title: typed ? app.t.why.shorter : app.t.why.title,
+      content: typed,
+      editable: true,
+      placeholderText: app.t.why.hint,
+      confirmText: app.t.why.send,
+      cancelText: app.t.no,
+      success: ({ confirm, content }) => {
+        if (!confirm) return null
+        const reason = (content || "").trim()
+        if (Array.from(reason).length > MAX_REASON) return this.askWhy(refund_fen, reason)
+        return this.refund(refund_fen, reason)
+      },
+    })
+  },
+  async refund(refund_fen, reason) {
     const other = await this.doing("refund", async () => {
-      const told = await app.pay.refundRequest(this.order_sn, { dry_run: true })
-      if (told.refund_fen !== agreed.refund_fen || told.needs_staff !== agreed.needs_staff) return told
-      const done = await app.pay.refundRequest(this.order_sn)
-      const noCode = done.state === "refunding" ? { code: "", qr: "", free: "" } : {}
-      this.setData({ order: { ...this.data.order, ...noCode, refundable: false, wish: show.done(done, app.t) } })
-      if (!this.gone) await this.follower.refresh()
-      return null
+      try {
+        const asked = { expected_refund_fen: refund_fen, reason }
+        return await this.given(await app.pay.refundRequest(this.order_sn, asked))
+      } catch (error) {
+        if (error.kind !== "price") throw error
+        return this.quote()
+      }
     })
     if (other && !this.gone) this.offer(other, app.t.offer.changed)
+  },
+  // It is done: that is shown at once, whether the order can be read or not.
+  async given(done) {
+    const noCode = done.state === "refunding" ? { code: "", qr: "", free: "" } : {}
+    this.setData({ order: { ...this.data.order, ...noCode, refundable: false, wish: show.done(done, app.t) } })
+    if (!this.gone) await this.follower.refresh()
+    return null
   },
 
   // One thing at a time. What did not work is told.
