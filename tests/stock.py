@@ -5,6 +5,10 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
+from payments.domain.stock import Holds
+from payments.domain.times import of_millis
+from payments.store.dynamodb import typed
+
 Night = tuple[str, date, int]
 """(partition of the stock, night, room)."""
 
@@ -48,9 +52,17 @@ def _holders(
     for (pk, sk), item in table.items():
         if sk == "ORDER" and pk.removeprefix("ORDER#") not in unreadable and "holds" in item:
             assert item["status"] not in OVER, f"{pk} is {item['status']} and holds {item['holds']}"
+            assert not _refunded_before_its_use(item), f"{pk} was REFUNDED before its use and holds {item['holds']}"
             yield item["order_sn"], f"STOCK#{item['service_type']}#{item['holds']['offer_id']}", item["holds"]
         if sk.startswith("BLOCK#") and "freed_at" not in item:
             yield sk, pk, item["holds"]
+
+
+def _refunded_before_its_use(order: Mapping[str, Any]) -> bool:
+    refunded = order["at"].get("REFUNDED")
+    if order["status"] != "REFUNDED" or "USED" in order["at"] or refunded is None:
+        return False
+    return typed(Holds, order["holds"]).begins_at > of_millis(int(refunded))
 
 
 def _nights(partition: str, holds: Mapping[str, Any]) -> Iterable[Night]:

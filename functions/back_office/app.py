@@ -535,6 +535,7 @@ def grant(case_id: CaseId, body: Grant) -> StaffRefund:
         )
         if collection is None or order is None or payment is None:
             raise not_found()
+        used = order.status is OrderStatus.USED  # its guest is there: nothing of it is free
         wanted = merchant_refund(
             payment,
             amount_fen=body.amount_fen or min(case.amount_fen, order.refundable_fen or 0),
@@ -544,7 +545,7 @@ def grant(case_id: CaseId, body: Grant) -> StaffRefund:
             body_hash="",
             now=now,
             others=of_trade(collection.refunds, payment.out_trade_no),
-            gives_up=order.holds.unbegun(now) if order.holds else None,
+            gives_up=order.holds.unbegun(now) if order.holds and not used else None,
         )
         wanted = replace(wanted, requested_by=staff.user_id)
         if earlier := collection.refund(wanted.out_refund_no):
@@ -555,7 +556,7 @@ def grant(case_id: CaseId, body: Grant) -> StaffRefund:
             raise invalid("body.amount_fen", "the rule gives nothing back: say how much you give")
         _check_refundable(collection, wanted)
         closing = closed(case, Resolution.GRANTED, wanted.out_refund_no, staff.user_id, "", now)
-        if _requested(order, wanted, now, closing, ends=True):
+        if _requested(order, wanted, now, closing, ends=not used):
             count("CaseClosed")
             return refund_out(wanted)
     raise try_again(title="The order keeps changing.")

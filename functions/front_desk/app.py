@@ -192,7 +192,9 @@ def _businesses(staff: Staff) -> list[str]:
         return [staff.business_id]
     catalogues = [product.catalogue for product in app.parts.products.values() if product.catalogue]
     offers = [offer for catalogue in catalogues for offer in app.parts.store.catalogue.all(catalogue)]
-    return sorted({offer.business_id for offer in offers if not isinstance(offer, UnreadableItem)})
+    for error in (offer for offer in offers if isinstance(offer, UnreadableItem)):
+        unreadable(error)
+    return sorted({offer.business_id for offer in offers if offer.business_id})
 
 
 def _readable(orders: Iterable[Order]) -> Iterator[StaffOrder]:

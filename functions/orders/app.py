@@ -38,6 +38,7 @@ from payments.domain.order import (
 from payments.domain.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
 from payments.domain.refund import GIVEN_UP, MAX_REASON, guest_refund, guest_refund_no
 from payments.domain.stock import Holds, Night, Nights, Seats, SoldOut, has_gone, plan, span
+from payments.domain.texts import cleaned
 from payments.edge.http import (
     Api,
     Body,
@@ -457,7 +458,8 @@ def _ask_staff(collection: Collection, payment: Payment, fen: int, reason: str, 
         raise Problem(409, "too-many-requests", "The shop has answered this.", f"At most {MOST_WISHES} times.")
     unbegun = order.holds.unbegun(now) if order.holds else None
     told = unbegun.told() if unbegun else ""
-    case = request_case(payment, len(wishes) + 1, amount_fen=fen, gives_up=told, reason=reason, now=now)
+    said = cleaned(reason, all_planes=True)
+    case = request_case(payment, len(wishes) + 1, amount_fen=fen, gives_up=told, reason=said, now=now)
     if not app.parts.store.cases.open(case):
         return False
     logger.warning("case.opened", order_sn=order.order_sn, kind=case.kind)

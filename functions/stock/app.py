@@ -15,6 +15,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import BaseModel, Field
 
 from payments.domain.offer import Catalogue as CatalogueOf
+from payments.domain.offer import is_day
 from payments.domain.stock import (
     SOLD_AHEAD,
     Night,
@@ -285,10 +286,9 @@ def _wanted(product: Product[Any], offer: Any, offer_id: str, body: NewBlock) ->
 
 
 def _session(product: Product[Any], offer: Any, name: str) -> Session:
-    try:
-        day = date.fromisoformat(name[:10])
-    except ValueError:
-        raise invalid("body.session", "when it begins in Beijing, as in 2026-12-05T19:00") from None
+    if not is_day(name[:10]) or not name.startswith("2"):
+        raise invalid("body.session", "when it begins in Beijing, as in 2026-12-05T19:00")
+    day = date.fromisoformat(name[:10])
     for one in product.for_sale(offer, day, day):
         if isinstance(one, Session) and one.session == name:
             return one

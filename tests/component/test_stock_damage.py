@@ -8,7 +8,7 @@ import pytest
 
 from payments.domain.order import OrderStatus
 from payments.edge.http import encoded
-from tests.component.test_stock import ask_back, at, book, day, free, one_room, paid, stay
+from tests.component.test_stock import ask_back, at, book, day, free, one_room, over, paid, stay
 from tests.examples import COURSE_OFFER, HOME
 from tests.shop.aws import TABLE
 from tests.shop.guest import new_booking
@@ -190,3 +190,62 @@ def test_the_janitor_frees_what_an_order_holds_that_is_over(one_room: "Shop") ->
     one_room.janitor.come_to_rest()
     assert one_room.items.collection(order_sn).order.holds is None
     assert free(one_room, 7, 8) == [1, 1]
+
+
+def test_a_session_of_which_too_few_seats_are_held_frees_those_that_are(shop: "Shop") -> None:
+    token = shop.guest.login()
+    order_sn = shop.guest.place(token, new_booking(seats=3))
+    session = COURSE_OFFER.sessions[0].session
+    shop.items.change_raw(SEATS, session, held=2)
+    assert shop.guest.cancel(token, order_sn)["status"] == "CANCELLED"
+    (case,) = shop.items.cases()
+    assert case["kind"] == "stock"
+    told = shop.guest.availability(token, "course", "ink", session[:10], session[:10])
+    assert [one["free"] for one in told["sessions"]] == [12]
+    shop.check()
+
+
+class Throttled:
+    """The real client, whose transactions are throttled for a while."""
+
+    def __init__(self, client: Any, times: int) -> None:
+        self._client = client
+        self.left = times
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def transact_write_items(self, **arguments: Any) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            return self._client.transact_write_items(**arguments)
+        reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}]
+        told: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
+        raise self._client.exceptions.TransactionCanceledException(told, "TransactWriteItems")
+
+
+@pytest.mark.parametrize(("times", "status"), [(3, 201), (24, 503)])
+def test_a_throttled_transaction_is_tried_again_and_at_last_503(one_room: "Shop", times: int, status: int) -> None:
+    over(one_room, Throttled(one_room.items.client, times))
+    assert book(one_room).status == status
+
+
+def test_a_wish_that_is_granted_after_the_guest_came_frees_nothing(one_room: "Shop") -> None:
+    _, order_sn = paid(one_room, **stay(1, 4))
+    at(one_room, 1, 12)
+    assert ask_back(one_room, one_room.guest.login(), order_sn, reason="\u202e孩子 病了").json["state"] == "asked"
+    (case,) = one_room.staff.open_cases()
+    assert case["detail"].endswith("; 孩子 病了")
+    code = one_room.items.collection(order_sn).order.redeem_code
+    assert code is not None
+    assert one_room.staff.redeem(code).status == 200
+    assert one_room.staff.on_case(case["case"], "grant", {}).status == 201
+    order = one_room.items.collection(order_sn).order
+    assert (order.status, order.given_up, order.holds is not None) == (OrderStatus.USED, None, True)
+
+
+@pytest.mark.parametrize("session", ["9999-12-31", "9999-12-31T10:00", "0001-01-01T10:00", "x", ""])
+def test_no_odd_session_breaks_what_staff_do_with_stock(shop: "Shop", session: str) -> None:
+    body = {"session": session, "seats": 1}
+    assert shop.staff.set_stock("homestay", HOME.homestay_id, body).status == 422
+    assert shop.staff.block(**body, reason="x").status == 422

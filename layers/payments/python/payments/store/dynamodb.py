@@ -201,6 +201,9 @@ def _fen(value: Any) -> int:
 
 # --- conditional writes
 
+PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}
+"""Why a transaction is cancelled that says nothing about its items: it is tried again."""
+
 CONFLICT_TRIES = 4
 CONFLICT_PAUSE_S = 0.02
 """Before the second try; doubled for each after it, and never all writers at once."""
@@ -347,7 +350,7 @@ def transact(client: "DynamoDBClient", *items: Mapping[str, Any]) -> list[dict[s
         except client.exceptions.TransactionCanceledException as cancelled:
             reasons: list[Any] = list(cancelled.response["CancellationReasons"])
             codes = {reason.get("Code", "None") for reason in reasons} - {"None"}
-            if not codes or not codes <= {"ConditionalCheckFailed", "TransactionConflict"}:
+            if not codes or not codes <= {"ConditionalCheckFailed", *PASSING}:
                 raise
             if "ConditionalCheckFailed" in codes:
                 failed = (reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)

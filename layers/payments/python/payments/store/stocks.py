@@ -6,8 +6,9 @@ transaction as its order or block, and so is its end.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
@@ -214,6 +215,11 @@ def _that_is_there(part: Change, holder: str, image: Values | None) -> Change | 
     """Of what is to be freed the part that the stock knows, after a try that met `image`."""
     if image is None:
         return part
+    if isinstance(part, Add):  # of a session so many seats as it has
+        held = image.get("held")
+        return (
+            replace(part, by=-int(held), when=Attr("held").eq(held)) if isinstance(held, Decimal) and held > 0 else None
+        )
     if not isinstance(part, Mark):
         return None
     mine = [name for name in part.changes if image.get(name) == holder]
