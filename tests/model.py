@@ -510,7 +510,7 @@ def sweeps(world: World, at: datetime) -> list[Process]:
     """What the janitor has to look at then: a process for each order."""
     due: dict[str, list[tuple[str, str]]] = {}
     for item in world.plain():
-        if "due_at" in item and datetime.fromisoformat(item["due_at"]) <= at:
+        if "due_at" in item and datetime.fromisoformat(item["due_at"]) < at:
             due.setdefault(item["order_sn"], []).append((item["sk"], item["due_at"]))
     return [Process("sweep", json.dumps([at.isoformat(), order_sn, *of])) for order_sn, of in sorted(due.items())]
 
