@@ -18,7 +18,6 @@ from rich.table import Table as Grid
 from local.home import PROJECT
 from local.operate import Json, Profile, Region, StackName, chosen, console, errors, fail
 from payments.domain.offer import Catalogue, wrong_fields
-from payments.domain.stock import SOLD_AHEAD, over
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import beijing_day, utc_now
 from payments.products import PRODUCTS
@@ -181,13 +180,11 @@ def put(
 
 def _show_oversold(on: Store, service_type: str, planned: Sequence[Change]) -> None:
     """Of which nights or sessions more is held than there is now."""
-    today = beijing_day(utc_now())
-    last = today + SOLD_AHEAD
     for change in planned:
         if change.what == "same":
             continue
-        for_sale = PRODUCTS[service_type].for_sale(change.offer, today, last)
-        for name, held in over(for_sale, on.stocks.get(service_type, change.offer_id, today, last), today).items():
+        over = on.stocks.over(PRODUCTS[service_type], change.offer_id, change.offer, utc_now())
+        for name, held in over.items():
             said = f"{change.offer_id}: {held} are held for {name}, more than there are now"
             errors.print(said, style="red", highlight=False, markup=False, soft_wrap=True)
 

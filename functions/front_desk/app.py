@@ -191,9 +191,7 @@ def _businesses(staff: Staff) -> list[str]:
     if not staff.owner:
         return [staff.business_id]
     catalogues = [product.catalogue for product in app.parts.products.values() if product.catalogue]
-    offers = [offer for catalogue in catalogues for offer in app.parts.store.catalogue.all(catalogue)]
-    for error in (offer for offer in offers if isinstance(offer, UnreadableItem)):
-        unreadable(error)
+    offers = [offer for catalogue in catalogues for offer in app.parts.store.catalogue.readable(catalogue)]
     return sorted({offer.business_id for offer in offers if offer.business_id})
 
 

@@ -37,7 +37,7 @@ from payments.domain.order import (
 )
 from payments.domain.payment import CALL_PAUSE, Payment, PaymentStatus, quiet
 from payments.domain.refund import GIVEN_UP, MAX_REASON, guest_refund, guest_refund_no
-from payments.domain.stock import Holds, Night, Nights, Seats, SoldOut, has_gone, plan, span
+from payments.domain.stock import Night, Nights, Seats, SoldOut, has_gone, seats_there
 from payments.domain.texts import cleaned
 from payments.edge.http import (
     Api,
@@ -215,13 +215,14 @@ def availability(
 ) -> Availability:
     """What is free of an offer, and what it costs, from one day to another (both Beijing's, both included), as it is at
     this moment. 404: there is no such offer on sale, or nothing of it runs out."""
-    now, product = app.parts.clock(), app.parts.products.get(service_type)
+    now = app.parts.clock()
     begin, end = date.fromisoformat(first), date.fromisoformat(last)
     if not begin <= end < begin + timedelta(days=MOST_DAYS):
         raise invalid("query.to", f"the day of `from` or a later one, at most {MOST_DAYS} days in all")
-    offer = app.parts.store.catalogue.get(product.catalogue, offer_id) if product and product.catalogue else None
-    if product is None or offer is None or not offer.on_sale:
+    found = app.parts.store.catalogue.find(app.parts.products, service_type, offer_id)
+    if found is None or not found.offer.on_sale:
         raise not_found()
+    product, _, offer = found
     stock = app.parts.store.stocks.get(service_type, offer_id, begin, end)
     nights, sessions = [], []
     for one in product.for_sale(offer, begin, end):
@@ -253,7 +254,7 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
         # A key whose order is not there keeps its number, if nobody else has it.
         drawn = new_order_sn(product.letters, now, f"{app.parts.random.randrange(10**8):08d}")
         order_sn = reserved.order_sn if reserved and not draw else drawn
-        holds = _planned(product.service_type, wanted)
+        holds = app.parts.store.stocks.plan(product.service_type, wanted) if wanted else None
         if isinstance(holds, SoldOut):
             # By a repeat at the same moment, perhaps: then its order is the answer.
             reserved, earlier = _earlier(user_id, idempotency_key, digest)
@@ -283,19 +284,10 @@ def create_order(body: NewOrder, idempotency_key: IdempotencyKey = None) -> Orde
 def _put(
     order: Order, wanted: Nights | Seats | None, key: str | None, digest: str, reserved: Reservation | None
 ) -> Written | Taken | Standing[Order | None]:
-    of_seats = wanted.of if isinstance(wanted, Seats) else 0
+    of_seats = seats_there(wanted)
     if key is None:
         return app.parts.store.orders.put(order, of_seats)
     return app.parts.store.orders.put_for_key(order, key, digest, reserved.order_sn if reserved else None, of_seats)
-
-
-def _planned(service_type: str, wanted: Nights | Seats | None) -> Holds | SoldOut | None:
-    """What an order has to hold that wants this, as the stock is now."""
-    if wanted is None:
-        return None
-    first, last = span(wanted)
-    session = wanted.session if isinstance(wanted, Seats) else ""
-    return plan(wanted, app.parts.store.stocks.get(service_type, wanted.offer_id, first, last, session))
 
 
 def _check_sum(body: NewOrder, draft: Order) -> None:

@@ -24,19 +24,17 @@ from payments.domain.stock import (
     Session,
     SoldOut,
     Stock,
-    over,
-    plan,
+    seats_there,
     session_gone,
-    span,
 )
 from payments.domain.texts import cleaned
 from payments.domain.times import beijing_day
 from payments.edge.http import Api, Body, Day, Problem, invalid, not_found, sold_out, try_again
-from payments.edge.observability import count, logger, oversold, unreadable
+from payments.edge.observability import count, logger, oversold
 from payments.edge.staff import staff_of
 from payments.parts import LambdaFunction, Parts
 from payments.products.product import Product
-from payments.store.dynamodb import UnreadableItem
+from payments.store.catalogue import Found
 from payments.store.keys import holder_of
 from payments.store.stocks import Block
 
@@ -155,16 +153,8 @@ def list_stock() -> StockOffers:
     """The offers of the caller's business that run out."""
     staff = staff_of(app.caller())
     catalogues = [one.catalogue for one in app.parts.products.values() if one.catalogue and one.catalogue.stock]
-    offers = [(one, offer) for one in catalogues for offer in app.parts.store.catalogue.all(one)]
-    for error in (offer for _, offer in offers if isinstance(offer, UnreadableItem)):
-        unreadable(error)
-    return StockOffers(
-        offers=[
-            _stock_offer(catalogue, offer)
-            for catalogue, offer in offers
-            if not isinstance(offer, UnreadableItem) and staff.sees(offer)
-        ]
-    )
+    offers = [(one, offer) for one in catalogues for offer in app.parts.store.catalogue.readable(one)]
+    return StockOffers(offers=[_stock_offer(catalogue, offer) for catalogue, offer in offers if staff.sees(offer)])
 
 
 def _stock_offer(catalogue: CatalogueOf[Any], offer: Any) -> StockOffer:
@@ -242,13 +232,11 @@ def block(service_type: OfferName, offer_id: OfferName, body: NewBlock) -> Staff
     staff, now = staff_of(app.caller()), app.parts.clock()
     product, _, offer = _offer(service_type, offer_id)
     wanted = _wanted(product, offer, offer_id, body)
-    first, last = span(wanted)
     reason = cleaned(body.reason, all_planes=True)
     if not reason:
         raise invalid("body.reason", "words that people can read")
     for _ in range(TRIES):
-        session = wanted.session if isinstance(wanted, Seats) else ""
-        planned = plan(wanted, app.parts.store.stocks.get(service_type, offer_id, first, last, session), MOST_RUNS)
+        planned = app.parts.store.stocks.plan(service_type, wanted, MOST_RUNS)
         if isinstance(planned, SoldOut):
             raise sold_out(planned, "Nothing was blocked.")
         made = Block(
@@ -259,7 +247,7 @@ def block(service_type: OfferName, offer_id: OfferName, body: NewBlock) -> Staff
             by=staff.user_id,
             at=now,
         )
-        if app.parts.store.stocks.block(made, wanted.of if isinstance(wanted, Seats) else 0):
+        if app.parts.store.stocks.block(made, seats_there(wanted)):
             logger.info("stock.blocked", service_type=service_type, offer_id=offer_id, block_id=made.block_id)
             count("StockBlocked")
             return _block_out(made)
@@ -319,24 +307,16 @@ def set_capacity(service_type: OfferName, offer_id: OfferName, body: Capacity) -
     product, catalogue, offer = _offer(service_type, offer_id)
     value = _changed(product, catalogue, offer, body)
     changed = replace(offer, **{catalogue.stock or "": value})
-    if not staff.owner and (held := _over(product, changed, offer_id, now)):
+    if not staff.owner and (held := app.parts.store.stocks.over(product, offer_id, changed, now)):
         raise Problem(409, "fewer-than-held", "More is held than that.", "Only the owner may do so.", held=held)
     if not app.parts.store.catalogue.set_stock(catalogue, offer, value, now + AFTER_AN_EDIT):
         raise try_again(title="The offer has just been changed.")
     logger.info("stock.changed", service_type=service_type, offer_id=offer_id)
-    held = _over(product, changed, offer_id, now)
+    held = app.parts.store.stocks.over(product, offer_id, changed, now)
     if held:
         oversold(service_type, offer_id, held)
     told = {"service_type": service_type, "offer_id": offer_id, **body.model_dump(), "over": held}
     return CapacitySet.model_validate(told)
-
-
-def _over(product: Product[Any], offer: Any, offer_id: str, now: datetime) -> dict[str, int]:
-    """What is held of an offer beyond what there is, from today on."""
-    today = beijing_day(now)
-    last = today + SOLD_AHEAD
-    stock = app.parts.store.stocks.get(product.service_type, offer_id, today, last)
-    return over(product.for_sale(offer, today, last), stock, today)
 
 
 def _changed(product: Product[Any], catalogue: CatalogueOf[Any], offer: Any, body: Capacity) -> Any:
@@ -352,14 +332,13 @@ def _changed(product: Product[Any], catalogue: CatalogueOf[Any], offer: Any, bod
     raise invalid("body", "rooms, or session and seats")
 
 
-def _offer(service_type: str, offer_id: str) -> tuple[Product[Any], CatalogueOf[Any], Any]:
+def _offer(service_type: str, offer_id: str) -> Found[Product[Any]]:
     """An offer of the caller's business, on sale or not, which may run out."""
-    staff, product = staff_of(app.caller()), app.parts.products.get(service_type)
-    catalogue = product.catalogue if product else None
-    offer = app.parts.store.catalogue.get(catalogue, offer_id) if catalogue and catalogue.stock else None
-    if product is None or catalogue is None or offer is None or not staff.sees(offer):
+    staff = staff_of(app.caller())
+    found = app.parts.store.catalogue.find(app.parts.products, service_type, offer_id)
+    if found is None or not found.catalogue.stock or not staff.sees(found.offer):
         raise not_found()
-    return product, catalogue, offer
+    return found
 
 
 def handle(event: dict[str, Any], parts: Parts) -> Any:

@@ -35,8 +35,6 @@ from payments.domain.janitor import (
 )
 from payments.domain.payment import Payment
 from payments.domain.refund import second_no
-from payments.domain.stock import SOLD_AHEAD, over
-from payments.domain.times import beijing_day
 from payments.edge.events import again
 from payments.edge.observability import came_from, count, described, freed, gauge, logger, oversold, unreadable
 from payments.parts import LambdaFunction, Parts
@@ -87,14 +85,10 @@ def handle(_event: dict[str, Any], parts: Parts) -> dict[str, int]:
 def _look_at_stock(parts: Parts, due: StockDue, now: datetime) -> None:
     """An offer was edited a minute ago: is more held of it than there is (R15)?"""
     try:
-        product = parts.products.get(due.service_type)
-        offer = parts.store.catalogue.get(product.catalogue, due.offer_id) if product and product.catalogue else None
-        if product is not None and offer is not None:
-            today = beijing_day(now)
-            last = today + SOLD_AHEAD
-            stock = parts.store.stocks.get(due.service_type, due.offer_id, today, last)
-            if held := over(product.for_sale(offer, today, last), stock, today):
-                oversold(due.service_type, due.offer_id, held)
+        found = parts.store.catalogue.find(parts.products, due.service_type, due.offer_id)
+        held = parts.store.stocks.over(found.product, due.offer_id, found.offer, now) if found else None
+        if held:
+            oversold(due.service_type, due.offer_id, held)
         parts.store.looks.move(due, None)
     except Exception as error:  # noqa: BLE001  # it must not keep orders waiting
         if isinstance(error, UnreadableItem):

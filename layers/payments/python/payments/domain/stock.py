@@ -194,6 +194,11 @@ def span(wanted: Nights | Seats) -> tuple[date, date]:
     return day, day
 
 
+def seats_there(wanted: Nights | Seats | None) -> int:
+    """How many seats the session has that is asked for; 0: none is."""
+    return wanted.of if isinstance(wanted, Seats) else 0
+
+
 def over(for_sale: Iterable[Night | Session], stock: Stock, since: date) -> dict[str, int]:
     """By night or session how much is held, where that is more than there is, from a day on. A session that the offer
     has no more has no seats."""

@@ -37,10 +37,10 @@ class Looks:
         return self._items.write(Update(keys.of(due.order_sn, due.item), changes, still), _read_if_due)
 
 
-def planned(order_sn: str, due_at: datetime | None) -> dict[str, object]:
+def planned(number: str, due_at: datetime | None) -> dict[str, object]:
     """The attributes that make an item an entry of index `due`: the janitor re-checks it at `due_at` (None: nothing is
-    changed). Spread over ten shards by the order number's last digit."""
-    return {} if due_at is None else {"due_shard": order_sn[-1], "due_at": due_at}
+    changed). Spread over ten shards by the last digit of its order's number; an offer has none, and says 0."""
+    return {} if due_at is None else {"due_shard": number[-1], "due_at": due_at}
 
 
 def _read(entry: Mapping[str, Any]) -> Due | StockDue:

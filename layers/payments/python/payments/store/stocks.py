@@ -10,13 +10,27 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import reduce
-from typing import Any
+from typing import Any, Protocol
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from payments.domain.case import stock_case
 from payments.domain.order import Order
-from payments.domain.stock import Holds, Stock
+from payments.domain.stock import (
+    MOST_RUNS,
+    SOLD_AHEAD,
+    Holds,
+    Night,
+    Nights,
+    Seats,
+    Session,
+    SoldOut,
+    Stock,
+    over,
+    plan,
+    span,
+)
+from payments.domain.times import beijing_day
 from payments.store import keys
 from payments.store.cases import opened
 from payments.store.dynamodb import Conflict, Removed, UnreadableItem, plain, typed, wire
@@ -54,6 +68,14 @@ class _Seats:
     held: int
 
 
+class HasStock(Protocol):
+    """A product, as far as it is needed here."""
+
+    service_type: str
+
+    def for_sale(self, offer: Any, first: date, last: date) -> Sequence[Night | Session]: ...
+
+
 class Stocks:
     def __init__(self, items: Items) -> None:
         self._items = items
@@ -83,6 +105,18 @@ class Stocks:
             for day, rooms in one.nights.items():
                 nights.setdefault(day, {}).update(rooms)
         return Stock(nights, seats)
+
+    def plan(self, service_type: str, wanted: Nights | Seats, most_runs: int = MOST_RUNS) -> Holds | SoldOut:
+        """What has to be held of what is asked for, as the stock is now. Raises UnreadableItem for the session that is
+        asked for."""
+        session = wanted.session if isinstance(wanted, Seats) else ""
+        return plan(wanted, self.get(service_type, wanted.offer_id, *span(wanted), session), most_runs)
+
+    def over(self, product: HasStock, offer_id: str, offer: Any, now: datetime) -> dict[str, int]:
+        """By night or session how much is held of an offer, where that is more than there is, from today on."""
+        today = beijing_day(now)
+        last = today + SOLD_AHEAD
+        return over(product.for_sale(offer, today, last), self.get(product.service_type, offer_id, today, last), today)
 
     # --- blocks
 
