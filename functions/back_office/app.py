@@ -46,6 +46,7 @@ from payments.domain.refund import (
     RefundReport,
     RefundStatus,
     automatic_refund,
+    granted_refund,
     merchant_refund,
     next_attempt,
     of_trade,
@@ -214,7 +215,7 @@ def _gives_up(order: Order, wanted: GivenUp | None, now: datetime) -> Holds | No
     """What of its stock an order gives up (R7). 409: it does not hold all of that, or it has begun."""
     if wanted is None or not (wanted.nights or wanted.seats):
         return None
-    left = order.holds.unbegun(now) if order.holds else None
+    left = order.unbegun(now)
     days = {date.fromisoformat(day) for day in wanted.nights}
     part = left.part(days, dict.fromkeys(left.seats or (), wanted.seats)) if left else None
     all_there = part and set(part.rooms()) == days and sum((part.seats or {}).values()) == wanted.seats
@@ -530,24 +531,21 @@ def grant(case_id: CaseId, body: Grant) -> StaffRefund:
     staff, case, now = staff_of(app.caller()), _request_of_guest(case_id), app.parts.clock()
     for _ in range(TRIES):
         collection = _collection_of(case)
-        order, payment = (
-            (collection.order, collection.payment(collection.order.paid_by)) if collection else (None, None)
-        )
-        if collection is None or order is None or payment is None:
+        payment = collection.payment(collection.order.paid_by) if collection else None
+        if collection is None or payment is None:
             raise not_found()
+        order = collection.order
         used = order.status is OrderStatus.USED  # its guest is there: nothing of it is free
-        wanted = merchant_refund(
+        wanted = granted_refund(
             payment,
+            f"{case.kind} {case.case_id}",
             amount_fen=body.amount_fen or min(case.amount_fen, order.refundable_fen or 0),
             reason=body.reason,
-            staff="",
-            key=f"{case.kind} {case.case_id}",
-            body_hash="",
+            staff=staff.user_id,
             now=now,
             others=of_trade(collection.refunds, payment.out_trade_no),
-            gives_up=order.holds.unbegun(now) if order.holds and not used else None,
+            gives_up=None if used else order.unbegun(now),
         )
-        wanted = replace(wanted, requested_by=staff.user_id)
         if earlier := collection.refund(wanted.out_refund_no):
             return refund_out(earlier)
         if not next(one for one in collection.cases if one.name == case.name).open:

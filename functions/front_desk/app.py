@@ -309,8 +309,8 @@ def _holds_out(order: Order) -> StaffHolds:
     held = order.holds
     if held is None:
         return StaffHolds()
-    session = next(iter(held.seats or ()), None)
-    return StaffHolds(nights=sorted(held.rooms()), session=session, seats=(held.seats or {}).get(session or "", 0))
+    session, seats = held.session
+    return StaffHolds(nights=sorted(held.rooms()), session=session, seats=seats)
 
 
 def handle(event: dict[str, Any], parts: Parts) -> Any:

@@ -433,8 +433,8 @@ def request_refund(order_sn: OrderSn, body: RefundWish) -> RefundAnswer:
 def _cancel_paid(collection: Collection, payment: Payment, reason: str, now: datetime) -> bool:
     """All of it goes back, and all that has not begun is given up, in one write (R7). False: it has changed."""
     order = collection.order
-    gives_up = order.holds.unbegun(now) if order.holds else None
-    refund = guest_refund(payment, reason=reason or CANCELLED, user_id=order.user_id, now=now, gives_up=gives_up)
+    reason = reason or CANCELLED
+    refund = guest_refund(payment, reason=reason, user_id=order.user_id, now=now, gives_up=order.unbegun(now))
     written = app.parts.store.refunds.request(order, refund, now, ends=True)
     if written:
         freed(written, order.order_sn)
@@ -448,7 +448,7 @@ def _ask_staff(collection: Collection, payment: Payment, fen: int, reason: str, 
     order, wishes = collection.order, collection.requests()
     if len(wishes) >= MOST_WISHES:
         raise Problem(409, "too-many-requests", "The shop has answered this.", f"At most {MOST_WISHES} times.")
-    unbegun = order.holds.unbegun(now) if order.holds else None
+    unbegun = order.unbegun(now)
     told = unbegun.told() if unbegun else ""
     said = cleaned(reason, all_planes=True)
     case = request_case(payment, len(wishes) + 1, amount_fen=fen, gives_up=told, reason=said, now=now)

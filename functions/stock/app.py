@@ -211,7 +211,7 @@ def _rooms(stock: Stock, night: Night) -> list[StockRoom]:
 
 
 def _block_out(block: Block) -> StaffBlock:
-    session = next(iter(block.holds.seats or ()), None)
+    session, seats = block.holds.session
     return StaffBlock(
         block_id=block.block_id,
         reason=block.reason,
@@ -219,7 +219,7 @@ def _block_out(block: Block) -> StaffBlock:
         at=block.at,
         nights=sorted(block.holds.rooms()),
         session=session,
-        seats=(block.holds.seats or {}).get(session or "", 0),
+        seats=seats,
     )
 
 

@@ -142,6 +142,10 @@ class Order:
         used = self.entered_at(OrderStatus.USED) is not None
         return used or (self.holds is not None and self.holds.begins_at <= now)
 
+    def unbegun(self, now: datetime) -> Holds | None:
+        """What it holds that has not begun: it may be given up (R7). None: nothing."""
+        return self.holds.unbegun(now) if self.holds else None
+
     @property
     def holds_for_nothing(self) -> bool:
         """It is over and holds something all the same: it was cancelled, or refunded before its use began (R15)."""

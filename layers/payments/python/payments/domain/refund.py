@@ -288,14 +288,12 @@ def merchant_refund(
     body_hash: str,
     now: datetime,
     others: Iterable[Refund] = (),
-    gives_up: Holds | None = None,
 ) -> Refund:
     """The refund that staff ask for. Its number derives from who asks and his Idempotency-Key: repeated for ever, it is
     one refund."""
-    digest = hashlib.sha256(f"{staff}:{key}".encode()).hexdigest()[:24]
     return _refund(
         payment,
-        f"{payment.out_trade_no}_M{digest}",
+        _merchant_no(payment, f"{staff}:{key}"),
         amount_fen=amount_fen,
         reason=reason,
         origin=RefundOrigin.MERCHANT,
@@ -303,8 +301,37 @@ def merchant_refund(
         now=now,
         body_hash=body_hash,
         others=others,
+    )
+
+
+def granted_refund(
+    payment: Payment,
+    request: str,
+    *,
+    amount_fen: int,
+    reason: str,
+    staff: str,
+    now: datetime,
+    others: Iterable[Refund],
+    gives_up: Holds | None,
+) -> Refund:
+    """The refund that staff grant a guest who has asked for it. Its number derives from his request: whoever grants it,
+    it is one refund."""
+    return _refund(
+        payment,
+        _merchant_no(payment, f":{request}"),
+        amount_fen=amount_fen,
+        reason=reason,
+        origin=RefundOrigin.MERCHANT,
+        requested_by=staff,
+        now=now,
+        others=others,
         gives_up=gives_up,
     )
+
+
+def _merchant_no(payment: Payment, asked: str) -> str:
+    return f"{payment.out_trade_no}_M{hashlib.sha256(asked.encode()).hexdigest()[:24]}"
 
 
 def guest_refund(payment: Payment, *, reason: str, user_id: str, now: datetime, gives_up: Holds | None) -> Refund:

@@ -99,6 +99,11 @@ class Holds:
         return {day: room for run in self.nights or () for day, room in _of_run(run)}
 
     @property
+    def session(self) -> tuple[str, int] | tuple[None, int]:
+        """The session of it and how many of its seats; (None, 0): it holds nights."""
+        return next(iter((self.seats or {}).items()), (None, 0))
+
+    @property
     def begins_at(self) -> datetime:
         """When the use of the first of it begins (UTC)."""
         return min([*map(night_begins, self.rooms()), *map(session_begins, self.seats or ())])
