@@ -117,7 +117,7 @@ def _moment(
 
 
 def _order(item: Item) -> Iterator[Moment]:
-    holds = f", holds {_held(item['holds'])}" if "holds" in item else ""
+    holds = f", holds {_held(item['holds'])} now" if "holds" in item else ""
     made: dict[str, Any] = {"fen": int(item["total_fen"]), "holds": holds}
     yield _moment(item, _at(item["created_at"]), "order.created", "orders", state="WAIT_PAY", **made)
     functions = {"WAIT_USE": "order_update", "REFUNDED": "order_update", "EXPIRED": "sweep"}
