@@ -7,7 +7,7 @@ from typing import Any
 
 from payments.domain.order import Order, place
 from payments.domain.payment import Payment, PaymentStatus, TradeReport, new_payment
-from payments.domain.stock import Session
+from payments.domain.stock import MOST_ROOMS, Session
 from payments.products.course.offer import MAX_PLACE, MAX_SESSIONS, Booking, Course
 from payments.products.homestay.offer import (
     HOMESTAY,
@@ -15,7 +15,6 @@ from payments.products.homestay.offer import (
     MAX_ID,
     MAX_PEOPLE,
     MAX_REMARK,
-    MAX_ROOMS,
     MAX_SUBTITLE,
     MAX_TITLE,
     Homestay,
@@ -112,7 +111,7 @@ LARGEST: Mapping[str, tuple[Any, Any]] = {
             market_price_fen=FEN,
             food_price_fen=FEN,
             capacity=MAX_PEOPLE,
-            rooms=MAX_ROOMS,
+            rooms=MOST_ROOMS,
             free_cancel_days=60,
             free_cancel_hour=23,
             kept_nights=90,

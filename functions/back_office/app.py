@@ -52,7 +52,7 @@ from payments.domain.refund import (
     of_trade,
     rest,
 )
-from payments.domain.stock import Holds
+from payments.domain.stock import MOST_NIGHTS, MOST_SEATS, Holds
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
 from payments.edge.http import (
@@ -113,8 +113,8 @@ Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidat
 class GivenUp(Body):
     """What the guest gives up with a refund: whole nights that have not begun, or seats."""
 
-    nights: Annotated[list[Day], Field(max_length=90, default_factory=list)]
-    seats: Annotated[int, Field(ge=0, le=1000)] = 0
+    nights: Annotated[list[Day], Field(max_length=MOST_NIGHTS, default_factory=list)]
+    seats: Annotated[int, Field(ge=0, le=MOST_SEATS)] = 0
 
 
 class NewRefund(Body):

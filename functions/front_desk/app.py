@@ -5,7 +5,6 @@ Staff see the orders of their own business, and nothing of others: 404. A code i
 decides, and whoever comes second reads who redeemed it. Run twice by one attempt it is redeemed once (R11).
 """
 
-from collections.abc import Iterable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
@@ -15,11 +14,24 @@ from pydantic import BaseModel, Field
 from payments.domain.collection import Collection
 from payments.domain.order import ORDER_SN, STATUS_CODE, Order, OrderStatus, read_code
 from payments.domain.shipping import look_after_redemption
-from payments.edge.http import Api, Body, Day, OrderSn, Problem, decoded, encoded, invalid, not_found, seconds, shown
+from payments.edge.http import (
+    NAME,
+    Api,
+    Body,
+    Day,
+    OrderSn,
+    Problem,
+    decoded,
+    encoded,
+    invalid,
+    not_found,
+    seconds,
+    shown,
+)
 from payments.edge.observability import count, logger, unreadable
 from payments.edge.staff import Staff, StaffCase, StaffRefund, case_out, on_hold, refund_out, staff_of
 from payments.parts import LambdaFunction, Parts
-from payments.store.dynamodb import UnreadableItem
+from payments.store.dynamodb import each_readable
 from payments.store.items import Standing
 from payments.store.purchase import bought
 
@@ -30,7 +42,7 @@ waits five seconds at most."""
 ARRIVALS = 100
 """Orders on a page."""
 
-Name = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
+NameAsked = Annotated[str | None, Query(pattern=NAME)]
 
 app: Api[Parts] = Api()
 
@@ -137,8 +149,8 @@ class Arrivals(BaseModel):
 @app.get("/merchant/arrivals")
 def arrivals(
     day: Annotated[Day, Query(alias="date")],
-    service_type: Name = None,
-    offer_id: Name = None,
+    service_type: NameAsked = None,
+    offer_id: NameAsked = None,
     session: Annotated[str | None, Query(pattern=r"^[0-9T:-]{16}$")] = None,
     after: Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,300}$")] = None,
 ) -> Arrivals:
@@ -152,7 +164,9 @@ def arrivals(
     place = None if session is None else f"{session}#{service_type}#{offer_id}"
     orders, more = _arrivals(staff, day, place, _after(after, place or day))
     wanted = [order for order in orders if service_type in (None, order.service_type)]
-    return Arrivals(arrivals=[*_readable(wanted)], next=encoded("\n".join(more)) if more else None)
+    return Arrivals(
+        arrivals=each_readable(_order_out, wanted, unreadable), next=encoded("\n".join(more)) if more else None
+    )
 
 
 def _arrivals(
@@ -193,15 +207,6 @@ def _businesses(staff: Staff) -> list[str]:
     catalogues = [product.catalogue for product in app.parts.products.values() if product.catalogue]
     offers = [offer for catalogue in catalogues for offer in app.parts.store.catalogue.readable(catalogue)]
     return sorted({offer.business_id for offer in offers if offer.business_id})
-
-
-def _readable(orders: Iterable[Order]) -> Iterator[StaffOrder]:
-    """The orders whose purchase can be read: one that cannot hides no other."""
-    for order in orders:
-        try:
-            yield _order_out(order)
-        except UnreadableItem as error:
-            unreadable(error)
 
 
 # --- redemption

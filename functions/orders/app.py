@@ -13,12 +13,12 @@ another phone, ends in the same single order.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from payments.cancellation import Paid, close_order
@@ -45,6 +45,7 @@ from payments.edge.http import (
     Day,
     IdempotencyKey,
     Instant,
+    Name,
     OrderSn,
     Problem,
     invalid,
@@ -59,7 +60,7 @@ from payments.edge.http import (
 from payments.edge.observability import count, freed, logger, unreadable
 from payments.parts import LambdaFunction, Parts
 from payments.products.product import Product
-from payments.store.dynamodb import Conflict, UnreadableItem
+from payments.store.dynamodb import Conflict, each_readable
 from payments.store.items import Standing, Taken, Written
 from payments.store.orders import Reservation
 from payments.store.purchase import bought, kept
@@ -81,9 +82,6 @@ MOST_DAYS = 92
 MOST_WISHES = 3
 """How often a guest may ask staff for his money back."""
 
-
-ServiceType = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
-OfferId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 
 app: Api[Parts] = Api()
 
@@ -196,7 +194,7 @@ class OrderList(BaseModel):
 
 
 @app.get("/catalogue/<service_type>")
-def list_offers(service_type: ServiceType) -> Catalogue:
+def list_offers(service_type: Name) -> Catalogue:
     """What is on sale of one product. 404: there is no such product, or it has no catalogue."""
     product = app.parts.products.get(service_type)
     catalogue, model = (product.catalogue, product.models().offer) if product else (None, None)
@@ -208,8 +206,8 @@ def list_offers(service_type: ServiceType) -> Catalogue:
 
 @app.get("/catalogue/<service_type>/<offer_id>/availability")
 def availability(
-    service_type: ServiceType,
-    offer_id: OfferId,
+    service_type: Name,
+    offer_id: Name,
     first: Annotated[Day, Query(alias="from")],
     last: Annotated[Day, Query(alias="to")],
 ) -> Availability:
@@ -359,7 +357,7 @@ def _draft(
 def list_orders(before: Annotated[Instant | None, Query()] = None) -> OrderList:
     """The caller's orders, newest first, twenty a page."""
     orders, more = app.parts.store.orders.of_user(app.caller()["user_id"], PAGE, before)
-    return OrderList(orders=[*_readable(orders)], next=more)
+    return OrderList(orders=each_readable(_out, orders, unreadable), next=more)
 
 
 @app.get("/orders/<order_sn>")
@@ -511,15 +509,6 @@ def _asks_again(order: Order, now: datetime) -> bool:
     trades = [one for one in payments if one.status is PaymentStatus.NOTPAY]
     claim = app.parts.store.payments.claim_query
     return all(quiet(trade.asked_at, now) and claim(trade, now, CALL_PAUSE) for trade in trades)
-
-
-def _readable(orders: Iterable[Order]) -> Iterator[OrderOut]:
-    """The orders whose purchase can be read: one that cannot hides no other."""
-    for order in orders:
-        try:
-            yield _out(order)
-        except UnreadableItem as error:
-            unreadable(error)
 
 
 def _out(order: Order, wish: RefundRequest | None = None) -> OrderOut:

@@ -11,12 +11,14 @@ from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 
-from aws_lambda_powertools.event_handler.openapi.params import Path, Query
+from aws_lambda_powertools.event_handler.openapi.params import Query
 from pydantic import BaseModel, Field
 
 from payments.domain.offer import Catalogue as CatalogueOf
-from payments.domain.offer import is_day
 from payments.domain.stock import (
+    MOST_NIGHTS,
+    MOST_ROOMS,
+    MOST_SEATS,
     SOLD_AHEAD,
     Night,
     Nights,
@@ -29,7 +31,7 @@ from payments.domain.stock import (
 )
 from payments.domain.texts import cleaned
 from payments.domain.times import beijing_day
-from payments.edge.http import Api, Body, Day, Problem, invalid, not_found, sold_out, try_again
+from payments.edge.http import Api, Body, Day, Name, Problem, a_day, invalid, not_found, sold_out, try_again
 from payments.edge.observability import count, logger, oversold
 from payments.edge.staff import staff_of
 from payments.parts import LambdaFunction, Parts
@@ -45,8 +47,6 @@ MOST_RUNS = 30
 
 AFTER_AN_EDIT = timedelta(minutes=1)
 """When every order is written that had read an offer before it was edited."""
-
-OfferName = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
 
 app: Api[Parts] = Api()
 
@@ -123,18 +123,18 @@ class StockMonth(BaseModel):
 class NewBlock(Body):
     """One room for these nights, or so many seats of a session; and why."""
 
-    nights: Annotated[list[Day], Field(max_length=90, default_factory=list)]
+    nights: Annotated[list[Day], Field(max_length=MOST_NIGHTS, default_factory=list)]
     session: Annotated[str, Field(max_length=16)] | None = None
-    seats: Annotated[int, Field(ge=0, le=1000)] = 0
+    seats: Annotated[int, Field(ge=0, le=MOST_SEATS)] = 0
     reason: Annotated[str, Field(min_length=1, max_length=40)]
 
 
 class Capacity(Body):
     """How many equal rooms an offer has, or how many seats a session."""
 
-    rooms: Annotated[int, Field(ge=0, le=50)] | None = None
+    rooms: Annotated[int, Field(ge=0, le=MOST_ROOMS)] | None = None
     session: Annotated[str, Field(max_length=16)] | None = None
-    seats: Annotated[int, Field(ge=0, le=1000)] | None = None
+    seats: Annotated[int, Field(ge=0, le=MOST_SEATS)] | None = None
 
 
 class CapacitySet(BaseModel):
@@ -171,7 +171,7 @@ def _stock_offer(catalogue: CatalogueOf[Any], offer: Any) -> StockOffer:
 
 @app.get("/merchant/stock/<service_type>/<offer_id>")
 def get_stock(
-    service_type: OfferName, offer_id: OfferName, month: Annotated[str, Query(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
+    service_type: Name, offer_id: Name, month: Annotated[str, Query(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
 ) -> StockMonth:
     """What is held of an offer in a month (2026-12), by which order or block."""
     product, catalogue, offer = _offer(service_type, offer_id)
@@ -224,7 +224,7 @@ def _block_out(block: Block) -> StaffBlock:
 
 
 @app.post("/merchant/stock/<service_type>/<offer_id>/blocks", status_code=201)
-def block(service_type: OfferName, offer_id: OfferName, body: NewBlock) -> StaffBlock:
+def block(service_type: Name, offer_id: Name, body: NewBlock) -> StaffBlock:
     """Holds one room for some nights, or some seats, back from sale: they are sold elsewhere, or cannot be used.
 
     409: others hold them; with what is `free`.
@@ -274,9 +274,10 @@ def _wanted(product: Product[Any], offer: Any, offer_id: str, body: NewBlock) ->
 
 
 def _session(product: Product[Any], offer: Any, name: str) -> Session:
-    if not is_day(name[:10]) or not name.startswith("2"):
-        raise invalid("body.session", "when it begins in Beijing, as in 2026-12-05T19:00")
-    day = date.fromisoformat(name[:10])
+    try:
+        day = date.fromisoformat(a_day(name[:10]))
+    except ValueError:
+        raise invalid("body.session", "when it begins in Beijing, as in 2026-12-05T19:00") from None
     for one in product.for_sale(offer, day, day):
         if isinstance(one, Session) and one.session == name:
             return one
@@ -284,7 +285,7 @@ def _session(product: Product[Any], offer: Any, name: str) -> Session:
 
 
 @app.delete("/merchant/stock/<service_type>/<offer_id>/blocks/<block_id>")
-def unblock(service_type: OfferName, offer_id: OfferName, block_id: OfferName) -> StaffBlock:
+def unblock(service_type: Name, offer_id: Name, block_id: Name) -> StaffBlock:
     """What a block holds is for sale again. 404: there is none, or it is over."""
     staff, now = staff_of(app.caller()), app.parts.clock()
     _offer(service_type, offer_id)
@@ -298,7 +299,7 @@ def unblock(service_type: OfferName, offer_id: OfferName, block_id: OfferName) -
 
 
 @app.put("/merchant/stock/<service_type>/<offer_id>")
-def set_capacity(service_type: OfferName, offer_id: OfferName, body: Capacity) -> CapacitySet:
+def set_capacity(service_type: Name, offer_id: Name, body: Capacity) -> CapacitySet:
     """Says how many equal rooms an offer has, or how many seats a session, from this moment on.
 
     409: more is `held` than that; the owner may say so all the same, and an alarm rings.

@@ -18,10 +18,10 @@ from local.deploy import client
 from local.home import PROJECT, State
 from local.shopper import Shopper
 from local.stack import local
+from payments.domain.stock import MOST_ROOMS
 from payments.domain.times import utc_now
 from payments.edge.tokens import Identity, Role, issue
 from payments.products import PRODUCTS
-from payments.products.homestay.offer import MAX_ROOMS
 from payments.store.dynamodb import unwire, wire
 from tests.money import assert_no_fen_missing
 from tests.stock import assert_nothing_sold_twice
@@ -209,7 +209,7 @@ def _has_room_for_every_test(state: State) -> None:
     for offer_id in ("lake-house", "one-fen"):
         home = store.catalogue.get(catalogue, offer_id)
         assert home is not None
-        store.catalogue.put(catalogue, replace(home, rooms=MAX_ROOMS))
+        store.catalogue.put(catalogue, replace(home, rooms=MOST_ROOMS))
 
 
 @pytest.fixture

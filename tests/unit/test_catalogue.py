@@ -9,11 +9,11 @@ import pytest
 from local.catalogue import CATALOGUES, OFFERS, BadCatalogue, read
 from local.shopper import order_body
 from payments.domain.money import MAX_FEN
+from payments.domain.stock import MOST_NIGHTS
 from payments.edge.http import read_body
 from payments.products import PRODUCTS
 from payments.products.homestay.offer import (
     MAX_DAYS_AHEAD,
-    MAX_NIGHTS,
     MAX_PEOPLE,
     MAX_PRICE_FEN,
     MAX_TITLE,
@@ -130,7 +130,7 @@ def test_the_dearest_stay_is_still_a_sum() -> None:
         price_fen=MAX_PRICE_FEN,
         food_price_fen=MAX_PRICE_FEN,
         start_date=STAY.start_date,
-        end_date=STAY.start_date.fromordinal(STAY.start_date.toordinal() + MAX_NIGHTS),
+        end_date=STAY.start_date.fromordinal(STAY.start_date.toordinal() + MOST_NIGHTS),
         people=MAX_PEOPLE,
         need_food=True,
     )

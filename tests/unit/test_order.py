@@ -19,8 +19,9 @@ from payments.domain.order import (
     new_order_sn,
     wait_for_next_order,
 )
+from payments.domain.stock import MOST_NIGHTS
 from payments.domain.times import beijing_day, iso
-from payments.products.homestay.offer import MAX_DAYS_AHEAD, MAX_NIGHTS, MAX_REMARK, Homestay, book
+from payments.products.homestay.offer import MAX_DAYS_AHEAD, MAX_REMARK, Homestay, book
 from tests.examples import HOME, NIGHT_FEN, NOW, STAY, order
 
 TODAY = date(2026, 11, 23)
@@ -43,7 +44,7 @@ def test_a_stay_costs_nights_times_price_and_food_per_person_and_night() -> None
     assert ask(need_food=False).total_fen == 2 * 38800
 
 
-@given(nights=st.integers(1, MAX_NIGHTS), people=st.integers(1, 4), need_food=st.booleans(), ahead=st.integers(0, 300))
+@given(nights=st.integers(1, MOST_NIGHTS), people=st.integers(1, 4), need_food=st.booleans(), ahead=st.integers(0, 300))
 def test_every_stay_that_is_sold_costs_at_least_its_nights(
     nights: int, people: int, need_food: bool, ahead: int
 ) -> None:
@@ -58,7 +59,7 @@ def test_every_stay_that_is_sold_costs_at_least_its_nights(
     [
         ("end_date", {"end_date": TODAY}),
         ("end_date", {"end_date": TODAY - timedelta(days=1)}),
-        ("end_date", {"end_date": TODAY + timedelta(days=MAX_NIGHTS + 1)}),
+        ("end_date", {"end_date": TODAY + timedelta(days=MOST_NIGHTS + 1)}),
         ("start_date", {"start_date": TODAY - timedelta(days=1)}),
         ("start_date", {"start_date": TODAY + timedelta(days=MAX_DAYS_AHEAD + 1), "end_date": date(2028, 12, 1)}),
         ("people", {"people": 0}),

@@ -17,6 +17,12 @@ NIGHT_BEGINS = time(18)
 SOLD_AHEAD = timedelta(days=460)
 """No night or seat is sold later than that."""
 
+MOST_ROOMS, MOST_SEATS = 50, 1000
+"""How many equal rooms an offer may have, and how many seats a session."""
+
+MOST_NIGHTS = 90
+"""How many nights one order or block may hold."""
+
 MOST_RUNS = 4
 """Runs of nights in one room that one order may hold: it stays within 1 KB."""
 

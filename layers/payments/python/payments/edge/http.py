@@ -45,19 +45,25 @@ UNSUPPORTED = "application/octet-stream"
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-OrderSn = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,40}$")]
+NAME = r"^[0-9A-Za-z_-]{1,40}$"
+"""What an order's number, a service_type, or the id of an offer or a block may be; none of that name is 404."""
+
+Name = Annotated[str, Path(pattern=NAME)]
+"""A service_type, or the id of an offer or a block, in a path."""
+OrderSn = Annotated[str, Path(pattern=NAME)]
 """An order number in a path; one that is not there is 404, whatever it looks like."""
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[0-9A-Za-z_-]{8,64}$")]
 """The header with which a caller makes sure that a repeat is the same request."""
 
 
-def _is_day(text: str) -> str:
+def a_day(text: str) -> str:
+    """The text, if it is a calendar day: 2026-12-01. Raises ValueError."""
     if not is_day(text) or not text.startswith("2"):
         raise ValueError("a day as in 2026-12-01, from the year 2000 to 2999")
     return text
 
 
-Day = Annotated[str, AfterValidator(_is_day)]
+Day = Annotated[str, AfterValidator(a_day)]
 """A calendar day in Beijing: 2026-12-01."""
 
 

@@ -7,7 +7,7 @@ the repeat fails its own condition (R11).
 import random
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 T = TypeVar("T")
+V = TypeVar("V")
 Wire = dict[str, Any]
 """An item as DynamoDB's API carries it: `{"status": {"S": "NOTPAY"}}`."""
 
@@ -83,6 +84,17 @@ class UnreadableItem(Exception):
     def of(self, owner: Mapping[str, Any]) -> "UnreadableItem":
         """The same of an item that belongs to whoever `owner` (an order's values) belongs to."""
         return UnreadableItem({**owner, "pk": self.pk, "sk": self.sk}, self.attribute, self.why)
+
+
+def each_readable(read: Callable[[V], T], values: Iterable[V], tell: Callable[[UnreadableItem], None]) -> list[T]:
+    """What is read of each value; `tell` hears of each that cannot be read, and one never hides the others."""
+    found: list[T] = []
+    for value in values:
+        try:
+            found.append(read(value))
+        except UnreadableItem as error:
+            tell(error)
+    return found
 
 
 class _Wrong(Exception):

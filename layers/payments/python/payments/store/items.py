@@ -20,6 +20,7 @@ from payments.domain.times import millis
 from payments.store.dynamodb import (
     UnreadableItem,
     add_arguments,
+    each_readable,
     plain,
     put_arguments,
     read_many,
@@ -238,10 +239,4 @@ class Items:
     def readable(self, read: Callable[[Values], T], items: Iterable[Values]) -> list[T]:
         """The items of a list, without those that cannot be read: `tell` hears of each, and one never hides the
         others."""
-        values: list[T] = []
-        for item in items:
-            try:
-                values.append(read(item))
-            except UnreadableItem as error:
-                self._tell(error)
-        return values
+        return each_readable(read, items, self._tell)

@@ -19,7 +19,7 @@ from payments.domain.offer import (
     check,
     or_nothing,
 )
-from payments.domain.stock import Night, Seats, Session, has_gone, session_begins
+from payments.domain.stock import MOST_SEATS, Night, Seats, Session, has_gone, session_begins
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import beijing_day, end_of_day
 from payments.products.product import Models, Product
@@ -30,7 +30,6 @@ MAX_SUBTITLE = 100
 MAX_PLACE = 16
 MAX_REMARK = 40
 MAX_SESSIONS = 36
-MAX_SEATS = 1000
 MAX_SEATS_OF_AN_ORDER = 20
 MAX_DAYS_AHEAD = 365
 MAX_MINUTES = 24 * 60
@@ -49,7 +48,7 @@ def a_session(value: object) -> str | None:
 SESSION_RULES: Mapping[str, Rule] = {
     "session": a_session,
     "minutes": a_whole_number(1, MAX_MINUTES, "whole minutes"),
-    "seats": a_whole_number(0, MAX_SEATS, "a whole number of seats"),
+    "seats": a_whole_number(0, MOST_SEATS, "a whole number of seats"),
     "price_fen": a_whole_number(1, MAX_PRICE_FEN, "whole fen"),
 }
 """What each field of a session must be."""

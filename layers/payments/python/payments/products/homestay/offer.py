@@ -19,19 +19,17 @@ from payments.domain.offer import (
     check,
     or_nothing,
 )
-from payments.domain.stock import Night, Nights, Session, days_between, night_begins
+from payments.domain.stock import MOST_NIGHTS, MOST_ROOMS, Night, Nights, Session, days_between, night_begins
 from payments.domain.texts import Field, for_wechat
 from payments.domain.times import BEIJING, beijing_day, end_of_day
 from payments.products.product import Models, Product
 
-MAX_NIGHTS = 90
 MAX_DAYS_AHEAD = 365
 MAX_ID = 24
 MAX_TITLE = 32
 MAX_SUBTITLE = 100
 MAX_REMARK = 40
 MAX_PEOPLE = 100
-MAX_ROOMS = 50
 MAX_DAY_PRICES = 100
 MAX_PRICE_FEN = 10**9
 """Ten million yuan: the longest stay of the most people is still a sum."""
@@ -52,10 +50,10 @@ RULES: Mapping[str, Rule] = {
     "market_price_fen": a_whole_number(0, MAX_PRICE_FEN, "whole fen"),
     "food_price_fen": a_whole_number(0, MAX_PRICE_FEN, "whole fen"),
     "capacity": a_whole_number(1, MAX_PEOPLE, "a whole number of people"),
-    "rooms": or_nothing(a_whole_number(0, MAX_ROOMS, "a whole number of equal rooms")),
+    "rooms": or_nothing(a_whole_number(0, MOST_ROOMS, "a whole number of equal rooms")),
     "free_cancel_days": or_nothing(a_whole_number(0, 60, "whole days before the first one")),
     "free_cancel_hour": or_nothing(a_whole_number(0, 23, "an hour in Beijing")),
-    "kept_nights": or_nothing(a_whole_number(0, MAX_NIGHTS, "whole nights")),
+    "kept_nights": or_nothing(a_whole_number(0, MOST_NIGHTS, "whole nights")),
     "on_sale": a_switch,
 }
 """What each field of a home must be."""
@@ -179,8 +177,8 @@ def book(
         raise PurchaseRefused("start_date", f"at most {MAX_DAYS_AHEAD} days ahead")
     if end_date <= start_date:
         raise PurchaseRefused("end_date", "a stay is one night or more: end_date after start_date")
-    if (end_date - start_date).days > MAX_NIGHTS:
-        raise PurchaseRefused("end_date", f"at most {MAX_NIGHTS} nights")
+    if (end_date - start_date).days > MOST_NIGHTS:
+        raise PurchaseRefused("end_date", f"at most {MOST_NIGHTS} nights")
     if not 1 <= people <= home.capacity:
         raise PurchaseRefused("people", f"from 1 to {home.capacity} people")
     if len(remark) > MAX_REMARK:
