@@ -196,9 +196,9 @@ def holding(service_type: str, holder: str, holds: Holds, of_seats: int) -> list
     return found
 
 
-def freeing(service_type: str, holder: str, holds: Holds) -> list[Change]:
+def freeing(service_type: str, holder: str, holds: Holds) -> list[Mark | Add]:
     """What makes `holder` hold this no more: it must hold each night of it, and the session so many seats."""
-    found: list[Change] = []
+    found: list[Mark | Add] = []
     for key, names in _names(holds).items():
         found.append(_freed(keys.stock(service_type, holds.offer_id, key), names, holder))
     for session, seats in (holds.seats or {}).items():
@@ -231,31 +231,28 @@ def _freed_with(
 ) -> Written | Standing[Values | None]:
     """As `end_of_hold`; `unknown` is written too where the stock does not know all of it."""
     parts, told = [] if freed is None else freeing(service_type, holder, freed), list[Change]()
-    missed = False
     for _ in range(TRIES):
         failed = items.together(*changes, *parts, *told)
         if failed is None:
-            return Written(not_in_stock=missed)
+            return Written(not_in_stock=bool(told))
         own, images = failed[: len(changes)], failed[len(changes) : len(changes) + len(parts)]
         if any(image is not None for image in own):
             return _standing(own[0])
-        known = [_that_is_there(part, holder, image) for part, image in zip(parts, images, strict=True)]
-        parts, missed = [part for part in known if part is not None], True
+        known = (_that_is_there(part, holder, image) for part, image in zip(parts, images, strict=True))
+        parts = [part for part in known if part is not None]
         told = [unknown] if unknown else []
     raise Conflict(f"{holder}: its stock keeps changing")
 
 
-def _that_is_there(part: Change, holder: str, image: Values | None) -> Change | None:
+def _that_is_there(part: Mark | Add, holder: str, image: Values | None) -> Mark | Add | None:
     """Of what is to be freed the part that the stock knows, after a try that met `image`."""
     if image is None:
         return part
     if isinstance(part, Add):  # of a session so many seats as it has
         held = image.get("held")
-        return (
-            replace(part, by=-int(held), when=Attr("held").eq(held)) if isinstance(held, Decimal) and held > 0 else None
-        )
-    if not isinstance(part, Mark):
-        return None
+        if not isinstance(held, Decimal) or held <= 0:
+            return None
+        return replace(part, by=-int(held), when=Attr("held").eq(held))
     mine = [name for name in part.changes if image.get(name) == holder]
     return _freed(part.key, mine, holder) if mine else None
 
