@@ -1,4 +1,5 @@
 const { filled, sessionWords, yuan } = require("../../format.js")
+const showOffers = require("../../offers.js")
 const app = getApp()
 
 Page({
@@ -10,22 +11,15 @@ Page({
   onPullDownRefresh() {
     return this.load().then(() => wx.stopPullDownRefresh())
   },
-  async load() {
-    this.setData({ message: "" })
-    try {
-      const { offers } = await app.pay.offers("course")
-      const courses = offers.map((course) => {
-        const [next] = course.sessions.map(({ session }) => session).sort()
-        return {
-          ...course,
-          price: next ? filled(app.t.fromPrice, { price: yuan(course.from_fen) }) : "",
-          next: next ? filled(app.t.nextSession, { session: sessionWords(next, app.t) }) : app.t.noSession,
-        }
-      })
-      this.setData({ courses })
-    } catch (error) {
-      this.setData({ message: error.text || app.t.broken })
-    }
+  load() {
+    return showOffers(this, "course", "courses", (course) => {
+      const [next] = course.sessions.map(({ session }) => session).sort()
+      return {
+        ...course,
+        price: next ? filled(app.t.fromPrice, { price: yuan(course.from_fen) }) : "",
+        next: next ? filled(app.t.nextSession, { session: sessionWords(next, app.t) }) : app.t.noSession,
+      }
+    })
   },
   onCourse(event) {
     wx.navigateTo({ url: `/pages/course/course?course_id=${event.currentTarget.dataset.id}` })

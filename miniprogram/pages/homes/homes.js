@@ -1,4 +1,5 @@
 const { filled, yuan } = require("../../format.js")
+const showOffers = require("../../offers.js")
 const app = getApp()
 
 Page({
@@ -10,19 +11,12 @@ Page({
   onPullDownRefresh() {
     return this.load().then(() => wx.stopPullDownRefresh())
   },
-  async load() {
-    this.setData({ message: "" })
-    try {
-      const { offers } = await app.pay.offers("homestay")
-      const homes = offers.map((home) => ({
-        ...home,
-        price: filled(app.t.fromPrice, { price: yuan(home.from_fen) }),
-        market: home.market_price_fen > home.from_fen ? yuan(home.market_price_fen) : "",
-      }))
-      this.setData({ homes })
-    } catch (error) {
-      this.setData({ message: error.text })
-    }
+  load() {
+    return showOffers(this, "homestay", "homes", (home) => ({
+      ...home,
+      price: filled(app.t.fromPrice, { price: yuan(home.from_fen) }),
+      market: home.market_price_fen > home.from_fen ? yuan(home.market_price_fen) : "",
+    }))
   },
   onBook(event) {
     wx.navigateTo({ url: `/pages/book/book?homestay_id=${event.currentTarget.dataset.id}` })
