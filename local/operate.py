@@ -244,7 +244,9 @@ def token(
 
 # --- cases
 
-cases = typer.Typer(help="Money that waits for a person: list (if nothing is said), show, close.", cls=ListFirst)
+cases = typer.Typer(
+    help="Money that waits for a person: list (if nothing is said), show, close, grant, decline.", cls=ListFirst
+)
 
 
 @cases.command("list")
@@ -308,10 +310,12 @@ def grant_case(
     profile: Profile = None,
     region: Region = None,
 ) -> None:
-    """Give a guest his money back who asks for it; what he has not used of his booking is for sale again."""
+    """Give a guest his money back who asks for it; unless he has come already, what has not begun of his booking is for
+    sale again."""
     on = chosen(stack, profile, region)
     case = _one(on, trade, REFUND_REQUEST, None)
-    _sure(f"Refund {fen or case.amount_fen} fen of {case.out_trade_no}, and end the booking ({case.detail})?", yes)
+    asked = f"Refund {fen or case.amount_fen} fen of {case.out_trade_no} ({case.detail})?"
+    _sure(f"{asked} Unless its guest has come already, the booking ends.", yes)
     told = _asked(on, "POST", f"cases/{path_of(case)}/grant", {"amount_fen": fen} if fen else {})
     console.print(f"Granted: {told['amount_fen']} fen are on their way back as {told['out_refund_no']}.")
 
@@ -390,7 +394,7 @@ ADVICE = {
     "refund_after_settlement": "It was given back by hand, and by WeChat too: the guest has it twice; ask him for it.",
     "refunds_exceed": "The refunds of this payment are more than was paid: ./dev refunds list; withdraw what waits.",
     "refund_mismatch": "WeChat tells of another refund than is recorded (detail): compare both in its console.",
-    "refund_request": "A guest asks for his money back: POST /merchant/cases/.../grant or .../decline, not close.",
+    "refund_request": "A guest asks for his money back: grant it, or decline it and say why; it is not closed.",
     "stock": "The order has ended; the stock did not know all that it held (detail): see who holds it now, then kept.",
     "shipping_refused": "WeChat does not take the shipping record: ship it by hand in the mini-program's console.",
 }

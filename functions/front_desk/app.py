@@ -58,7 +58,7 @@ class StaffHolds(BaseModel):
 class StaffOrder(BaseModel):
     """An order as staff see it: no code, no openid; `purchase` is what was bought, in the fields of its `service_type`.
     Sums in fen. `on_hold`: WeChat says that it was refunded, and no refund is known here: its case waits, and it is
-    neither redeemed nor refunded. `given_up`: its guest has given up what had not begun, and it is not redeemed."""
+    neither redeemed nor refunded. `given_up`: its guest has given it up, and it is not redeemed."""
 
     order_sn: str
     service_type: str
