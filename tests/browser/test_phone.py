@@ -2,11 +2,18 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, Response, Route, expect
 
+from local.stack import local
+from payments.domain.times import beijing_day, utc_now
+from payments.products import PRODUCTS
 from tests.local.conftest import Cloud, eventually
 
 PASSWORD = "123456"
@@ -30,6 +37,31 @@ class Phone:
         """Chooses a home, orders it, and allows messages: then the cashier is open."""
         self.page.get_by_role("button", name=home).click()
         self.press("提交订单并支付")
+
+    def look_at(self, home: str, first: date | None = None, last: date | None = None) -> None:
+        """Opens a home's page, and chooses the days of a stay in its calendar."""
+        self.page.get_by_role("button", name=home).click()
+        for day in filter(None, (first, last)):
+            self.day(day).click()
+
+    def day(self, day: date) -> Locator:
+        """Of the calendar, which is turned to its month."""
+        heading = self.page.get_by_text(re.compile(r"^\d{4}年\d+月$"))
+        for _ in range(3):
+            if heading.inner_text() == f"{day.year}年{day.month}月":
+                return self.page.get_by_role("button", name=re.compile(f"^{day_text(day)} "))
+            self.press("下个月")
+        raise AssertionError(f"the calendar has no {day}")
+
+    def book_the_stay(self, home: str, first: date, last: date) -> None:
+        """Orders and pays it, and opens its order."""
+        self.look_at(home, first, last)
+        self.press("提交订单并支付")
+        self.press("允许")
+        self.cashier()
+        self.type()
+        self.see("支付成功")
+        self.press("查看订单")
 
     def to_the_cashier(self) -> Locator:
         self.book()
@@ -62,8 +94,11 @@ class Phone:
 
     def order_sn(self) -> str:
         """Of the guest's newest order."""
+        return str(self.orders()[0]["order_sn"])
+
+    def orders(self) -> list[dict[str, Any]]:
         mine = {"Authorization": f"Bearer {self.stored('wxpay.token')['token']}"}
-        return str(self.cloud.api.get("/orders", headers=mine).json()["orders"][0]["order_sn"])
+        return list(self.cloud.api.get("/orders", headers=mine).json()["orders"])
 
     def stored(self, name: str) -> Any:
         return json.loads(self.page.evaluate("key => localStorage.getItem(key)", f"wx:{self.user}:{name}") or "null")
@@ -118,6 +153,11 @@ def test_a_seat_in_a_course_from_the_phone_to_the_door(phone: Phone, cloud: Clou
     counter.get_by_role("button", name="核销签到").click()
     expect(counter.get_by_role("status")).to_contain_text("核销成功")
     phone.see("已签到")
+    counter.get_by_role("link", name="名单").click()
+    counter.get_by_label("日期").fill(cloud.order(order_sn)["ORDER"]["purchase"]["session"][:10])
+    guest = counter.get_by_role("listitem").filter(has=counter.get_by_role("button", name=f"订单 {order_sn}"))
+    expect(guest).to_contain_text("1 位")
+    expect(guest).to_contain_text("已到")
     cloud.check()
 
 
@@ -134,6 +174,143 @@ def test_a_paid_booking_is_cancelled_in_time_and_its_code_is_gone(phone: Phone, 
     expect(phone.page.get_by_role("button", name="取消预订")).to_have_count(0)
     eventually(lambda: "holds" not in cloud.order(order_sn)["ORDER"])
     cloud.check()
+
+
+# --- days: what is free changes while the guest looks at it
+
+
+OLD_TOWN, SEA_VIEW = "古城里的纳西小院", "洱海边的落地窗"
+
+
+def day_text(day: date) -> str:
+    return f"{day.month}月{day.day}日"
+
+
+def of_next_month(number: int) -> date:
+    """A day of next month in Beijing: nobody else books these homes then."""
+    return (beijing_day(utc_now()).replace(day=1) + timedelta(days=31)).replace(day=number)
+
+
+@contextmanager
+def blocked(cloud: Cloud, night: date) -> Iterator[None]:
+    """The one room by the sea is not for sale in this night."""
+    path, staff = "/merchant/stock/homestay/sea-view/blocks", cloud.staff("b-dali")
+    made = cloud.api.post(path, json={"nights": [f"{night}"], "reason": "别处已订"}, headers=staff)
+    assert made.status_code == 201, made.text
+    try:
+        yield
+    finally:
+        cloud.api.delete(f"{path}/{made.json()['block_id']}", headers=staff)
+
+
+def test_a_full_night_is_shown_and_no_stay_over_it_can_be_chosen(phone: Phone, cloud: Cloud) -> None:
+    full = of_next_month(12)
+    before, after, buy = full - timedelta(days=1), full + timedelta(days=2), "提交订单并支付"
+    said = f"{day_text(full)}已满，请另选日期"
+    with blocked(cloud, full):
+        phone.look_at(SEA_VIEW)
+        expect(phone.day(full)).to_have_accessible_name(re.compile("满$"))
+        phone.day(full).click()
+        phone.see(said)
+        expect(phone.page.get_by_role("button", name=buy)).to_be_disabled()
+        phone.day(before).click()
+        expect(phone.page.get_by_text(said)).to_have_count(0)
+        phone.day(after).click()
+        phone.see(said)
+        expect(phone.page.get_by_role("button", name=buy)).to_be_disabled()
+        phone.day(full).click()  # who leaves on that day does not need its night
+        expect(phone.page.get_by_role("button", name=buy)).to_be_enabled()
+        expect(phone.page.get_by_text(said)).to_have_count(0)
+
+
+def test_sold_out_between_look_and_tap(phone: Phone, cloud: Cloud) -> None:
+    first = of_next_month(16)
+    taken = first + timedelta(days=1)
+    phone.look_at(SEA_VIEW, first, first + timedelta(days=2))
+    with blocked(cloud, taken):
+        phone.press("提交订单并支付")
+        phone.press("允许")
+        told = phone.page.get_by_text("余量不足")
+        expect(told).to_contain_text("没有扣款")
+        expect(told).to_contain_text(f"已满：{day_text(taken)}")
+        expect(phone.day(taken)).to_have_accessible_name(re.compile("满$"))
+        expect(phone.page.get_by_role("button", name="提交订单并支付")).to_be_disabled()
+        assert phone.orders() == []
+
+
+def test_the_price_changes_between_look_and_tap(phone: Phone, cloud: Cloud) -> None:
+    store, catalogue = local(cloud.state).store, PRODUCTS["homestay"].catalogue
+    assert catalogue is not None
+    home = store.catalogue.get(catalogue, "old-town")
+    assert home is not None
+    first = of_next_month(8)
+    phone.look_at(OLD_TOWN, first, first + timedelta(days=2))
+    phone.see("¥536")
+    try:
+        store.catalogue.put(catalogue, replace(home, price_fen=28800))
+        phone.press("提交订单并支付")
+        phone.press("允许")
+        told = phone.page.get_by_text("价格已变动")
+        expect(told).to_contain_text("没有扣款")
+        expect(told).to_contain_text("原 ¥536，现 ¥576")
+        expect(phone.page.locator(".total")).to_have_text("¥576")
+        assert phone.orders() == []
+        phone.press("提交订单并支付")
+        phone.press("允许")
+        expect(phone.cashier()).to_contain_text("¥576.00")
+    finally:
+        store.catalogue.put(catalogue, home)
+    cloud.check()
+
+
+def test_a_paid_stay_is_cancelled_in_time(phone: Phone, cloud: Cloud) -> None:
+    first = of_next_month(20)
+    phone.book_the_stay(OLD_TOWN, first, first + timedelta(days=2))
+    phone.code()
+    phone.see(f"{day_text(first - timedelta(days=1))} 18:00 前取消全额退款")
+    phone.press("取消预订")
+    dialog = phone.page.get_by_role("dialog", name="取消预订")
+    expect(dialog).to_contain_text("全额退款 ¥536，原路退回。预订随即取消。")
+    dialog.get_by_role("button", name="确定").click()
+    phone.see("已退订，¥536 正在原路退回")
+    phone.see("已退订")
+    expect(phone.page.locator(".code")).to_have_count(0)
+    eventually(lambda: "PROCESSING" in [refund.get("status") for refund in cloud.order(phone.order_sn()).values()])
+    cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
+    phone.see("已退款")
+    expect(phone.page.get_by_text("退回")).to_have_count(0)
+    cloud.check()
+
+
+def test_of_a_late_cancellation_the_shop_decides_and_the_guest_reads_why(phone: Phone, cloud: Cloud) -> None:
+    """Two days before it begins: by the sea all comes back until three days before, then all but the first night."""
+    first = beijing_day(utc_now()) + timedelta(days=2)
+    phone.book_the_stay(SEA_VIEW, first, first + timedelta(days=2))
+    code, order_sn = phone.code(), phone.order_sn()
+    order = cloud.order(order_sn)["ORDER"]
+    total = order["total_fen"] // 100
+    back = total - order["purchase"]["price_fen"] // 100
+    phone.press("申请退款")
+    dialog = phone.page.get_by_role("dialog", name="申请退款")
+    expect(dialog).to_contain_text(f"请商家退款 ¥{back}（共 ¥{total}）。商家同意之前预订仍然有效。")
+    dialog.get_by_role("button", name="确定").click()
+    dialog = phone.page.get_by_role("dialog", name="想对商家说明原因吗？")
+    dialog.get_by_role("textbox").fill("航班取消")
+    dialog.get_by_role("button", name="提交").click()
+    phone.see(f"已请商家退款 ¥{back}，等待商家决定，在此之前预订仍然有效")
+    assert phone.code() == code
+    staff = cloud.staff("b-dali")
+    (case,) = cloud.api.get(f"/merchant/orders/{order_sn}", headers=staff).json()["cases"]
+    assert "航班取消" in case["detail"]
+    why = {"reason": "这两晚已为您留房"}
+    reply = cloud.api.post(f"/merchant/cases/{case['case']}/decline", json=why, headers=staff)
+    assert reply.status_code == 200, reply.text
+    phone.see("商家没有同意退款：这两晚已为您留房")
+    assert phone.code() == code
+    cloud.check()
+
+
+# --- paying, and what comes after it
 
 
 def test_the_guest_closes_the_cashier_and_pays_later(phone: Phone, cloud: Cloud) -> None:
