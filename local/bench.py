@@ -36,6 +36,7 @@ from local import catalogue, deploy, operate
 from local.emulator import StartFailed, start_emulator
 from local.home import PROJECT, Home
 from local.meter import ADDED, Json, Meter, Usage
+from local.shopper import BODIES
 from local.topology import load, read
 from payments import parts
 from payments.domain.offer import Priced
@@ -74,13 +75,7 @@ def _stay(today: date, n: int) -> Mapping[str, Any]:
     start = today + timedelta(days=7 + 2 * n)
     if (start + timedelta(days=1)).month != start.month:
         start += timedelta(days=1)
-    return {
-        "homestay_id": "lake-house",
-        "start_date": start.isoformat(),
-        "end_date": (start + timedelta(days=2)).isoformat(),
-        "people": 2,
-        "need_food": True,
-    }
+    return {**BODIES["homestay"](), "start_date": f"{start}", "end_date": f"{start + timedelta(days=2)}"}
 
 
 def _stay_over_a_months_end(today: date, n: int) -> Mapping[str, Any]:
@@ -93,7 +88,7 @@ def _stay_over_a_months_end(today: date, n: int) -> Mapping[str, Any]:
 
 
 def _seat(today: date, _: int) -> Mapping[str, Any]:
-    return {"course_id": "ink", "session": f"{today + timedelta(days=30)}T14:00", "seats": 1}
+    return {**BODIES["course"](), "session": f"{today + timedelta(days=30)}T14:00"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
