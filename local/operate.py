@@ -28,7 +28,7 @@ from typer.core import TyperGroup
 from local.desk import DeskFailed, ask
 from local.home import Home, NotRunning
 from local.stack import NoStack, Stack, SweepFailed, deployed, running
-from local.trace import MILLISECOND, Moment, life, on_hold, promises
+from local.trace import MILLISECOND, Moment, in_words, life, on_hold, promises
 from payments.domain.case import REFUND_REQUEST, Case, Resolution, path_of
 from payments.domain.order import ORDER_SN
 from payments.domain.times import BEIJING, utc_now
@@ -262,7 +262,7 @@ def list_cases(stack: StackName = None, profile: Profile = None, region: Region 
     grid = Grid("opened", "kind", "trade", "id", "fen", "detail", title="Open cases")
     for case in opened:
         at = f"{case.opened_at.astimezone(BEIJING):%m-%d %H:%M}"
-        grid.add_row(at, case.kind, case.out_trade_no, case.case_id, str(case.amount_fen), case.detail)
+        grid.add_row(at, case.kind, case.out_trade_no, case.case_id, str(case.amount_fen), in_words(case.detail))
     console.print(grid)
 
 
@@ -293,7 +293,7 @@ def show_case(
         print(json.dumps(_told(case), ensure_ascii=False))
         return
     for name, value in _told(case).items():
-        console.print(f"{name:>15}  {value}", highlight=False)
+        console.print(f"{name:>15}  {in_words(str(value))}", highlight=False)
     console.print(f"\n{ADVICE.get(case.kind, 'Look the trade up in WeChat Pay merchant console.')}")
     if case.kind == REFUND_REQUEST:
         console.print("Then: ./dev cases grant TRADE [--fen ...], or ./dev cases decline TRADE --reason ...")
@@ -314,7 +314,7 @@ def grant_case(
     sale again."""
     on = chosen(stack, profile, region)
     case = _one(on, trade, REFUND_REQUEST, None)
-    asked = f"Refund {fen or case.amount_fen} fen of {case.out_trade_no} ({case.detail})?"
+    asked = f"Refund {fen or case.amount_fen} fen of {case.out_trade_no} ({in_words(case.detail)})?"
     _sure(f"{asked} Unless its guest has come already, the booking ends.", yes)
     told = _asked(on, "POST", f"cases/{path_of(case)}/grant", {"amount_fen": fen} if fen else {})
     console.print(f"Granted: {told['amount_fen']} fen are on their way back as {told['out_refund_no']}.")

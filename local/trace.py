@@ -3,6 +3,7 @@
 A moment has a stable `kind` with its facts, which pages translate, and says itself in English for the terminal.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ WECHAT = "wechat"
 Item = Mapping[str, Any]
 
 TEXT = {
-    "order.created": "WAIT_PAY, {fen} fen{holds}",
+    "order.created": "WAIT_PAY, {fen} fen{now_holds}",
     "order.closing": "is being cancelled",
     "order.WAIT_USE": "WAIT_USE, paid by trade {paid_by}{code}",
     "order.USED": "USED, redeemed by {used_by}",
@@ -61,7 +62,10 @@ class Moment:
 
     @property
     def happened(self) -> str:
-        text = TEXT.get(self.kind, self.state).format_map(self.facts)
+        said = {"holds": ", holds {}", "now_holds": ", now holds {}", "gives_up": ", gives up {}"}
+        held = {name: self.facts.get(name.removeprefix("now_")) for name in said}
+        stock = {name: text.format(held[name]) if held[name] else "" for name, text in said.items()}
+        text = in_words(TEXT.get(self.kind, self.state).format_map({**self.facts, **stock}))
         return f"{text}: {self.facts['why']}" if self.facts.get("why") else text
 
     @property
@@ -117,14 +121,14 @@ def _moment(
 
 
 def _order(item: Item) -> Iterator[Moment]:
-    holds = f", holds {_held(item['holds'])} now" if "holds" in item else ""
+    holds = _held(item["holds"]) if "holds" in item else ""
     made: dict[str, Any] = {"fen": int(item["total_fen"]), "holds": holds}
     yield _moment(item, _at(item["created_at"]), "order.created", "orders", state="WAIT_PAY", **made)
     functions = {"WAIT_USE": "order_update", "REFUNDED": "order_update", "EXPIRED": "sweep"}
     functions["USED"] = whole().routes["POST /merchant/redemptions"]
     fen = int(item.get("refunded_fen", 0))
     facts: dict[str, Any] = {"fen": fen, "paid_by": int(item.get("paid_by", 0)), "used_by": item.get("used_by")}
-    facts["holds"] = holds or ", holds nothing"
+    facts["holds"] = holds or "nothing"
     facts["code"] = ", redeem code" if "redeem_code" in item else ", no redeem code"
     for entry, moment in item["at"].items():
         state = "" if entry == "closing" else entry
@@ -155,7 +159,7 @@ def _payment(item: Item) -> Iterator[Moment]:
 
 def _refund(item: Item) -> Iterator[Moment]:
     facts = {"fen": int(item["amount_fen"]), "origin": item["origin"], "reason": item["reason"]}
-    facts["gives_up"] = f", gives up {_held(item['gives_up'])}" if "gives_up" in item else ""
+    facts["gives_up"] = _held(item["gives_up"]) if "gives_up" in item else ""
     made, console = _at(item["created_at"]), item["origin"] == "console"
     if console:
         yield _moment(item, made, "refund.console", WECHAT, **facts)
@@ -196,8 +200,18 @@ def _case(item: Item) -> Iterator[Moment]:
         yield _moment(item, _at(item["closed_at"]), "case.closed", who=item["closed_by"], **facts)
 
 
+def in_words(text: str) -> str:
+    """The stock as orders and cases tell of it, `2026-12-30+3` and `2 of 2026-12-05T19:00`, in words."""
+    nights = re.sub(r"([0-9]{4}-[0-9]{2}-[0-9]{2})\+([0-9]+)", _nights, text)
+    return re.sub(r"([0-9]+) of ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{5})", r"\1 seats of \2", nights)
+
+
+def _nights(run: re.Match[str]) -> str:
+    return f"{run[2]} night{'' if run[2] == '1' else 's'} from {run[1]}"
+
+
 def _held(holds: Item) -> str:
-    """In words: which nights, how many seats of which session."""
+    """Which nights, how many seats of which session, as `Holds.told` has it; also of what cannot be read any more."""
     seats = [f"{int(number)} of {session}" for session, number in (holds.get("seats") or {}).items()]
     return ", ".join([*(run.partition("#")[0] for run in holds.get("nights") or ()), *seats])
 

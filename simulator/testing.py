@@ -70,11 +70,16 @@ class _Server(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
+        await asyncio.sleep(0)  # who was accepted just now is among the connections from the loop's next turn on
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        tasks = list(self.server_state.tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self.config.timeout_graceful_shutdown)
-            for task in late:
+        for late in (False, True):
+            for task in self.server_state.tasks if late else ():
                 task.cancel()
+            if tasks := set(self.server_state.tasks):
+                await asyncio.wait(tasks, timeout=self.config.timeout_graceful_shutdown)
+        for connection in self.server_state.connections:
+            connection.transport.abort()
+        while self.server_state.connections:
+            await asyncio.sleep(0)
         await self.lifespan.shutdown()

@@ -69,8 +69,8 @@ const held = (what) => (what === "nothing" ? say("holdsNothing") : `${say("holds
 function outcome({ happened, facts, by }) {
   const said = []
   if (facts.fen) said.push(yuan(facts.fen))
-  if (/^, holds /.test(facts.holds)) said.push(held(facts.holds.slice(8)))
-  if (facts.gives_up) said.push(`${say("givesUp")} ${facts.gives_up.slice(11)}`)
+  if (facts.holds) said.push(held(facts.holds))
+  if (facts.gives_up) said.push(`${say("givesUp")} ${facts.gives_up}`)
   const delivery = facts.delivery === "failed" ? "failedMessage" : facts.delivery
   if (facts.template) said.push(`${say(facts.template)}: ${say(delivery)}`)
   if (facts.times > 1) said.push(say("times", facts.times))

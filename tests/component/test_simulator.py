@@ -491,6 +491,17 @@ def test_nobody_there_and_no_answer_in_time_count_as_no_answer(world: World, mon
     assert (attempts()[1]["status"], attempts()[1]["error"]) == (0, "ClientConnectorError")
 
 
+def test_a_server_for_tests_leaves_no_connection_open_when_it_ends() -> None:
+    for _ in range(3):
+        with serving(Starlette()) as base_url:
+            port = int(base_url.rpartition(":")[2])
+            accepted = [socket.create_connection(("127.0.0.1", port)) for _ in range(8)]
+        for connection in accepted:
+            connection.settimeout(1)
+            with connection, contextlib.suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+
+
 # --- the mini-program server API
 
 
