@@ -226,10 +226,10 @@ def redeem(body: Redemption) -> StaffOrder:
         raise Problem(409, "code-twice", "Two orders have this code.", "Send the order_sn with it.", orders=numbers)
     if not orders:
         raise not_found()
-    order, attempt = orders[0], app.parts.attempt()
+    order, attempt, now = orders[0], app.parts.attempt(), app.parts.clock()
     bought(order, app.parts.products)  # what cannot be shown is not redeemed
-    look = look_after_redemption(order, app.parts.settings.shipping_record, app.parts.clock())
-    match app.parts.store.orders.redeem(order.order_sn, staff.user_id, attempt, look):
+    look = look_after_redemption(order, app.parts.settings.shipping_record, now)
+    match app.parts.store.orders.redeem(order.order_sn, staff.user_id, attempt, now, look):
         case Standing(standing):
             raise _not_redeemed(standing or order)
     logger.info("order.redeemed", order_sn=order.order_sn, staff=staff.user_id)

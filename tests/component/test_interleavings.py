@@ -193,7 +193,7 @@ def model(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
 
 def _redeem(parts: Parts) -> str | None:
     """The redemption's one write; finding the order by its code changes nothing."""
-    match parts.store.orders.redeem(ORDER_SN, "staff-1", "attempt"):
+    match parts.store.orders.redeem(ORDER_SN, "staff-1", "attempt", parts.clock()):
         case Standing(Order() as order):
             raise RuntimeError(f"not redeemed: {order}")
         case Written():

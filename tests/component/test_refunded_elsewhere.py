@@ -10,6 +10,7 @@ from payments.domain.collection import Collection
 from payments.domain.order import OrderStatus
 from payments.domain.payment import PaymentStatus
 from payments.domain.refund import RefundStatus
+from payments.domain.times import utc_now
 from payments.store.cases import Cases
 from payments.store.store import Store
 from tests.shop import Shop
@@ -113,7 +114,7 @@ def test_while_on_hold_nothing_is_given_out(shop: Shop, elsewhere: Any) -> None:
     reply = shop.staff.refund(order_sn, 100)
     assert (reply.status, reply.json["type"]) == (409, "urn:wxpay:on-hold")
     assert shop.staff.refund(order_sn, key="all-of-it").status == 409
-    assert not shop.store.orders.redeem(order_sn, "staff-1", "attempt")  # the condition of the write itself
+    assert not shop.store.orders.redeem(order_sn, "staff-1", "attempt", utc_now())  # the condition of the write itself
     order = shop.items.collection(order_sn).order
     refund_of = shop.items.collection(order_sn)
     assert refund_of.refunds == []

@@ -4,7 +4,10 @@ one.
 All that happens to one order shares its partition.
 """
 
+from datetime import date, datetime
+
 from payments.domain.collection import ItemRef
+from payments.domain.times import beijing_day
 from payments.domain.trade_number import TradeNumber
 
 Key = dict[str, str]
@@ -15,6 +18,9 @@ GUEST_MESSAGES, CASE, SHIPPING = "NOTICE", "CASE", "SHIPPING"
 """The entities of an order's partition: how each sort key begins."""
 
 OFFER, BLOCK = "OFFER", "BLOCK"
+
+SUMMARY, DIFFERENCE, STATEMENT = "SUMMARY", "DIFF", "STATEMENT"
+"""What stands in a day's partition of the comparison with WeChat's bill."""
 
 TRADE = "TRADE"
 """How the partition of a trade begins whose number is not of our form."""
@@ -60,6 +66,23 @@ def block(service_type: str, offer_id: str, block_id: str) -> Key:
     return stock(service_type, offer_id, f"{BLOCK}#{block_id}")
 
 
+def bill(day: date, of: str = SUMMARY) -> Key:
+    """What came of comparing a day with WeChat's bill: its summary, a difference, or the statement of a business."""
+    return {"pk": f"BILL#{day}", "sk": of}
+
+
+def difference(day: date, name: str) -> Key:
+    return bill(day, f"{DIFFERENCE}#{name}")
+
+
+def statement(day: date, business_id: str) -> Key:
+    return bill(day, f"{STATEMENT}#{business_id}")
+
+
+def first_bill() -> Key:
+    return {"pk": "BILL#FIRST", "sk": "FIRST"}
+
+
 def user(user_id: str) -> Key:
     return {"pk": f"USER#{user_id}", "sk": "USER"}
 
@@ -84,6 +107,17 @@ def of(order_sn: str, item: ItemRef) -> Key:
     if item.out_refund_no is not None:
         return refund(order_sn, item.out_refund_no)
     return order(order_sn)
+
+
+def booked(order_sn: str, instant: datetime) -> str:
+    """The partition of the index `settled` for what WeChat's bill of this instant's day shows, or what was used on it:
+    the day in Beijing, and one of ten shards by the last digit of the order's number."""
+    return f"{beijing_day(instant)}#{order_sn[-1]}"
+
+
+def booked_on(day: date) -> list[str]:
+    """All partitions of the index `settled` for this day."""
+    return [f"{day}#{shard}" for shard in range(10)]
 
 
 # --- what a key says

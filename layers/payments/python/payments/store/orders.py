@@ -225,7 +225,7 @@ class Orders:
         return self._items.write(Update(keys.order(order_sn), {"status": OrderStatus.EXPIRED}, when), read_order)
 
     def redeem(
-        self, order_sn: str, staff: str, attempt: str, due_at: datetime | None = None
+        self, order_sn: str, staff: str, attempt: str, now: datetime, due_at: datetime | None = None
     ) -> Written | Standing[Order | None]:
         """WAIT_USE → USED by a member of staff, once, not while all of it is on its way back (R7) and not while it is
         on hold (R4). With `due_at` the janitor looks then.
@@ -233,7 +233,13 @@ class Orders:
         Standing: the order as it is; what it is says why it is not redeemed.
         """
         when = status_in(ENTERED_FROM[OrderStatus.USED]) & Attr("refundable_fen").gt(0) & NOT_ON_HOLD & NOT_GIVEN_UP
-        changes = {"status": OrderStatus.USED, "used_by": staff, "attempt": attempt, **planned(order_sn, due_at)}
+        changes: dict[str, object] = {
+            "status": OrderStatus.USED,
+            "used_by": staff,
+            "attempt": attempt,
+            **planned(order_sn, due_at),
+        }
+        changes["booked_on"] = keys.booked(order_sn, now)
         mine = {"status": OrderStatus.USED, "attempt": attempt}
         return self._items.write(Update(keys.order(order_sn), changes, when), read_order, mine)
 

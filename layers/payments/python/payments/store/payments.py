@@ -9,7 +9,7 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 from payments.domain.case import Case
 from payments.domain.order import Order
 from payments.domain.payment import ENTERED_FROM, Payment, PaymentStatus, TradeReport
-from payments.domain.times import beijing_day, iso
+from payments.domain.times import iso
 from payments.domain.trade_number import TradeNumber
 from payments.store import keys
 from payments.store.cases import opened
@@ -91,11 +91,18 @@ class Payments:
     def record_mispaid(self, payment: Payment, trade: TradeReport, case: Case) -> Written | Standing[None]:
         """→ MISPAID with its case, both or neither. Standing: the payment has changed since it was read."""
         when = status_in(ENTERED_FROM[PaymentStatus.MISPAID]) & as_read(payment)
-        changes = {"status": PaymentStatus.MISPAID, **_reported(trade)}
+        changes = {"status": PaymentStatus.MISPAID, **_reported(payment.order_sn, trade)}
         return self._items.transact(Update(_key(payment), changes, when), opened(case, None))
 
+    def book(self, payment: Payment, at: datetime) -> Written | Standing[Payment | None]:
+        """WeChat's bill shows a paid trade on the day of this instant: its day here from now on (R14). Standing: the
+        payment, which is another trade's by now."""
+        when = Attr("transaction_id").eq(payment.transaction_id)
+        return self._update(payment, {"booked_on": keys.booked(payment.order_sn, at)}, when)
+
     def _success(self, order_sn: str, trade: TradeReport, leaves: PaymentStatus, now: datetime) -> dict[str, object]:
-        changes = {"status": PaymentStatus.SUCCESS, "learned_by": self._items.author or None, **_reported(trade)}
+        changes: dict[str, object] = {"status": PaymentStatus.SUCCESS, "learned_by": self._items.author or None}
+        changes |= _reported(order_sn, trade)
         return changes | (planned(order_sn, now) if leaves is PaymentStatus.CLOSED else {})
 
     def _update(
@@ -116,14 +123,13 @@ def _key(payment: Payment) -> keys.Key:
     return keys.payment(payment.order_sn, payment.n)
 
 
-def _reported(trade: TradeReport) -> dict[str, object]:
+def _reported(order_sn: str, trade: TradeReport) -> dict[str, object]:
     """What an item keeps of WeChat's report on its trade."""
     return {
         "transaction_id": trade.transaction_id,
         "payer_total_fen": trade.payer_total_fen,
         "success_time": trade.success_time,
-        "booked_on": None if trade.success_time is None else beijing_day(trade.success_time),
-        "out_trade_no": trade.out_trade_no,
+        "booked_on": None if trade.success_time is None else keys.booked(order_sn, trade.success_time),
     }
 
 

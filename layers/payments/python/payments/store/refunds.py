@@ -22,7 +22,7 @@ from payments.domain.refund import (
     RefundStatus,
     Sums,
 )
-from payments.domain.times import beijing_day, iso
+from payments.domain.times import iso
 from payments.store import keys
 from payments.store.cases import closed, opened
 from payments.store.dynamodb import IfMissing, Plus, Removed, plain, typed
@@ -109,7 +109,7 @@ class Refunds:
             "status": report.status,
             "refund_id": report.refund_id,
             "accepted_at": IfMissing(report.accepted_at or now),
-            "booked_on": IfMissing(beijing_day(report.accepted_at or now)),
+            "booked_on": IfMissing(keys.booked(refund.order_sn, report.accepted_at or now)),
             **{name: IfMissing(value) for name, value in planned(refund.order_sn, now + FIRST_LOOK).items()},
         }
         change = Update(_key(refund), changes, as_read(refund) & status_in(ENTERED_FROM[report.status]))
@@ -119,6 +119,11 @@ class Refunds:
         if drawn is not None:
             parts.append(Update(keys.order(order.order_sn), drawn_sums(order, drawn), as_read(order)))
         return self._items.transact(*parts, *map(opened, cases))
+
+    def book(self, refund: Refund, at: datetime) -> Written | Standing[Refund | None]:
+        """WeChat's bill shows a refund on the day of this instant: its day here from now on (R14)."""
+        changes = {"booked_on": keys.booked(refund.order_sn, at)}
+        return self._items.write(Update(_key(refund), changes, as_read(refund)), read_refund)
 
     def note_first_no(self, refund: Refund, now: datetime) -> Written | Standing[Refund | None]:
         """WeChat does not know the number of a refund that it refused for good, or that is being withdrawn. Said a
@@ -178,8 +183,8 @@ def _key(refund: Refund) -> keys.Key:
 
 
 def _new(refund: Refund) -> Put:
-    booked = {"booked_on": beijing_day(refund.accepted_at)} if refund.accepted_at else {}
-    return Put({**_key(refund), **plain(refund), **booked, **planned(refund.order_sn, refund.due_at)}, NEW)
+    on = {"booked_on": keys.booked(refund.order_sn, refund.accepted_at)} if refund.accepted_at else {}
+    return Put({**_key(refund), **plain(refund), **on, **planned(refund.order_sn, refund.due_at)}, NEW)
 
 
 def _not_known_since(refund: Refund) -> ConditionBase:

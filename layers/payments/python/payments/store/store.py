@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from payments.domain.collection import Collection
@@ -23,6 +24,8 @@ from payments.store.users import Users
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+
+    from payments.store.bills import Bills
 
 
 class Store:
@@ -52,6 +55,13 @@ class Store:
         self.stocks = Stocks(items)
         self.users = Users(items)
         self.access_tokens = AccessTokens(items)
+
+    @cached_property
+    def bills(self) -> "Bills":
+        """Loaded where it is used: two functions use it, and the others need not start later for it."""
+        from payments.store.bills import Bills
+
+        return Bills(self._items)
 
     def collection(self, order_sn: str, *, consistent: bool) -> Collection | None:
         """The order with all that belongs to it, from one Query.

@@ -6,13 +6,16 @@ again with the same number and the same parameters, never with a new number (R1)
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
+import urllib3
 from wechatpayv3 import WeChatPay, WeChatPayType
 from wechatpayv3.core import Core
 from wechatpayv3.type import RequestType
@@ -30,6 +33,11 @@ from payments.wechat.signature import Unverified, verify
 
 TIMEOUT_S = (2.0, 4.0)
 """To connect, and for the whole reply; less where the function's own time is short."""
+
+DOWNLOAD_TIMEOUT_S = (2.0, 240.0)
+"""The same for the file of a bill."""
+
+SHA1 = re.compile("[0-9a-fA-F]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class _Transport(Core):  # type: ignore[misc]
         """Every request that the library makes. Raises OutcomeUnknown."""
         del sign_data, files, cipher_data, headers  # of calls that this project does not make
         body = json.dumps(data) if data else ""
-        reply = self._send(path, method.value, body)
+        reply = self.send(path, method.value, body)
         if 200 <= reply.status_code < 300 and not skip_verify:
             try:
                 verify(reply.headers, reply.content, self._keys, utc_now())
@@ -86,8 +94,11 @@ class _Transport(Core):  # type: ignore[misc]
                 raise OutcomeUnknown(f"WeChat Pay answered {reply.status_code}: {error}") from None
         return reply.status_code, reply.content.decode("utf-8", errors="replace")
 
-    def _send(self, path: str, verb: str, body: str) -> requests.Response:
-        """Once more with the same body after a reset: a thawed Lambda's connection may be long dead."""
+    def send(
+        self, path: str, verb: str, body: str, limits: tuple[float, float] = TIMEOUT_S, *, stream: bool = False
+    ) -> requests.Response:
+        """Once more with the same body after a reset: a thawed Lambda's connection may be long dead. Raises
+        OutcomeUnknown."""
         for last in (False, True):
             headers = {
                 "Accept": "application/json",
@@ -104,8 +115,9 @@ class _Transport(Core):  # type: ignore[misc]
                     self._gate_way + path,
                     data=body.encode() or None,
                     headers=headers,
-                    timeout=wechat_limits(*TIMEOUT_S),
+                    timeout=wechat_limits(*limits),
                     allow_redirects=False,
+                    stream=stream,
                 )
             # Nothing of the HTTP library's errors goes further: their texts hold addresses.
             except OutOfTime as error:
@@ -129,7 +141,7 @@ class _Library(WeChatPay):  # type: ignore[misc]
         self._appid = None
         self._notify_url = None
         self._partner_mode = False
-        self._core = core
+        self._core = self.transport = core
 
 
 class WechatPay:
@@ -217,6 +229,28 @@ class WechatPay:
             if refused.status == 404:
                 return None
             raise
+
+    def download_trade_bill(self, day: date, to: Path) -> str:
+        """Writes the file of a day's trade bill, as it comes over the wire, to this path; gives the SHA-1 that WeChat
+        has signed for its plain form. Refused: NO_STATEMENT_EXIST, STATEMENT_CREATING and others."""
+        library = self._library
+        offer = _accepted(*library.trade_bill(bill_date=day.isoformat(), bill_type="ALL", tar_type="GZIP"))
+        hash_value, url = offer.get("hash_value"), offer.get("download_url")
+        if not isinstance(hash_value, str) or not SHA1.fullmatch(hash_value) or not isinstance(url, str):
+            raise OutcomeUnknown("an answer about a bill without its hash or its address")
+        address = urlsplit(url)  # of whatever host WeChat names: it is asked for where all else is
+        reply = library.transport.send(f"{address.path}?{address.query}", "GET", "", DOWNLOAD_TIMEOUT_S, stream=True)
+        with reply:
+            try:
+                if reply.status_code != 200:
+                    _accepted(reply.status_code, reply.content.decode("utf-8", errors="replace"))
+                    raise OutcomeUnknown(f"WeChat Pay answered {reply.status_code} instead of a bill")
+                with to.open("wb") as file:
+                    for block in reply.raw.stream(1 << 16, decode_content=False):
+                        file.write(block)
+            except (requests.RequestException, urllib3.exceptions.HTTPError):
+                raise OutcomeUnknown("the download of a bill was cut off") from None
+        return hash_value
 
     def payment_request(self, payment: Payment, prepay_id: str, now: datetime, nonce: str) -> PaymentRequest:
         """What the phone hands to wx.requestPayment; appid is signed but not passed."""
