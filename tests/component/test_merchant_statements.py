@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -264,6 +265,24 @@ def test_a_day_whose_bill_cannot_be_had_is_open_with_why_and_without_sums(midday
     assert (found["state"], found["why"], found["wechat"]) == ("open", "STATEMENT_CREATING", None)
     assert found["read_at"]
     assert (found["differences"], found["lines"]) == ([], [])
+
+
+def test_a_day_that_is_not_over_is_compared_for_who_asks_and_stays_open(midday: Shop) -> None:
+    """WeChat's clock is a day ahead of ours and has its bill: more may come, so no statement counts it."""
+    midday.guest.settled_order()
+    day, early = beijing_day(utc_now()), utc_now()
+    midday.run("reconcile_bill", {})
+    next_day(midday)
+    ours = replace(midday.parts, clock=lambda: early)
+    (told,) = midday.run("reconcile_bill", {"date": f"{day}"}, ours)["days"]
+    assert (told["closed"], told["why"], told["paid_fen"], told["our_paid_fen"]) == (False, "not_over", 89600, 89600)
+    found = midday.staff.day(day).json
+    assert (found["state"], found["why"], found["wechat"]["paid_fen"]) == ("open", "not_over", 89600)
+    assert [one["why"] for one in midday.staff.statements(day, day).json["missing"]] == ["not_over"]
+    midday.guest.pays()
+    tomorrow = day + timedelta(days=1)
+    assert compared(midday) == tomorrow  # the next morning's run takes it up again
+    assert {one["state"] for one in midday.staff.days(day, tomorrow).json["days"]} == {"closed"}
 
 
 def test_days_are_the_owners_alone(midday: Shop) -> None:
