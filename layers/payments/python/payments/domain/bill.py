@@ -169,8 +169,8 @@ class Difference:
     number: str
     out_trade_no: str
     wechat_no: str
-    wechat_fen: int | None
-    ours_fen: int | None
+    wechat_fen: int | None = None
+    ours_fen: int | None = None
 
     @property
     def name(self) -> str:
