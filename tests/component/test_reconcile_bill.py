@@ -74,7 +74,11 @@ def open_kinds(shop: Shop) -> list[str]:
 def foreign(shop: Shop, number: str, fen: int = 1000) -> Trade:
     """A paid trade at WeChat that has this number, of another system of the merchant."""
     world = shop.wechat.world
-    request = {"out_trade_no": number, "appid": world.credentials.appid, "mchid": world.credentials.mchid}
+    request: dict[str, Any] = {
+        "out_trade_no": number,
+        "appid": world.credentials.appid,
+        "mchid": world.credentials.mchid,
+    }
     request |= {"description": "x", "amount": {"total": fen}, "payer": {"openid": world.user("guest-9").openid}}
     request |= {"notify_url": ""}
     trade = Trade(request=request, created_at=world.clock.now(), time_expire=world.clock.now() + 100)
