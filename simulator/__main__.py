@@ -87,8 +87,14 @@ def clear(url: Url = HERE) -> None:
 
 @app.command()
 def advance(seconds: Annotated[float, typer.Argument(help="How far.")], url: Url = HERE) -> None:
-    """Move the simulator's clock forward: repeats, expiry, tokens and bills follow it."""
+    """Move the simulator's clock forward: repeats, expiry, tokens and bills follow it, signatures do not."""
     _show(_ask(url, "POST", "/_sim/clock", {"advance_s": seconds}))
+
+
+@app.command()
+def reset_clock(url: Url = HERE) -> None:
+    """Bring the simulator's clock back to real time."""
+    _show(_ask(url, "POST", "/_sim/clock", {"reset": True}))
 
 
 @app.command()

@@ -22,6 +22,9 @@ PAGE = Path(__file__).parent / "page.html"
 POLICY = inline_policy(PAGE.read_text())
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+LATEST = 7_258_118_400
+"""The year 2200, in seconds since 1970: the clock goes no further."""
+
 
 class BadRequest(Exception):
     """A driver's mistake; the text says which."""
@@ -225,10 +228,13 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
-            advance = (await body_of(request)).get("advance_s")
-            if isinstance(advance, bool) or not isinstance(advance, (int, float)) or advance < 0:
-                raise BadRequest('send {"advance_s": 60}; time does not go back')
-            world.clock.advance(advance)
+            match await body_of(request):
+                case {"advance_s": int() | float() as advance, **other} if not other and _possible(world, advance):
+                    world.clock.advance(advance)
+                case {"reset": True, **other} if not other:
+                    world.reset_clock()
+                case _:
+                    raise BadRequest('send {"advance_s": 60}, up to the year 2200, or {"reset": true} for real time')
         return JSONResponse({"now": world.clock.now(), "beijing": rfc3339(world.clock.now())})
 
     async def switches(request: Request) -> Response:
@@ -249,6 +255,7 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
 
     async def state(request: Request) -> Response:
         if request.method == "DELETE":
+            courier.forget()
             world.reset()
         last = request.query_params.get("last", "")
         if last and not (last.isascii() and last.isdigit()):
@@ -269,6 +276,11 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
         Route("/_sim/balance", balance, methods=["POST"]),
         Route("/_sim/state", state, methods=["GET", "DELETE"]),
     ]
+
+
+def _possible(world: World, advance_s: float) -> bool:
+    """Whether the clock may go so far: not back, and to no year that cannot be written."""
+    return not isinstance(advance_s, bool) and 0 <= advance_s <= LATEST - world.clock.now()
 
 
 def _state(world: World, last: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import string
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.clock import Clock, rfc3339
@@ -188,6 +188,20 @@ class World:
         self.forced: list[float] = []  # moments of force_refresh
         self.faults: list[Fault] = []
         self.balance: int | None = None  # of the merchant, in fen; None: enough for every refund
+
+    def reset_clock(self) -> None:
+        """Real time again. What lives or is on its way keeps the time that it has left: login codes, tokens,
+        prepay_ids, download addresses, refunds, notices. What has happened keeps its moment, which may lie ahead now.
+        """
+        back = self.clock.reset()
+        self.codes = {code: (openid, issued_at - back) for code, (openid, issued_at) in self.codes.items()}
+        self.tokens = {token: until - back for token, until in self.tokens.items()}
+        self.forced = [moment - back for moment in self.forced]
+        self.bills = {token: replace(bill, until=bill.until - back) for token, bill in self.bills.items()}
+        for trade in self.trades.values():
+            trade.prepay_ids = {prepay_id: made_at - back for prepay_id, made_at in trade.prepay_ids.items()}
+        for refund in self.refunds.values():
+            refund.due_at -= back
 
     # --- users
 
