@@ -58,7 +58,9 @@ def fault(
     out_trade_no: Annotated[str, typer.Option(help="Of this trade only.")] = "",
     probability: Annotated[float, typer.Option(help="Over 0, up to 1.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Makes the chances repeatable.")] = 0,
-    value: Annotated[float, typer.Option(help="Seconds, fen or copies, as the answer needs it.")] = 0.0,
+    value: Annotated[
+        float, typer.Option(help="Seconds, fen, copies, rows, or which one: as the answer needs it.")
+    ] = 0.0,
     url: Url = HERE,
 ) -> None:
     """Ask for trouble."""

@@ -121,7 +121,9 @@ class PayApi:
     async def _download(self, request: Request, _: str) -> Response:
         bill = bills.download(self._world, request.query_params.get("token", ""))
         kind = "application/x-gzip" if bill.zipped else "text/plain"
-        return Response(bill.content, headers=_request_id(0), media_type=kind)
+        half = len(bill.content) // 2
+        content = bill.content[:half] if due(self._world, "download", answer="truncated") else bill.content
+        return Response(content, headers=_request_id(0), media_type=kind)
 
     async def _certificates(self, _request: Request, _mchid: str) -> dict[str, Any]:
         credentials, now = self._world.credentials, self._world.clock.real()

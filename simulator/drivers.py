@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from simulator import cashier, pay, refunds
 from simulator.clock import rfc3339
-from simulator.faults import FAULTS, BadFault, call_off, due, parse
+from simulator.faults import COUPON_TYPES, FAULTS, BadFault, call_off, due, parse
 from simulator.guard import inline_policy
 from simulator.notification import Courier, build
 from simulator.world import Fault, Switches, Trade, World
@@ -81,9 +81,10 @@ def _phone_routes(world: World, courier: Courier) -> list[Route]:
             if not pays:
                 seen.code = cashier.CANCELLED
                 return seen.code
-            coupon = due(world, "cashier", out_trade_no=trade.out_trade_no, answer="coupon")
+            due_now = (due(world, "cashier", out_trade_no=trade.out_trade_no, answer=name) for name in COUPON_TYPES)
+            coupon = next(filter(None, due_now), None)
             seen.fault = coupon.answer if coupon else ""
-            world.pay(trade, int(coupon.value) if coupon else 0)
+            world.pay(trade, int(coupon.value), COUPON_TYPES[coupon.answer]) if coupon else world.pay(trade)
         courier.notify(trade)
         return cashier.OK
 

@@ -213,6 +213,29 @@ def describe(trade: Trade) -> dict[str, Any]:
             "currency": "CNY",
             "payer_currency": "CNY",
         },
+        **({"promotion_detail": [_promotion(trade)]} if trade.coupon else {}),
+    }
+
+
+def coupon_id(trade: Trade) -> str:
+    """The number of the coupon with which a trade was paid."""
+    return f"1{trade.transaction_id[-10:]}"
+
+
+def _promotion(trade: Trade) -> dict[str, Any]:
+    """The coupon of a paid trade; who gave it says its type: CASH was paid for by WeChat, NOCASH is the merchant's."""
+    cash = trade.coupon_type == "CASH"
+    return {
+        "coupon_id": coupon_id(trade),
+        "name": "代金券",
+        "scope": "GLOBAL",
+        "type": trade.coupon_type,
+        "amount": trade.coupon,
+        "stock_id": "9836588" if cash else "9836589",
+        "wechatpay_contribute": trade.coupon if cash else 0,
+        "merchant_contribute": 0 if cash else trade.coupon,
+        "other_contribute": 0,
+        "currency": "CNY",
     }
 
 

@@ -23,7 +23,8 @@ from simulator.pytest_plugin import Wechat, wechat, wechat_credentials
 from simulator.testing import serving
 from simulator.world import World
 from tests.component.test_simulator import Merchant, stable_token
-from tests.component.test_simulator_complete import ask_refund, paid_trade, shipment
+from tests.component.test_simulator_certified import paid_trade
+from tests.component.test_simulator_complete import ask_refund, shipment
 
 __all__ = ["wechat", "wechat_credentials"]
 
