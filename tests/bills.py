@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 
-from simulator.bills import TRADE_COLUMNS, TRADE_SUMMARY
+from simulator.bills import TRADE_COLUMNS
 
-COLUMNS = TRADE_COLUMNS.split(",")
+COLUMNS = TRADE_COLUMNS["ALL"].split(",")
 DAY, MCHID = "2026-11-24", "1900001234"
 
 PAYMENT = {
@@ -73,7 +73,7 @@ def bill(
     } | dict(sums or {})
     lines = [",".join(columns), *(cells(row.get(name, "") for name in columns) for row in kept)]
     if summary:
-        lines += [TRADE_SUMMARY, cells(told[name] for name in TRADE_SUMMARY.split(","))]
+        lines += [",".join(told), cells(told.values())]
     return ("\ufeff" + "".join(f"{line}\r\n" for line in lines)).encode()
 
 

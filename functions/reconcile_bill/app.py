@@ -359,7 +359,8 @@ class Book:
     def differences(self) -> list[Difference]:
         """What of ours the bill does not have, or has with another sum or number; and money that pays no order."""
         query = f"""
-            SELECT ours.*, {", ".join(f"bill.{name}" for name in COLUMNS)} FROM ours LEFT JOIN bill ON {PAIRED}
+            SELECT ours.*, {", ".join(f"bill.{name}" for name in COLUMNS)}
+            FROM ours LEFT JOIN bill INDEXED BY by_number ON {PAIRED}
             WHERE bill.number IS NULL OR bill.fen != ours.fen OR NOT ours.assigned
                 OR (ours.wechat_no NOT IN ('', bill.wechat_no)) ORDER BY ours.kind, ours.number
         """  # noqa: S608

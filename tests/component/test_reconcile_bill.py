@@ -1,9 +1,6 @@
 """WeChat's trade bill against our books (R14): what heals, what differs, when a day is closed, what each business is
 owed."""
 
-import gzip
-import hashlib
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -341,65 +338,75 @@ def test_no_bill_of_a_day_on_which_we_have_something_is_no_reason_to_close_it(mi
     assert reconcile(midday, plan=True)["days"] == [day.isoformat()]
 
 
-def test_a_day_that_fails_between_two_that_close_is_closed_later(midday: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_that_fails_between_two_that_close_is_closed_later(midday: Shop) -> None:
     days = []
     for number in range(3):
         foreign(midday, f"MALL000{number}")
         days.append(next_morning(midday, 12))
         if number == 0:
             reconcile(midday, plan=True)  # the first run: from here on days count
-    midday.janitor.later(hours=-1)
-    download = midday.parts.wechat_pay.download_trade_bill
-
-    def one_is_cut_off(day: date, to: Any) -> str:
-        sha1 = download(day, to)
-        if day == days[1]:
-            to.write_bytes(to.read_bytes()[:-10])
-        return sha1
-
-    with monkeypatch.context() as patch:
-        patch.setattr(midday.parts.wechat_pay, "download_trade_bill", one_is_cut_off)
-        found = reconcile(midday)
-    assert [(one["closed"], one.get("why")) for one in found["days"]] == [
-        (True, ""),
-        (False, "truncated"),
-        (True, ""),
-    ]
+    midday.wechat.world.trades["MALL0001"].request["mchid"] = "1900009999"
+    found = reconcile(midday)
+    assert [(one["closed"], one["why"]) for one in found["days"]] == [(True, ""), (False, "merchant"), (True, "")]
     assert found["left"] == [days[1].isoformat()]
+    midday.wechat.world.trades["MALL0001"].request["mchid"] = midday.wechat.world.credentials.mchid
     assert [one["closed"] for one in reconcile(midday)["days"]] == [True]
 
 
-def change(shop: Shop, monkeypatch: pytest.MonkeyPatch, by: Callable[[bytes], bytes]) -> None:
-    """WeChat's bills from now on are what `by` makes of their plain files, and their hashes fit."""
-    download = shop.parts.wechat_pay.download_trade_bill
-
-    def changed(day: date, to: Any) -> str:
-        download(day, to)
-        plain = by(gzip.decompress(to.read_bytes()))
-        to.write_bytes(gzip.compress(plain))
-        return hashlib.sha1(plain, usedforsecurity=False).hexdigest()
-
-    monkeypatch.setattr(shop.parts.wechat_pay, "download_trade_bill", changed)
-
-
-def test_a_row_that_is_there_twice_changes_nothing_and_the_day_comes_again(
-    midday: Shop, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("call", "answer", "why"),
+    [
+        ("tradebill", "no_statement", "NO_STATEMENT_EXIST"),
+        ("tradebill", "creating", "STATEMENT_CREATING"),
+        ("tradebill", "two_days", "day"),
+        ("tradebill", "row_twice", "twice"),
+        ("tradebill", "missing_column", "columns"),
+        ("tradebill", "wrong_summary", "sums"),
+        ("tradebill", "no_summary", "truncated"),
+        ("tradebill", "wrong_hash", "hash"),
+        ("tradebill", "other_merchant", "merchant"),
+        ("download", "truncated", "truncated"),
+        ("download", "expired", "INVALID_REQUEST"),
+    ],
+)
+def test_a_bill_that_is_not_whole_changes_nothing_and_is_asked_for_again(
+    midday: Shop, call: str, answer: str, why: str
 ) -> None:
-    _, order_sn = midday.guest.pays()
+    _, known = midday.guest.settled_order()
+    token = midday.guest.login("guest-2")
+    unknown = midday.guest.order(token)
+    assert midday.guest.cashier(midday.guest.prepay(token, unknown)) == "requestPayment:ok"
     day = next_morning(midday)
+    midday.wechat.fault(call, answer)
+    before = [item for item in midday.items.all() if item["pk"]["S"].startswith("ORDER#")]
+    reconcile(midday)
+    assert (stands(midday, day).closed, stands(midday, day).why) == (False, why)
+    assert [item for item in midday.items.all() if item["pk"]["S"].startswith("ORDER#")] == before
+    assert (midday.store.bills.statements(day), midday.store.bills.differences(day)) == ([], [])
+    assert midday.items.collection(unknown).payments[0].status is PaymentStatus.NOTPAY
+    found = closed(midday, day)
+    assert (found.healed, found.differences, found.our_payments) == (1, 0, 2)
+    assert known
+    midday.check()
 
-    def twice(plain: bytes) -> bytes:
-        header, row, sums, values, _ = plain.decode().split("\r\n")
-        values = values.replace("`1.0,`896.00", "`2.0,`1792.00").replace("`5.37600,`896.00", "`10.75200,`1792.00")
-        return "\r\n".join([header, row, row, sums, values, ""]).encode()
 
-    with monkeypatch.context() as patch:
-        change(midday, patch, twice)
-        reconcile(midday)
-    assert stands(midday, day).why == "twice"
-    assert midday.items.status(order_sn) is OrderStatus.WAIT_PAY
-    assert midday.items.collection(order_sn).payments[0].status is PaymentStatus.NOTPAY
-    assert closed(midday, day).healed == 1
+@pytest.mark.parametrize("answer", ["extra_column", "other_order", "others_rows"])
+def test_a_bill_may_have_more_than_we_read_of_it(midday: Shop, answer: str) -> None:
+    midday.guest.pays()
+    day = next_morning(midday)
+    midday.wechat.fault("tradebill", answer, value=7)
+    found = closed(midday, day)
+    assert (found.healed, found.differences, found.other_rows) == (1, 0, 7 if answer == "others_rows" else 0)
+
+
+def test_a_bill_without_a_row_says_that_what_we_have_is_not_there(midday: Shop) -> None:
+    midday.guest.settled_order()
+    day = next_morning(midday)
+    midday.wechat.fault("tradebill", "empty")
+    assert closed(midday, day).differences == 1
+    assert differing(midday, day) == {"payment_not_in_bill": (None, 89600)}
+    reconcile(midday, date=day.isoformat())
+    assert (differing(midday, day), open_kinds(midday), stands(midday, day).differences) == ({}, [], 0)
 
 
 @pytest.mark.parametrize(
