@@ -112,7 +112,7 @@ class Days:
         if reply.status != 200 or happens < 0.15:
             return token, order_sn
         if happens < 0.25:
-            shop.guest.cancel(token, order_sn)
+            self._cancel(token, order_sn)
         if shop.guest.cashier(dict(reply.json)) == "requestPayment:ok" and chance.random() < 0.7:
             for _ in range(chance.randint(1, 3)):
                 assert shop.wechat.notify(shop.wechat.notice(f"{order_sn}_1")).status == 204
@@ -144,7 +144,11 @@ class Days:
             code = {"code": order.redeem_code}
             shop.call("POST /merchant/redemptions", code, token=shop.staff.token(order.business_id, "staff-1"))
         elif happens < 0.3:
-            shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
+            self._cancel(token, order_sn)
+
+    def _cancel(self, token: str, order_sn: str) -> None:
+        """Its guest does not want it any more; it may be paid by then."""
+        self.shop.call("POST /orders/{order_sn}/cancel", token=token, order_sn=order_sn)
 
     def _refund(self, order_sn: str, business_id: str, fen: int | None) -> None:
         body = {"reason": "客人改期"} | ({"amount_fen": fen} if fen else {})
