@@ -1,21 +1,37 @@
 """back_office: what staff do with money. Refund an order, try a refund again, take it back; look at cases, and close
-them with what became of their money; grant or decline what a guest asks for.
+them with what became of their money; grant or decline what a guest asks for; read what each business is owed, and what
+came of comparing the days with WeChat's bill (R14).
 
-Staff see the orders of their own business, and nothing of others: 404; the cases that belong to no order, and what was
-given back by hand, are the owner's. A request for a refund that is repeated with its Idempotency-Key is one refund;
-every write says whether what it was decided on has changed, and is decided anew then.
+Staff see the orders and statements of their own business, and nothing of others: 404; the cases that belong to no
+order, the days with their differences, and what was given back by hand, are the owner's. A request for a refund that is
+repeated with its Idempotency-Key is one refund; every write says whether what it was decided on has changed, and is
+decided anew then.
 """
 
+import csv
 import hashlib
+import io
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Path, Query
 from pydantic import AfterValidator, BaseModel, Field
 
+from payments.domain.bill import (
+    MEANS,
+    NOT_OURS,
+    UNASSIGNED,
+    DayOfBills,
+    DayState,
+    Difference,
+    Statement,
+    standing,
+)
 from payments.domain.case import (
     LEAST_ACCOUNT,
     LEAST_REASON,
@@ -31,6 +47,7 @@ from payments.domain.case import (
     by_hand,
     held_by,
     holds,
+    path_of,
 )
 from payments.domain.collection import Collection
 from payments.domain.order import ENTERED_FROM, ORDER_SN, Order, OrderStatus
@@ -55,6 +72,8 @@ from payments.domain.refund import (
 from payments.domain.stock import MOST_NIGHTS, MOST_SEATS, Holds
 from payments.domain.texts import Field as Texts
 from payments.domain.texts import cleaned, for_wechat
+from payments.domain.times import beijing_day
+from payments.domain.trade_number import TradeNumber
 from payments.edge.http import (
     Api,
     Body,
@@ -87,6 +106,12 @@ TRIES = 4
 
 LEAST_DECLINATION = 2
 
+STATEMENT_DAYS, DAYS = 31, 92
+"""Days that one request for statements, and for the days themselves, may cover."""
+
+DIFFERENCES = 100
+"""Differences of a day on a page."""
+
 
 NOT_OF_ITS_TRADE = {"refund_mismatch", "unknown_refund", "unreadable"}
 """Cases of what cannot be recorded: a refund that answers one need not be either."""
@@ -97,6 +122,8 @@ REFUND_NO = re.compile("[0-9A-Za-z_|*@-]{1,64}")
 RefundNo = Annotated[str, Path(pattern=f"^{REFUND_NO.pattern}$")]
 CaseId = Annotated[str, Path(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 Limit = Annotated[int, Query(ge=1, le=100)]
+First = Annotated[Day, Query(alias="from")]
+Last = Annotated[Day, Query(alias="to")]
 After = Annotated[str | None, Query(pattern=r"^[0-9A-Za-z_-]{1,800}$")]
 
 
@@ -152,6 +179,115 @@ class CaseList(BaseModel):
     """The oldest first; `next`, if given, is the `after` of the next page."""
 
     cases: list[StaffCase]
+    next: str | None = None
+
+
+class DueLater(BaseModel):
+    """What becomes due on a day that is still to come."""
+
+    date: date
+    fen: int
+
+
+class StatementSums(BaseModel):
+    """What was sold, used and given back, in numbers and fen. `fees_fen`: WeChat's, below 0 where it gave more back.
+    `net_fen`: sold less refunded less fees; of this `due_now_fen` is due by the day of the request, the rest later: on
+    the last day on which what was sold can be used."""
+
+    sold: int = 0
+    sold_fen: int = 0
+    used: int = 0
+    used_fen: int = 0
+    refunded: int = 0
+    refunded_fen: int = 0
+    fees_fen: int = 0
+    net_fen: int = 0
+    due_now_fen: int = 0
+    due_later: list[DueLater] = []
+
+
+class StatementLine(StatementSums):
+    """One day of one business; for the owner also `not_ours`, rows of the bill that are another system's, and
+    `unassigned`, money of ours that pays no order: both without a business."""
+
+    date: date
+    of: Literal["business", "not_ours", "unassigned"]
+    business_id: str | None
+
+
+class MissingDay(BaseModel):
+    """A day of which nothing can be said yet. `why`: `not_over`, `not_ready` (before 10:30 of the next morning),
+    `not_compared`, `before_first` (no day was compared before that), `unreadable` (its lines cannot be read, or are not
+    its bill), or why its bill could not be read as a whole, in the words of the runbook."""
+
+    date: date
+    why: str
+
+
+class Statements(BaseModel):
+    """A day of the range that is in neither list is closed, and nothing was sold, used or given back on it. `due_by`:
+    the day of the request, in Beijing."""
+
+    due_by: date
+    lines: list[StatementLine]
+    total: StatementSums
+    missing: list[MissingDay]
+
+
+class SideOfDay(BaseModel):
+    """What one side has of a day, in numbers and fen."""
+
+    payments: int
+    paid_fen: int
+    refunds: int
+    refunded_fen: int
+
+
+class BillDay(BaseModel):
+    """How a day stands against WeChat's bill. `state`: `closed`, `open` (compared, and not as a whole), `not_yet`;
+    `why` as in a MissingDay, where it is not closed. Of one whose bill was read as a whole both sides' sums; `fees_fen`
+    as WeChat has them; `other_rows`: of other systems; `healed`: what our books learned from the bill."""
+
+    date: date
+    state: DayState
+    why: str
+    read_at: datetime | None = None
+    closed_at: datetime | None = None
+    wechat: SideOfDay | None = None
+    ours: SideOfDay | None = None
+    fees_fen: int | None = None
+    other_rows: int | None = None
+    healed: int | None = None
+    difference_count: int | None = None
+
+
+class BillDays(BaseModel):
+    """The newest first."""
+
+    days: list[BillDay]
+
+
+class BillDifference(BaseModel):
+    """One difference, to the fen; null: that side has nothing of it. `number`: the out_trade_no, of a refund the
+    out_refund_no; `means` says the kind in words. `case` names its case in paths, where there is one."""
+
+    kind: str
+    means: str
+    number: str
+    out_trade_no: str
+    order_sn: str | None
+    wechat_no: str
+    wechat_fen: int | None
+    ours_fen: int | None
+    case: str | None
+    case_open: bool
+
+
+class BillDayDetails(BillDay):
+    """`next`, if given, is the `after` of the next page of differences."""
+
+    differences: list[BillDifference]
+    lines: list[StatementLine]
     next: str | None = None
 
 
@@ -613,6 +749,214 @@ def _case(case_id: str) -> Case:
 def _order_of(case: Case) -> Order | None:
     number = case.number
     return app.parts.store.orders.get(number.order_sn) if number else None
+
+
+# --- statements, and the days that they are of
+
+
+@app.get(
+    "/merchant/statements",
+    responses={
+        200: {
+            "description": "",
+            "content": {"application/json": {"model": Statements}, "text/csv": {"schema": {"type": "string"}}},
+        }
+    },
+)
+def list_statements(first: First, last: Last) -> Response[Statements | str]:
+    """What is owed for each day, as WeChat's bills have it: to the caller's business, or, for the owner, to each. Both
+    days are Beijing's and included, at most 31 in all. With `Accept: text/csv` as a file for a bookkeeper."""
+    staff, now = staff_of(app.caller()), app.parts.clock()
+    days = _days(first, last, STATEMENT_DAYS)
+    today = beijing_day(now)
+    known, begun = app.parts.store.bills.days(days), app.parts.store.bills.begun()
+    stand = {day: standing(day, known.get(day), begun, now) for day in days}
+    closed_days = [day for day in days if stand[day][0] is DayState.CLOSED]
+    missing = {day: why for day, (state, why) in stand.items() if state is not DayState.CLOSED}
+    lines: list[StatementLine] = []
+    own = {} if staff.owner else app.parts.store.bills.statements_of(staff.business_id, closed_days)
+    for day in closed_days:
+        of_day = app.parts.store.bills.statements(day) if staff.owner else [own[day]] if day in own else []
+        readable = [line for line in of_day if line is not None]
+        if len(readable) < len(of_day) or (staff.owner and not known[day].is_sum_of(readable)):
+            missing[day] = "unreadable"
+        else:
+            lines += [_line(day, line, today) for line in readable]
+    found = Statements(
+        due_by=today,
+        lines=lines,
+        total=_total(lines),
+        missing=[MissingDay(date=day, why=why) for day, why in sorted(missing.items())],
+    )
+    if "text/csv" not in (app.current_event.headers.get("accept") or "").lower():
+        return Response(200, "application/json", found)
+    name = {"Content-Disposition": f'attachment; filename="statements-{first}-{last}.csv"'}
+    return Response(200, "text/csv; charset=utf-8", _as_csv(found), headers=dict(name))
+
+
+@app.get("/merchant/days")
+def list_days(first: First, last: Last) -> BillDays:
+    """How each day stands against WeChat's bill; both days are Beijing's and included, at most 92 in all. 403: for the
+    owner alone."""
+    _owner()
+    days, now = _days(first, last, DAYS), app.parts.clock()
+    known, begun = app.parts.store.bills.days(days), app.parts.store.bills.begun()
+    return BillDays(days=[_day_out(day, known.get(day), begun, now) for day in reversed(days)])
+
+
+@app.get("/merchant/days/<day>")
+def get_day(day: Annotated[Day, Path()], after: After = None) -> BillDayDetails:
+    """One day with what differs, and with the line of each business. 403: for the owner alone."""
+    _owner()
+    asked, now = date.fromisoformat(day), app.parts.clock()
+    known, begun = app.parts.store.bills.days([asked]), app.parts.store.bills.begun()
+    begin = _name(after)
+    differences = [one for one in app.parts.store.bills.differences(asked) if one.name > begin]
+    page = differences[:DIFFERENCES]
+    return BillDayDetails(
+        **dict(_day_out(asked, known.get(asked), begun, now)),
+        differences=[_difference_out(one) for one in page],
+        lines=[_line(asked, line, beijing_day(now)) for line in app.parts.store.bills.statements(asked)],
+        next=encoded(page[-1].name) if len(differences) > len(page) else None,
+    )
+
+
+def _owner() -> None:
+    """Raises Problem (403) unless the caller sees all businesses."""
+    if not staff_of(app.caller()).owner:
+        raise Problem(403, "owner-only", "This is for the owner.", "Statements of your own: /merchant/statements.")
+
+
+def _days(first: str, last: str, most: int) -> list[date]:
+    begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    if not begin <= end < begin + timedelta(days=most):
+        raise invalid("query.to", f"the day of `from` or a later one, at most {most} days in all", limit=most)
+    return [begin + timedelta(days=ahead) for ahead in range((end - begin).days + 1)]
+
+
+def _name(after: str | None) -> str:
+    try:
+        return decoded(after or "")
+    except ValueError:
+        raise invalid("query.after", "the next of an earlier page") from None
+
+
+def _day_out(day: date, found: DayOfBills | None, begun: date | None, now: datetime) -> BillDay:
+    state, why = standing(day, found, begun, now)
+    if found is None or not (found.closed or found.sha1):
+        return BillDay(date=day, state=state, why=why, read_at=found.read_at if found else None)
+    ours = {name: getattr(found, f"our_{name}") for name in SideOfDay.model_fields}
+    return BillDay(
+        date=day,
+        state=state,
+        why=why,
+        read_at=found.read_at,
+        closed_at=found.closed_at,
+        wechat=SideOfDay.model_validate(found, from_attributes=True),
+        ours=SideOfDay(**ours),
+        fees_fen=found.fees,
+        other_rows=found.other_rows,
+        healed=found.healed,
+        difference_count=found.differences,
+    )
+
+
+def _difference_out(one: Difference) -> BillDifference:
+    number = TradeNumber.parse(one.out_trade_no)
+    cases = app.parts.store.cases.beginning(one.out_trade_no, one.kind.value, one.case_id)
+    case = next((case for case in cases if case.open), cases[-1] if cases else None)
+    return BillDifference(
+        kind=one.kind,
+        means=MEANS[one.kind],
+        number=one.number,
+        out_trade_no=one.out_trade_no,
+        order_sn=number.order_sn if number else None,
+        wechat_no=one.wechat_no,
+        wechat_fen=one.wechat_fen,
+        ours_fen=one.ours_fen,
+        case=path_of(case) if case else None,
+        case_open=case is not None and case.open,
+    )
+
+
+def _line(day: date, line: Statement, today: date) -> StatementLine:
+    now, later = line.due(today)
+    of = {NOT_OURS: "not_ours", UNASSIGNED: "unassigned"}.get(line.business_id, "business")
+    return StatementLine.model_validate(
+        {
+            **{name: getattr(line, name) for name in COUNTED},
+            "date": day,
+            "of": of,
+            "business_id": line.business_id if of == "business" else None,
+            "fees_fen": line.fees,
+            "net_fen": line.net_fen,
+            "due_now_fen": now,
+            "due_later": [{"date": day, "fen": fen} for day, fen in later.items()],
+        }
+    )
+
+
+COUNTED = ("sold", "sold_fen", "used", "used_fen", "refunded", "refunded_fen")
+"""What a statement has under the names of its line."""
+
+
+def _total(lines: Sequence[StatementLine]) -> StatementSums:
+    later: Counter[date] = Counter()
+    for line in lines:
+        later.update({due.date: due.fen for due in line.due_later})
+    names = set(StatementSums.model_fields) - {"due_later"}
+    return StatementSums(
+        **{name: sum(getattr(line, name) for line in lines) for name in names},
+        due_later=[DueLater(date=day, fen=fen) for day, fen in sorted(later.items()) if fen],
+    )
+
+
+# --- a file for a bookkeeper
+
+HEADER = (
+    *("日期", "商家", "销售笔数", "销售金额(元)", "使用笔数", "使用金额(元)", "退款笔数", "退款金额(元)"),
+    *("微信手续费(元)", "净额(元)", "已到期(元)", "未到期(元)", "未到期明细", "备注"),
+)
+LINES_OF_NONE = {"not_ours": "其他系统", "unassigned": "不属于任何订单"}
+NOTES = {
+    "not_over": "当天还没有结束",
+    "not_ready": "账单要到次日10:30以后",
+    "not_compared": "还没有对账",
+    "before_first": "这一天还没有开始对账",
+    "unreadable": "对账结果读不出来",
+}
+"""Of a day of which nothing can be said; another `why` is written down as it is."""
+
+
+def _as_csv(found: Statements) -> str:
+    """For Excel and WPS: a byte order mark, CRLF, sums in yuan with two decimals. No cell of text is a formula."""
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\r\n")
+    rows.writerow(HEADER)
+    for line in found.lines:
+        rows.writerow(_cells(line.date.isoformat(), _text(line.business_id or LINES_OF_NONE[line.of]), line))
+    for missing in found.missing:
+        note = NOTES.get(missing.why, f"账单没有读全：{missing.why}")
+        rows.writerow([missing.date.isoformat(), *[""] * (len(HEADER) - 2), _text(note)])
+    rows.writerow(_cells("合计", "", found.total))
+    return "\ufeff" + file.getvalue()
+
+
+def _cells(day: str, business: str, sums: StatementSums) -> Iterable[str]:
+    later = "; ".join(f"{due.date} {_yuan(due.fen)}" for due in sums.due_later)
+    counted = [(sums.sold, sums.sold_fen), (sums.used, sums.used_fen), (sums.refunded, sums.refunded_fen)]
+    owed = (sums.fees_fen, sums.net_fen, sums.due_now_fen, sum(due.fen for due in sums.due_later))
+    numbers = [cell for number, fen in counted for cell in (str(number), _yuan(fen))]
+    return [day, business, *numbers, *map(_yuan, owed), later, ""]
+
+
+def _yuan(fen: int) -> str:
+    return f"{'-' if fen < 0 else ''}{abs(fen) // 100}.{abs(fen) % 100:02}"
+
+
+def _text(text: str) -> str:
+    """Text that Excel and WPS show as it is: a cell that begins so would be a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
 
 
 def handle(event: dict[str, Any], parts: Parts) -> Any:

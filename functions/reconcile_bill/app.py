@@ -69,7 +69,11 @@ BATCH = 500
 
 def handle(event: dict[str, Any], parts: Parts) -> dict[str, Any]:
     """Takes a schedule's event, or {"date": "2026-11-24"} from a person: then that day alone is compared, closed or
-    not. {"plan": true} compares nothing and gives the days that are not closed. Gives how each day stands."""
+    not. {"plan": true} compares nothing and gives the days that are not closed. Gives how each day stands.
+
+    A person may ask for the day that is not over: WeChat has no bill of it. Where it has one all the same (its clock is
+    ahead of ours, as the simulator's can be), the day is compared and stays open: more may come.
+    """
     today = beijing_day(parts.clock())
     if event.get("plan"):
         return {"days": [day.isoformat() for day in _open_days(parts, today)]}
@@ -93,7 +97,7 @@ def _asked(text: object, today: date) -> date:
         day = date.fromisoformat(str(text))
     except ValueError:
         raise ValueError("date: a day as in 2026-11-24") from None
-    if not today - timedelta(days=KEPT_DAYS) <= day < today:
+    if not today - timedelta(days=KEPT_DAYS) <= day <= today:
         raise ValueError(f"date: WeChat has bills from {today - timedelta(days=KEPT_DAYS)} to yesterday")
     return day
 
@@ -135,6 +139,8 @@ def _compare(parts: Parts, day: date, *, again: bool = True) -> DayOfBills:
     now, before, moved = parts.clock(), parts.store.bills.days([day]).get(day), set[date]()
     try:
         found, moved = _compared(parts, day, now)
+        if day >= beijing_day(now):
+            found = replace(found, closed=False, closed_at=None, why="not_over")
     except BillUnusable as error:
         found = _not_closed(day, error.why, now)
         logger.error("bill.unusable", day=day.isoformat(), why=str(error))

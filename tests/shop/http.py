@@ -25,6 +25,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     json: Any
+    text: str = ""
 
 
 def http_event(method: str, path: str, body: str | None) -> dict[str, Any]:
@@ -40,6 +41,7 @@ def http_event(method: str, path: str, body: str | None) -> dict[str, Any]:
 
 
 def answer(reply: dict[str, Any]) -> Answer:
-    body = reply.get("body")
+    body = reply.get("body") or ""
     headers = {name.lower(): value for name, value in reply.get("headers", {}).items()}
-    return Answer(reply["statusCode"], headers, json.loads(body) if body else None)
+    is_json = "json" in headers.get("content-type", "json")
+    return Answer(reply["statusCode"], headers, json.loads(body) if body and is_json else None, body)

@@ -188,6 +188,7 @@ class Shop:
         names = {"order_sn": order_sn, "service_type": service_type}
         names |= {"case_id": changes.pop("case", ""), "out_refund_no": changes.pop("refund", "")}
         names |= {"offer_id": changes.pop("offer", ""), "block_id": changes.pop("block", "")}
+        names |= {"day": changes.pop("day", "")}
         for name, value in names.items():
             path = path.replace(f"{{{name}}}", value)
         event = http_event(method, path, text)

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from payments.domain.times import utc_now
-from payments.edge.tokens import Identity, Role, issue
+from payments.edge.tokens import EVERY_BUSINESS, Identity, Role, issue
 from tests.examples import HOME
 from tests.shop.http import Answer
 
@@ -54,6 +54,29 @@ class Staff:
         """Staff `grant` or `decline` what a guest asks for."""
         route = "POST /merchant/cases/{case_id}/" + what
         return self._shop.call(route, body, token=self.token(), case=case)
+
+    def statements(
+        self, first: object, last: object, token_of: str = HOME.business_id, accept: str = "application/json"
+    ) -> Answer:
+        query = {"from": str(first), "to": str(last)}
+        return self._shop.call(
+            "GET /merchant/statements",
+            token=self.token(token_of),
+            headers={"accept": accept},
+            rawQueryString="&".join(f"{name}={value}" for name, value in query.items()),
+            queryStringParameters=query,
+        )
+
+    def days(self, first: object, last: object, token_of: str = EVERY_BUSINESS) -> Answer:
+        query = {"from": str(first), "to": str(last)}
+        raw = "&".join(f"{name}={value}" for name, value in query.items())
+        token = self.token(token_of)
+        return self._shop.call("GET /merchant/days", token=token, rawQueryString=raw, queryStringParameters=query)
+
+    def day(self, day: object, token_of: str = EVERY_BUSINESS, **query: str) -> Answer:
+        raw = "&".join(f"{name}={value}" for name, value in query.items())
+        asked: dict[str, Any] = {"rawQueryString": raw, "queryStringParameters": query} if query else {}
+        return self._shop.call("GET /merchant/days/{day}", token=self.token(token_of), day=str(day), **asked)
 
     def arrivals(self, day: str, token_of: str = HOME.business_id, **names: str) -> list[dict[str, Any]]:
         asked = {"date": day, **names}

@@ -6,12 +6,13 @@ Pure. Sums in fen. WeChat counts its fees in hundred-thousandths of a yuan: `fee
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
 from payments.domain.case import Case
 from payments.domain.payment import CURRENCY, TradeReport
 from payments.domain.refund import RefundReport, RefundStatus
+from payments.domain.times import BEIJING
 from payments.domain.trade_number import TradeNumber
 
 KEPT_DAYS = 88
@@ -177,11 +178,19 @@ class Difference:
         """What makes it exist once on its day."""
         return f"{self.kind}#{self.wechat_no or self.number}"
 
+    @property
+    def case_id(self) -> str:
+        """How the id of its case begins; it is the whole id, unless it ends in @: of a refund that cannot be recorded
+        there is a case of each report."""
+        if self.kind in COMPARED:
+            return self.number
+        return f"{self.number}@" if self.kind in OF_REFUNDS else self.wechat_no
+
     def case(self, day: date, now: datetime) -> Case:
         """The case of a difference that the comparison found: over what it is about on either side."""
         return Case(
             kind=self.kind.value,
-            case_id=self.number,
+            case_id=self.case_id,
             out_trade_no=self.out_trade_no,
             amount_fen=abs((self.wechat_fen or 0) - (self.ours_fen or 0)),
             currency=CURRENCY,
@@ -287,6 +296,16 @@ class Statement:
         """What the business is owed of this day, now or later."""
         return self.sold_fen - self.refunded_fen - self.fees
 
+    def due(self, by: date) -> tuple[int, dict[str, int]]:
+        """What of it is due on or before this day, and by day what is due after it."""
+        later = {day: fen for day, fen in sorted(self.due_fen.items()) if day > by.isoformat() and fen}
+        return self.net_fen - sum(later.values()), later
+
+    @property
+    def empty(self) -> bool:
+        """Whether it says nothing: an earlier comparison of its day had something to say."""
+        return self == Statement(business_id=self.business_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -377,3 +396,40 @@ class DayOfBills:
     differences: int = 0
     healed: int = 0  # what this run wrote into our books
     closed_at: datetime | None = None
+
+    def is_sum_of(self, lines: Iterable[Statement]) -> bool:
+        """Whether these lines sum up to the bill, to the fen, fees included."""
+        there = list(lines)
+        return (
+            sum(line.sold_fen for line in there) == self.paid_fen
+            and sum(line.refunded_fen for line in there) == self.refunded_fen
+            and sum(line.fees for line in there) == self.fees
+        )
+
+
+class DayState(StrEnum):
+    """Whether a day is compared with WeChat's bill, and all of it is explained."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    NOT_YET = "not_yet"
+
+
+COMPARED_AT = time(10, 30)
+"""In Beijing: when the day before is compared for the first time."""
+
+
+def standing(day: date, found: DayOfBills | None, first: date | None, now: datetime) -> tuple[DayState, str]:
+    """How a day stands, and why where it is not closed: of one that was not compared `not_over`, `not_ready` (before
+    10:30 of the next morning), `before_first` (of the first day that was ever compared), `not_compared`. `found`: what
+    came of it; `first`: the first day that was ever compared, None: none was."""
+    here = now.astimezone(BEIJING)
+    if found is not None:
+        return (DayState.CLOSED, "") if found.closed else (DayState.OPEN, found.why)
+    if day >= here.date():
+        return DayState.NOT_YET, "not_over"
+    if first is not None and day < first:
+        return DayState.NOT_YET, "before_first"
+    if day == here.date() - timedelta(days=1) and here.time() < COMPARED_AT:
+        return DayState.NOT_YET, "not_ready"
+    return DayState.NOT_YET, "not_compared"

@@ -79,6 +79,11 @@ class Bills:
         standing = self._items.write(Put({**keys.first_bill(), "day": day}, NEW), lambda item: typed(_First, item))
         return standing.item.day if isinstance(standing, Standing) and standing.item else day
 
+    def begun(self) -> date | None:
+        """The first day that was ever compared; None: none was."""
+        first = self._items.get(_First, keys.first_bill(), consistent=False)
+        return first.day if first else None
+
     def days(self, days: Iterable[date]) -> dict[date, DayOfBills]:
         """The summaries of those of these days that were compared."""
         items = self._items.many([keys.bill(day) for day in days], consistent=True)
@@ -92,13 +97,16 @@ class Bills:
     def statements(self, day: date) -> list[Statement]:
         """The lines of all businesses, and those of none, that have something to say."""
         found = self._items.readable(lambda item: typed(Statement, item), self._of_day(day, keys.STATEMENT))
-        return [line for line in found if line != Statement(business_id=line.business_id)]
+        return [line for line in found if not line.empty]
 
-    def statements_of(self, business_id: str, days: Iterable[date]) -> dict[date, Statement]:
-        """The lines of one business, by day."""
-        found = self._items.many([keys.statement(day, business_id) for day in days], consistent=False)
-        read = self._items.readable(lambda item: (item["pk"].partition("#")[2], typed(Statement, item)), found)
-        return {date.fromisoformat(day): statement for day, statement in read}
+    def statements_of(self, business_id: str, days: Iterable[date]) -> dict[date, Statement | None]:
+        """The lines of one business that have something to say, by day; None: it is there and cannot be read."""
+        asked = {keys.statement(day, business_id)["pk"]: day for day in days}
+        items = self._items.many([keys.statement(day, business_id) for day in asked.values()], consistent=True)
+        there = {item["pk"]: item for item in items}
+        read = self._items.readable(lambda item: (item["pk"], typed(Statement, item)), there.values())
+        found = {asked[pk]: line for pk, line in read if not line.empty}
+        return found | {asked[pk]: None for pk in there.keys() - dict(read).keys()}
 
     def keep(self, day: DayOfBills) -> None:
         """Writes how a day stands: as the last of its items, so that one that is closed is whole."""

@@ -62,6 +62,15 @@ class Cases:
     def get(self, out_trade_no: str, kind: str, case_id: str) -> Case | None:
         return self._items.get(Case, keys.case(out_trade_no, kind, case_id), consistent=True)
 
+    def beginning(self, out_trade_no: str, kind: str, case_id: str) -> list[Case]:
+        """Those of a kind beside a trade whose id begins so, the oldest first."""
+        key = keys.case(out_trade_no, kind, case_id)
+        found = self._items.query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues=wire({":pk": key["pk"], ":sk": key["sk"]}),
+        )
+        return sorted(self._items.readable(read_case, found), key=lambda case: case.opened_at)
+
     def all_open(self) -> list[Case]:
         """All that wait for a person, the oldest first."""
         return self._open_ones(self._items.query(**_in_index()))
