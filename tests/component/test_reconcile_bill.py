@@ -439,6 +439,33 @@ def test_an_item_that_cannot_be_read_keeps_its_day_open_and_no_other(midday: Sho
     assert closed(midday, day).our_paid_fen == 89600
 
 
+@pytest.mark.parametrize("sk", ["ORDER", "PAYMENT#1"])
+def test_an_item_that_cannot_be_read_keeps_no_other_from_being_recorded(midday: Shop, sk: str) -> None:
+    found = []
+    for number in range(3):
+        token = midday.guest.login(f"guest-{number}")
+        order_sn = midday.guest.order(token)
+        assert midday.guest.cashier(midday.guest.prepay(token, order_sn)) == "requestPayment:ok"
+        found.append(order_sn)
+    day = next_morning(midday)
+    midday.items.change_raw(f"ORDER#{found[1]}", sk, total_fen="much")
+    midday.run("reconcile_bill", {})
+    midday.events.deliver_all()  # that of the one that cannot be read fails
+    assert stands(midday, day).why == "item_unreadable"
+    assert [midday.items.status(found[one]) for one in (0, 2)] == [OrderStatus.WAIT_USE] * 2
+
+
+def test_a_day_for_which_time_does_not_suffice_goes_on_in_the_next_run(midday: Shop) -> None:
+    _, order_sn = midday.guest.pays()
+    day = next_morning(midday)
+    midday.context.remaining_ms = 10_000
+    reconcile(midday, date=day.isoformat())
+    assert stands(midday, day).why == "no_time"
+    assert midday.items.status(order_sn) is OrderStatus.WAIT_PAY
+    midday.context.remaining_ms = 900_000
+    assert closed(midday, day).healed == 1
+
+
 def test_a_day_that_was_closed_stays_so_whatever_is_read_later(midday: Shop) -> None:
     midday.guest.settled_order()
     day = next_morning(midday)
