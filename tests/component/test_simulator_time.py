@@ -100,6 +100,14 @@ def test_a_stale_reply_is_stale_by_the_real_clock(wechat: Wechat) -> None:
     assert 590 < time.time() - int(stamp) < 660
 
 
+def test_the_platform_certificate_is_valid_by_the_real_clock(wechat: Wechat) -> None:
+    wechat.world.switches.certificate_mode = True
+    wechat.world.clock.advance(30 * DAY)
+    reply = Merchant(wechat.world, wechat.base_url).send("GET", "/v3/certificates")
+    certificate = reply.json()["data"][0]
+    assert certificate["effective_time"] < rfc3339(time.time()) < certificate["expire_time"]
+
+
 # --- there and back
 
 
