@@ -32,7 +32,7 @@ from pydantic import BaseModel
 from rich.box import SIMPLE
 from rich.table import Table as Grid
 
-from local import catalogue, deploy, operate
+from local import bench_bill, catalogue, deploy, operate
 from local.emulator import StartFailed, start_emulator
 from local.home import PROJECT, Home
 from local.meter import ADDED, Json, Meter, Usage
@@ -714,6 +714,9 @@ def _emulator() -> Iterator[str]:
 @app.callback()
 def _bench() -> None:
     """Measure what an order costs."""
+
+
+app.command()(bench_bill.bill)
 
 
 @app.command()

@@ -58,7 +58,9 @@ def fault(
     out_trade_no: Annotated[str, typer.Option(help="Of this trade only.")] = "",
     probability: Annotated[float, typer.Option(help="Over 0, up to 1.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Makes the chances repeatable.")] = 0,
-    value: Annotated[float, typer.Option(help="Seconds, fen or copies, as the answer needs it.")] = 0.0,
+    value: Annotated[
+        float, typer.Option(help="Seconds, fen, copies, rows, or which one: as the answer needs it.")
+    ] = 0.0,
     url: Url = HERE,
 ) -> None:
     """Ask for trouble."""
@@ -87,8 +89,14 @@ def clear(url: Url = HERE) -> None:
 
 @app.command()
 def advance(seconds: Annotated[float, typer.Argument(help="How far.")], url: Url = HERE) -> None:
-    """Move the simulator's clock forward: repeats, expiry, tokens and bills follow it."""
+    """Move the simulator's clock forward: repeats, expiry, tokens and bills follow it, signatures do not."""
     _show(_ask(url, "POST", "/_sim/clock", {"advance_s": seconds}))
+
+
+@app.command()
+def reset_clock(url: Url = HERE) -> None:
+    """Bring the simulator's clock back to real time."""
+    _show(_ask(url, "POST", "/_sim/clock", {"reset": True}))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from simulator import cashier, pay, refunds
 from simulator.clock import rfc3339
-from simulator.faults import FAULTS, BadFault, call_off, due, parse
+from simulator.faults import COUPON_TYPES, FAULTS, BadFault, call_off, due, parse
 from simulator.guard import inline_policy
 from simulator.notification import Courier, build
 from simulator.world import Fault, Switches, Trade, World
@@ -21,6 +21,9 @@ from simulator.world import Fault, Switches, Trade, World
 PAGE = Path(__file__).parent / "page.html"
 POLICY = inline_policy(PAGE.read_text())
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+LATEST = 7_258_118_400
+"""The year 2200, in seconds since 1970: the clock goes no further."""
 
 
 class BadRequest(Exception):
@@ -78,9 +81,10 @@ def _phone_routes(world: World, courier: Courier) -> list[Route]:
             if not pays:
                 seen.code = cashier.CANCELLED
                 return seen.code
-            coupon = due(world, "cashier", out_trade_no=trade.out_trade_no, answer="coupon")
+            due_now = (due(world, "cashier", out_trade_no=trade.out_trade_no, answer=name) for name in COUPON_TYPES)
+            coupon = next(filter(None, due_now), None)
             seen.fault = coupon.answer if coupon else ""
-            world.pay(trade, int(coupon.value) if coupon else 0)
+            world.pay(trade, int(coupon.value), COUPON_TYPES[coupon.answer]) if coupon else world.pay(trade)
         courier.notify(trade)
         return cashier.OK
 
@@ -225,10 +229,13 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
 
     async def clock(request: Request) -> Response:
         if request.method == "POST":
-            advance = (await body_of(request)).get("advance_s")
-            if isinstance(advance, bool) or not isinstance(advance, (int, float)) or advance < 0:
-                raise BadRequest('send {"advance_s": 60}; time does not go back')
-            world.clock.advance(advance)
+            match await body_of(request):
+                case {"advance_s": int() | float() as advance, **other} if not other and _possible(world, advance):
+                    world.clock.advance(advance)
+                case {"reset": True, **other} if not other:
+                    world.reset_clock()
+                case _:
+                    raise BadRequest('send {"advance_s": 60}, up to the year 2200, or {"reset": true} for real time')
         return JSONResponse({"now": world.clock.now(), "beijing": rfc3339(world.clock.now())})
 
     async def switches(request: Request) -> Response:
@@ -249,6 +256,7 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
 
     async def state(request: Request) -> Response:
         if request.method == "DELETE":
+            courier.forget()
             world.reset()
         last = request.query_params.get("last", "")
         if last and not (last.isascii() and last.isdigit()):
@@ -269,6 +277,11 @@ def _world_routes(world: World, courier: Courier) -> list[Route]:
         Route("/_sim/balance", balance, methods=["POST"]),
         Route("/_sim/state", state, methods=["GET", "DELETE"]),
     ]
+
+
+def _possible(world: World, advance_s: float) -> bool:
+    """Whether the clock may go so far: not back, and to no year that cannot be written."""
+    return not isinstance(advance_s, bool) and 0 <= advance_s <= LATEST - world.clock.now()
 
 
 def _state(world: World, last: int) -> dict[str, Any]:

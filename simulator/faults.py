@@ -8,6 +8,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from simulator.world import Fault, World
 
+MOST = 10**9
+"""No number that is asked for is higher."""
+
 TIMEOUT_S = 30
 """Longer than any client waits."""
 
@@ -24,12 +27,30 @@ SIGNED = {
     "wrong_key": "the reply is signed with another key",
     "stale": "the reply is signed with a timestamp of ten minutes ago",
 }
+BILL = {
+    "no_statement": "400 NO_STATEMENT_EXIST: there is no bill of this day",
+    "creating": "400 STATEMENT_CREATING: the bill of this day is not ready yet",
+    "empty": "a file with its header, no row, and a summary of zeros, whatever the day holds",
+    "others_rows": "`value` rows (100,000 at most) of another system of the merchant's, with numbers of its own form",
+    "two_days": "the rows of the day before, too; if it has none, one of another system",
+    "row_twice": "the first row stands there twice",
+    "extra_column": "a column more, in the middle",
+    "missing_column": "a column less: the `value`th, if none is named the merchant's own number",
+    "other_order": "the columns stand in the opposite order",
+    "wrong_summary": "the summary's `value`th number, if none is named each, is one too high in its last digit",
+    "no_summary": "the file ends after its rows",
+    "wrong_hash": "hash_value is that of another file",
+}
+"""What can go wrong with a bill. A file is changed as its line says and in nothing else: summary and hash_value fit the
+file as it is, unless they are what is wrong."""
+
 FAULTS: dict[str, dict[str, str]] = {
     "prepay": ANY | SIGNED | {"paid_first": "it is paid, and the notice comes, before the prepay reply is delivered"},
     **dict.fromkeys(
         ("query", "query_refund"), ANY | SIGNED | {"denied": "404: there is no trade or refund of this number"}
     ),
-    **dict.fromkeys(("tradebill", "fundflowbill"), ANY | SIGNED),
+    "tradebill": ANY | SIGNED | BILL | {"other_merchant": "the rows are another merchant's: another mchid"},
+    "fundflowbill": ANY | SIGNED | BILL,
     "close": ANY | SIGNED | {"paid_first": "it is paid just before the close arrives"},
     "refund": ANY
     | SIGNED
@@ -40,7 +61,11 @@ FAULTS: dict[str, dict[str, str]] = {
         "no_merchant": "400 MCH_NOT_EXISTS: the caller's mchid is wrong",
     },
     "refund_end": {"ABNORMAL": "the refund ends ABNORMAL", "CLOSED": "the refund ends CLOSED"},
-    "download": ANY,
+    "download": ANY
+    | {
+        "truncated": "the second half of the file is missing, although the reply is whole",
+        "expired": "400 INVALID_REQUEST: the download address has expired",
+    },
     "certificates": ANY,
     **dict.fromkeys(
         ("code2session", "stable_token", "upload_shipping_info", "get_order"), ANY | {"busy": "errcode -1"}
@@ -57,7 +82,8 @@ FAULTS: dict[str, dict[str, str]] = {
         "no_page": "41030: the released version has no such page; only of a message that names one",
     },
     "cashier": {
-        "coupon": "a coupon of `value` fen: payer_total < total",
+        "coupon": "a coupon of `value` fen, the merchant's own discount (NOCASH): payer_total < total, at least 0",
+        "cash_coupon": "a coupon of `value` fen that WeChat pays (CASH): the merchant gets the whole total",
         "after_expiry": "the payment goes through after time_expire's last second",
         "after_close": "the payment goes through although the trade is closed",
     },
@@ -78,11 +104,17 @@ FAULTS: dict[str, dict[str, str]] = {
 }
 """What can go wrong, by call: the answers and what they mean."""
 
+COUPON_TYPES = {"coupon": "NOCASH", "cash_coupon": "CASH"}
+"""The type of the coupon with which the cashier pays, by the answer's name."""
+
 PAY_REFUSALS = {
     "no": (400, "INVALID_REQUEST", "请求参数符合参数格式，但不符合业务规则"),
     "no_auth": (403, "NO_AUTH", "没有权限"),
     "no_merchant": (400, "MCH_NOT_EXISTS", "商户号不存在"),
     "denied": (404, "RESOURCE_NOT_EXISTS", "查询的资源不存在"),
+    "no_statement": (400, "NO_STATEMENT_EXIST", "账单不存在"),
+    "creating": (400, "STATEMENT_CREATING", "账单生成中，请10点后再试"),
+    "expired": (400, "INVALID_REQUEST", "下载链接无效或已过期"),
 }
 """What WeChat Pay says no with, by the answer's name."""
 
@@ -95,7 +127,7 @@ REFUSALS = {
 }
 """What the mini-program API says no with, by the answer's name."""
 
-BY_NAME = {"no_page"}
+BY_NAME = {"no_page", "other_merchant", "truncated", *BILL} - set(PAY_REFUSALS)
 """What only the call itself can tell to be due: it asks for it by its name."""
 
 _SCOPE = {field.name for field in fields(Fault) if field.init} - {"call", "answer", "fired"}
@@ -122,7 +154,8 @@ def parse(body: Any) -> Fault:
     if wrong:
         raise BadFault(
             f"wrong: {', '.join(wrong)}; besides call and answer there are times (1 or more), after_effect (true or "
-            "false), out_trade_no, probability (over 0, up to 1), seed (whole), value (seconds, fen or copies)"
+            "false), out_trade_no, probability (over 0, up to 1), seed (whole), value (seconds, fen, copies, rows, or "
+            "which one)"
         )
     return Fault(call=body["call"], answer=body["answer"], **scope)
 
@@ -162,8 +195,8 @@ async def wrong_answer(world: World, fault: Fault) -> Response | None:
             return JSONResponse({"code": "FREQUENCY_LIMITED", "message": "频率超限"}, 429)
         case "not_enough":
             return JSONResponse({"code": "NOT_ENOUGH", "message": "基本账户余额不足，请充值后重新发起"}, 403)
-        case "no" | "no_auth" | "no_merchant" | "denied":
-            status, code, message = PAY_REFUSALS[fault.answer]
+        case answer if answer in PAY_REFUSALS:
+            status, code, message = PAY_REFUSALS[answer]
             return JSONResponse({"code": code, "message": message}, status)
         case "busy":
             return JSONResponse({"errcode": -1, "errmsg": "system error"})
@@ -188,4 +221,4 @@ async def _cut_off() -> AsyncIterator[bytes]:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= MOST

@@ -77,8 +77,8 @@ def build(
 def signature_headers(
     world: World, body: bytes, *, timestamp: int | None = None, serial: str = "", private_key: str = ""
 ) -> dict[str, str]:
-    """The five headers with which WeChat signs a reply or a notice; the overrides forge them."""
-    stamp = str(int(world.clock.now()) if timestamp is None else timestamp)
+    """The five headers with which WeChat signs a reply or a notice, in real time; the overrides forge them."""
+    stamp = str(int(world.clock.real()) if timestamp is None else timestamp)
     nonce = secrets.token_hex(16)
     signature = sign(private_key or world.credentials.platform_private_key, lines(stamp, nonce, body))
     return {
@@ -124,6 +124,12 @@ class Courier:
         if at_once:
             return list(await asyncio.gather(*(self._attempt(trade, notice) for _ in range(times))))
         return [await self._attempt(trade, notice) for _ in range(times)]
+
+    def forget(self) -> None:
+        """Nothing that waits is delivered or brought to its end any more."""
+        for task in self._tasks:
+            task.cancel()
+        self._held.clear()
 
     async def close(self) -> None:
         for task in self._tasks:

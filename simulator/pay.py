@@ -111,7 +111,10 @@ class _Prepay(Part):
 
 
 def verify_authorization(world: World, header: str, method: str, target: str, body: bytes) -> str:
-    """The mchid that signed the request; `target` is path and query as on the wire. Raises WechatError 401."""
+    """The mchid that signed the request; `target` is path and query as on the wire. Raises WechatError 401.
+
+    The timestamp is compared with real time: the caller's clock is not the simulator's.
+    """
     scheme, _, text = header.partition(" ")
     fields = dict(re.findall(r'(\w+)="([^"]*)"', text))
     timestamp, nonce = fields.get("timestamp", ""), fields.get("nonce_str", "")
@@ -125,7 +128,7 @@ def verify_authorization(world: World, header: str, method: str, target: str, bo
         issue = "serial_no does not belong to mchid"
     elif (
         not (timestamp.isascii() and timestamp.isdigit())
-        or abs(world.clock.now() - int(timestamp)) > MAX_CLOCK_DIFFERENCE_S
+        or abs(world.clock.real() - int(timestamp)) > MAX_CLOCK_DIFFERENCE_S
     ):
         issue = "timestamp expired"
     elif verifies(world.credentials.merchant_public_key, message, fields["signature"]):
@@ -210,6 +213,29 @@ def describe(trade: Trade) -> dict[str, Any]:
             "currency": "CNY",
             "payer_currency": "CNY",
         },
+        **({"promotion_detail": [_promotion(trade)]} if trade.coupon else {}),
+    }
+
+
+def coupon_id(trade: Trade) -> str:
+    """The number of the coupon with which a trade was paid."""
+    return f"1{trade.transaction_id[-10:]}"
+
+
+def _promotion(trade: Trade) -> dict[str, Any]:
+    """The coupon of a paid trade; who gave it says its type: CASH was paid for by WeChat, NOCASH is the merchant's."""
+    cash = trade.coupon_type == "CASH"
+    return {
+        "coupon_id": coupon_id(trade),
+        "name": "代金券",
+        "scope": "GLOBAL",
+        "type": trade.coupon_type,
+        "amount": trade.coupon,
+        "stock_id": "9836588" if cash else "9836589",
+        "wechatpay_contribute": trade.coupon if cash else 0,
+        "merchant_contribute": 0 if cash else trade.coupon,
+        "other_contribute": 0,
+        "currency": "CNY",
     }
 
 

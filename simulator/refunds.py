@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from simulator.clock import rfc3339
-from simulator.pay import Part, WechatError, at_most_bytes, check_notify_url, detail, validated
+from simulator.pay import Part, WechatError, at_most_bytes, check_notify_url, coupon_id, detail, validated
 from simulator.world import Refund, Trade, World
 
 LATEST_S = 365 * 24 * 3600
@@ -69,19 +69,20 @@ def create(world: World, body: Any, raw: str) -> tuple[Refund, bool]:
         return earlier, False
     trade = _paid_trade(world, request)
     now = world.clock.now()
-    _check_limits(world, trade, request, now)
+    _check_limits(trade, request, now)
     refund = Refund(
         request=body,
         trade=trade,
         refund_id=f"50{secrets.randbelow(10**26):026d}",
         created_at=now,
         due_at=now + TAKES_S,
+        discount=_discount(trade, request.amount.refund),
+        settlement_left=trade.settlement_total - sum(earlier.settlement_refund for earlier in trade.refunds),
     )
+    _take(world, refund.settlement_refund)
     world.refunds[refund.out_refund_no] = refund
     trade.refunds.append(refund)
     trade.trade_state = "REFUND"
-    if world.balance is not None:
-        world.balance -= refund.amount
     return refund, True
 
 
@@ -134,11 +135,12 @@ def describe(refund: Refund) -> dict[str, Any]:
         "funds_account": refund.request.get("funds_account", "AVAILABLE"),
         "amount": {
             **_amount(refund),
-            "settlement_refund": refund.amount,
-            "settlement_total": refund.trade.total,
-            "discount_refund": 0,
+            "settlement_refund": refund.settlement_refund,
+            "settlement_total": refund.trade.settlement_total,
+            "discount_refund": refund.discount,
             "currency": "CNY",
         },
+        "promotion_detail": [_promotion(refund)] if refund.trade.coupon else [],
     }
     return told | ({"success_time": rfc3339(refund.success_time)} if refund.status == "SUCCESS" else {})
 
@@ -159,9 +161,39 @@ def notice_of(refund: Refund) -> dict[str, Any]:
 
 
 def _amount(refund: Refund) -> dict[str, int]:
-    paid = refund.trade.payer_total
-    back = refund.amount * paid // refund.trade.total
-    return {"total": refund.trade.total, "refund": refund.amount, "payer_total": paid, "payer_refund": back}
+    trade = refund.trade
+    told = {"total": trade.total, "refund": refund.amount, "payer_total": trade.payer_total}
+    return told | {"payer_refund": refund.amount - refund.discount}
+
+
+def _promotion(refund: Refund) -> dict[str, Any]:
+    """What goes back of the trade's coupon. COUPON is a CASH one, DISCOUNT a NOCASH one."""
+    trade = refund.trade
+    return {
+        "promotion_id": coupon_id(trade),
+        "scope": "GLOBAL",
+        "type": "COUPON" if trade.coupon_type == "CASH" else "DISCOUNT",
+        "amount": trade.coupon,
+        "refund_amount": refund.discount,
+    }
+
+
+def _discount(trade: Trade, amount: int) -> int:
+    """How much of a refund's `amount` is the coupon's, in fen: its share of the total, counted over all parts so far,
+    so that the last part takes what is left and the parts sum to the coupon. Parts that were closed do not count."""
+    before, given = sum(refund.amount for refund in trade.refunds), sum(refund.discount for refund in trade.refunds)
+    share = trade.coupon * (before + amount) // trade.total - given
+    payer_left, coupon_left = trade.payer_total - (before - given), trade.coupon - given
+    return min(max(share, amount - payer_left, 0), coupon_left, amount)
+
+
+def _take(world: World, settlement_refund: int) -> None:
+    """What the merchant gives back comes from his balance. Raises WechatError when that is too low."""
+    if world.balance is None:
+        return
+    if world.balance < settlement_refund:
+        raise WechatError(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")
+    world.balance -= settlement_refund
 
 
 def _paid_trade(world: World, request: _Request) -> Trade:
@@ -171,7 +203,7 @@ def _paid_trade(world: World, request: _Request) -> Trade:
     return trade
 
 
-def _check_limits(world: World, trade: Trade, request: _Request, now: float) -> None:
+def _check_limits(trade: Trade, request: _Request, now: float) -> None:
     refunded = sum(refund.amount for refund in trade.refunds)
     if request.amount.total != trade.total:
         raise WechatError(400, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致，请核实后再试")
@@ -181,7 +213,5 @@ def _check_limits(world: World, trade: Trade, request: _Request, now: float) -> 
         raise WechatError(400, "INVALID_REQUEST", "订单退款次数超过限制")
     if now - trade.success_time > LATEST_S:
         raise WechatError(400, "INVALID_REQUEST", "订单已经超过可退款的最大期限")
-    if trade.refunds and now - max(refund.created_at for refund in trade.refunds) < APART_S:
+    if any(0 <= now - refund.created_at < APART_S for refund in trade.refunds):  # before a clock's reset: ahead of now
         raise WechatError(429, "FREQUENCY_LIMITED", "同一笔订单多次退款需间隔一分钟")
-    if world.balance is not None and world.balance < request.amount.refund:
-        raise WechatError(403, "NOT_ENOUGH", "基本账户余额不足，请充值后重新发起")

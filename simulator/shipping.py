@@ -84,8 +84,9 @@ def _trade(world: World, key: Any) -> Trade | None:
         trade = world.transactions.get(str(key.get("transaction_id", "")))
     elif key.get("order_number_type") == 1 and key.get("mchid") == world.credentials.mchid:
         trade = world.trades.get(str(key.get("out_trade_no", "")))
-    found = trade is not None and trade.transaction_id and world.clock.now() - trade.success_time >= INDEX_LAG_S
-    return trade if found else None
+    if trade is None or not trade.transaction_id or 0 <= world.clock.now() - trade.success_time < INDEX_LAG_S:
+        return None
+    return trade
 
 
 def _wrong(trade: Trade, body: dict[str, Any]) -> Reply | None:

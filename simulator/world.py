@@ -10,7 +10,7 @@ import string
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from simulator.clock import Clock, rfc3339
@@ -47,6 +47,7 @@ class Trade:
     transaction_id: str = ""
     success_time: float = 0.0
     payer_total: int = 0
+    coupon_type: str = "NOCASH"  # or CASH: somebody has paid for the coupon, the merchant gets the whole total
     refunds: "list[Refund]" = field(default_factory=list)
     shipment: Shipment | None = None
 
@@ -67,6 +68,16 @@ class Trade:
     def total(self) -> int:
         return int(self.request["amount"]["total"])
 
+    @property
+    def coupon(self) -> int:
+        """What a coupon has paid of a paid trade."""
+        return self.total - self.payer_total
+
+    @property
+    def settlement_total(self) -> int:
+        """What the merchant gets of a paid trade, before the fee: a NOCASH coupon is his own discount."""
+        return self.total if self.coupon_type == "CASH" else self.payer_total
+
 
 @dataclass(slots=True, kw_only=True)
 class Refund:
@@ -77,6 +88,8 @@ class Refund:
     refund_id: str
     created_at: float
     due_at: float
+    discount: int = 0  # of the trade's coupon, in `amount`
+    settlement_left: int = 0  # of the trade's settlement_total, before this refund
     status: str = "PROCESSING"
     ends_as: str = "SUCCESS"
     success_time: float = 0.0
@@ -88,6 +101,11 @@ class Refund:
     @property
     def amount(self) -> int:
         return int(self.request["amount"]["refund"])
+
+    @property
+    def settlement_refund(self) -> int:
+        """What the merchant gives back."""
+        return self.amount if self.trade.coupon_type == "CASH" else self.amount - self.discount
 
 
 @dataclass(slots=True, kw_only=True)
@@ -135,7 +153,7 @@ class Fault:
     out_trade_no: str = ""  # of this trade only
     probability: float = 1.0
     seed: int = 0
-    value: float = 0.0  # seconds, fen or copies, as the answer needs it
+    value: float = 0.0  # seconds, fen, copies, rows, or which one, as the answer needs it
     fired: int = 0
     chance: random.Random = field(init=False, repr=False)
 
@@ -188,6 +206,20 @@ class World:
         self.forced: list[float] = []  # moments of force_refresh
         self.faults: list[Fault] = []
         self.balance: int | None = None  # of the merchant, in fen; None: enough for every refund
+
+    def reset_clock(self) -> None:
+        """Real time again. What lives or is on its way keeps the time that it has left: login codes, tokens,
+        prepay_ids, download addresses, refunds, notices. What has happened keeps its moment, which may lie ahead now.
+        """
+        back = self.clock.reset()
+        self.codes = {code: (openid, issued_at - back) for code, (openid, issued_at) in self.codes.items()}
+        self.tokens = {token: until - back for token, until in self.tokens.items()}
+        self.forced = [moment - back for moment in self.forced]
+        self.bills = {token: replace(bill, until=bill.until - back) for token, bill in self.bills.items()}
+        for trade in self.trades.values():
+            trade.prepay_ids = {prepay_id: made_at - back for prepay_id, made_at in trade.prepay_ids.items()}
+        for refund in self.refunds.values():
+            refund.due_at -= back
 
     # --- users
 
@@ -248,13 +280,13 @@ class World:
         self.prepay_ids[prepay_id] = trade
         return prepay_id
 
-    def pay(self, trade: Trade, coupon: int = 0) -> None:
-        """The money has moved: nothing undoes it. A coupon (fen) lowers what the payer gives."""
+    def pay(self, trade: Trade, coupon: int = 0, coupon_type: str = "NOCASH") -> None:
+        """The money has moved: nothing undoes it. A coupon (fen; at most the total) lowers what the payer gives."""
         now = self.clock.now()
         trade.trade_state = "SUCCESS"
         trade.transaction_id = f"42000{secrets.randbelow(10**5):05d}{_stamp(now)[:8]}{secrets.randbelow(10**10):010d}"
         trade.success_time = now
-        trade.payer_total = trade.total - coupon
+        trade.payer_total, trade.coupon_type = max(trade.total - coupon, 0), coupon_type
         self.transactions[trade.transaction_id] = trade
 
 

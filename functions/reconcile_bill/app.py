@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from payments.calls import seconds_left
+from payments.calls import OutOfTime, seconds_left
 from payments.domain.bill import (
     COMPARED,
     KEPT_DAYS,
@@ -63,6 +63,9 @@ RINGS_AT = time(12)
 
 LEAST_S = 240
 """With less time left no further day is begun."""
+
+LAST_S = 20
+"""With less time left no further row is recorded: the next run goes on."""
 
 BATCH = 500
 
@@ -151,8 +154,8 @@ def _compare(parts: Parts, day: date, *, again: bool = True) -> DayOfBills:
     except UnreadableItem as error:
         unreadable(error)
         found = _not_closed(day, "item_unreadable", now)
-    except (WechatError, Busy, Conflict) as error:
-        found = _not_closed(day, "no_answer", now)
+    except (WechatError, Busy, Conflict, OutOfTime) as error:
+        found = _not_closed(day, "no_time" if isinstance(error, OutOfTime) else "no_answer", now)
         logger.warning("bill.unknown", day=day.isoformat(), why=described(error))
     except Exception as error:  # noqa: BLE001  # one day's failure does not stop the others
         found = _not_closed(day, "broken", now)
@@ -184,14 +187,17 @@ def _compared(parts: Parts, day: date, now: datetime) -> tuple[DayOfBills, set[d
             sha1 = parts.wechat_pay.download_trade_bill(day, bill)
         except Refused as refused:
             ready = datetime.combine(day + timedelta(days=1), READY_AT, BEIJING) <= now
-            if refused.code != NO_BILL or not ready or any(True for _ in parts.store.bills.of_day(day)):
+            if refused.code != NO_BILL or not ready or parts.store.bills.anything_on(day):
                 raise
             parts.store.bills.keep_results(day, (), ())
             return DayOfBills(day=day, closed=True, read_at=now, closed_at=now), set()
         with closing(Book(Path(folder) / "book")) as book:
+            broken: list[UnreadableItem] = []
             book.take_bill(rows(bill, sha1, day, parts.settings["MCHID"]))
-            book.take_ours(parts.store.bills.of_day(day))
-            healed, moved, differences = _healed(parts, book, day, now)
+            book.take_ours(parts.store.bills.of_day(day, broken.append))
+            healed, moved, differences = _healed(parts, book, day, now, broken)
+            if broken:  # what could be recorded is recorded; the day is not explained
+                raise broken[0]
             differences += book.differences()
             book.take_owners(parts.store.bills.owners)
             found, lines = book.summed_up(day, now, sha1, differences, healed)
@@ -216,15 +222,23 @@ def _opened_and_answered(
 # --- what the bill knows and our books do not
 
 
+Outcome = tuple[Booked | None, Difference | None, date | None]
+"""What our books have of a row now, or how it differs; and the day on which they had it, if that was another."""
+
+
 @dataclass(slots=True)
 class _Healing:
     parts: Parts
-    day: date
     now: datetime
 
-    def payment(self, row: BillRow, number: TradeNumber) -> tuple[Booked | None, Difference | None, date | None]:
-        """Records the payment of a row. Gives what our books have of it then; or how it differs; and the day on which
-        they had it, if that was another."""
+    def recorded(self, row: BillRow) -> Outcome:
+        """Records what a row says, through the only code that records money (R4)."""
+        number = row.trade
+        if number is None:
+            raise AssertionError("only rows of our form are recorded")
+        return (self._refund if row.kind is RowKind.REFUND else self._payment)(row, number)
+
+    def _payment(self, row: BillRow, number: TradeNumber) -> Outcome:
         store, report = self.parts.store, row.trade_report()
         known = store.payments.get(number.order_sn, number.n)
         had = known is not None and known.transaction_id == row.transaction_id
@@ -248,8 +262,7 @@ class _Healing:
         before = beijing_day(payment.success_time) if had and payment.success_time else None
         return booked, None, before
 
-    def refund(self, row: BillRow, number: TradeNumber) -> tuple[Booked | None, Difference | None, date | None]:
-        """The same of a refund's row."""
+    def _refund(self, row: BillRow, number: TradeNumber) -> Outcome:
         store = self.parts.store
         payment = store.payments.get(number.order_sn, number.n)
         known = store.refunds.get(number.order_sn, row.out_refund_no)
@@ -274,27 +287,30 @@ class _Healing:
         return booked, None, beijing_day(known.accepted_at) if known and known.accepted_at else None
 
 
-def _healed(parts: Parts, book: "Book", day: date, now: datetime) -> tuple[int, set[date], list[Difference]]:
+def _healed(
+    parts: Parts, book: "Book", day: date, now: datetime, broken: list[UnreadableItem]
+) -> tuple[int, set[date], list[Difference]]:
     """Records what the bill has and our books of the day have not. First the refunds: an order that learns of its
     payment then draws its sums from them (R5). Gives how many were recorded, the other days on which our books had
-    some of them, and those that differ."""
-    healing, found, moved, differences = _Healing(parts, day, now), list[Booked](), set[date](), list[Difference]()
-    healed = 0
-    for row in book.unmatched():
-        number = row.trade
-        if number is None:
-            raise AssertionError("only rows of ours are looked at")
-        heal = healing.refund if row.kind is RowKind.REFUND else healing.payment
-        booked, difference, before = heal(row, number)
-        if difference is not None:
-            differences.append(difference)
-        if booked is not None:
-            found.append(booked)
-            healed += before is None
-        if before is not None and before != day:
-            moved.add(before)
-        logger.info("bill.healed", number=row.number, differs=difference.kind if difference else "")
-    book.take_ours(found)
+    some of them, and those that differ; `broken` gets the items that could not be read, of which one keeps no other
+    from being recorded. Raises OutOfTime."""
+    healing, healed, moved, differences = _Healing(parts, now), 0, set[date](), list[Difference]()
+    for some in book.unmatched():
+        found: list[Booked] = []
+        for row in some:
+            if seconds_left() < LAST_S:
+                raise OutOfTime("no time left for the rest of the bill")
+            try:
+                booked, difference, before = healing.recorded(row)
+            except UnreadableItem as error:
+                broken.append(error)
+                continue
+            differences += [difference] if difference else []
+            found += [booked] if booked else []
+            healed += booked is not None and before is None
+            moved |= {before} - {day} if before else set()
+            logger.info("bill.healed", number=row.number, differs=difference.kind if difference else "")
+        book.take_ours(found)
     return healed, moved, differences
 
 
@@ -353,19 +369,25 @@ class Book:
                 ],
             )
 
-    def unmatched(self) -> Iterator[BillRow]:
-        """The rows with a number of our form of which our books of the day have nothing, the refunds first."""
+    def unmatched(self) -> Iterator[list[BillRow]]:
+        """The rows with a number of our form of which our books of the day have nothing, some at a time, the refunds
+        first. In between our books may be given more."""
         query = f"""
             SELECT {", ".join(f"bill.{name}" for name in COLUMNS)} FROM bill LEFT JOIN ours ON {PAIRED}
-            WHERE bill.order_sn IS NOT NULL AND ours.number IS NULL ORDER BY bill.kind DESC, bill.wechat_no
+            WHERE bill.order_sn IS NOT NULL AND ours.number IS NULL AND bill.kind = ? AND bill.wechat_no > ?
+            ORDER BY bill.wechat_no LIMIT {BATCH}
         """  # noqa: S608
-        for values in self._file.execute(query).fetchall():
-            yield _bill_row(values)
+        for kind in (RowKind.REFUND, RowKind.PAYMENT):
+            after = ""
+            while found := [_bill_row(values) for values in self._file.execute(query, (kind.value, after)).fetchall()]:
+                yield found
+                after = found[-1].wechat_no
 
     def differences(self) -> list[Difference]:
         """What of ours the bill does not have, or has with another sum or number; and money that pays no order."""
         query = f"""
-            SELECT ours.*, {", ".join(f"bill.{name}" for name in COLUMNS)} FROM ours LEFT JOIN bill ON {PAIRED}
+            SELECT ours.*, {", ".join(f"bill.{name}" for name in COLUMNS)}
+            FROM ours LEFT JOIN bill INDEXED BY by_number ON {PAIRED}
             WHERE bill.number IS NULL OR bill.fen != ours.fen OR NOT ours.assigned
                 OR (ours.wechat_no NOT IN ('', bill.wechat_no)) ORDER BY ours.kind, ours.number
         """  # noqa: S608

@@ -166,10 +166,10 @@ def test_the_trade_bill_is_wechats_to_the_byte(world: World) -> None:
     cells, returned = (line[1:].split(",`") for line in (paid, back))
     named, refund_row = (dict(zip(header.split(","), row, strict=True)) for row in (cells, returned))
     assert (named["商户订单号"], named["交易状态"], named["订单金额"]) == ("PAID0001", "SUCCESS", "1.00")
-    assert (named["商品名称"], named["手续费"], named["费率"]) == ("一间房,带早餐", "0.00600", "0.60%")
+    assert (named["商品名称"], named["手续费"], named["费率"]) == ("一间房,带早餐", "0.01000", "0.60%")
     assert (refund_row["商户退款单号"], refund_row["退款金额"], refund_row["订单金额"]) == ("R1", "0.40", "0.00")
     assert summary.startswith("总交易单数,")
-    assert sums == "`2.0,`1.00,`0.40,`0.00,`0.00360,`1.00,`0.40"
+    assert sums == "`2.0,`1.00,`0.40,`0.00,`0.00000,`1.00,`0.40"
 
 
 def test_a_bill_may_hold_payments_or_refunds_only_and_comes_plain_if_asked(world: World) -> None:
@@ -213,6 +213,10 @@ def test_yesterdays_bill_is_there_at_ten(world: World, hour: int, code: str) -> 
     ("query", "code"),
     [
         ({"bill_date": "2026-13-01"}, "PARAM_ERROR"),
+        ({"bill_date": "20261120"}, "PARAM_ERROR"),
+        ({"bill_date": "2026-W47-5"}, "PARAM_ERROR"),
+        ({"bill_date": "２０２６-11-20"}, "PARAM_ERROR"),
+        ({"bill_date": "2026-11-20 "}, "PARAM_ERROR"),
         ({}, "PARAM_ERROR"),
         ({"bill_date": "2020-01-01"}, "INVALID_REQUEST"),
         ({"bill_date": "2999-01-01"}, "INVALID_REQUEST"),
@@ -419,7 +423,8 @@ def test_the_commands_drive_a_running_simulator(wechat_url: str) -> None:
     assert "next_key" in wrong.stderr
     assert "not_enough" in run("faults", "--known").stdout
     assert json.loads(run("clear", *url).stdout) == []
-    assert "beijing" in json.loads(run("advance", "60", *url).stdout)
+    moved, back = (json.loads(run(*how, *url).stdout)["now"] for how in (("advance", "7200"), ("reset-clock",)))
+    assert 7000 < moved - back < 7200
     assert json.loads(run("state", "--reset", *url).stdout)["trades"] == []
     nobody = run("state", "--url", "http://127.0.0.1:9")
     assert nobody.returncode == 1

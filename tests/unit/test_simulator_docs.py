@@ -5,7 +5,7 @@ from pathlib import Path
 
 from simulator.app import create_app
 from simulator.credentials import Credentials
-from simulator.faults import FAULTS
+from simulator.faults import ANY, FAULTS, SIGNED
 from simulator.world import World
 
 TEXT = Path("docs/simulator.md").read_text()
@@ -23,6 +23,9 @@ def test_every_fault_and_every_path_stands_on_the_page() -> None:
     for answers in FAULTS.values():
         for answer in answers:
             assert f"`{answer}`" in TEXT, answer
+    for answer, meaning in (FAULTS["tradebill"] | FAULTS["download"]).items():
+        if answer not in ANY | SIGNED:
+            assert f"| `{answer}` | {meaning} |" in TEXT, answer
     for route in create_app(World(Credentials.generate())).routes:
         last = re.sub(r"\{\w+\}", "{}", route.path).rstrip("/").rpartition("/")[2]  # type: ignore[attr-defined]
         assert last in TEXT, route

@@ -130,6 +130,7 @@ NEEDS: dict[str, set[str]] = {
     "bills.keep": {"PutItem"},
     "bills.keep_results": {"PutItem", "Query"},
     "bills.of_day": {"Query index/settled", "BatchGetItem"},
+    "bills.anything_on": {"Query index/settled"},
     "bills.owners": {"BatchGetItem"},
     "payments.book": {"UpdateItem"},
     "refunds.book": {"UpdateItem"},

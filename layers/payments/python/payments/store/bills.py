@@ -1,6 +1,6 @@
 """The days' comparisons with WeChat's bill, and the index `settled`: what of ours is booked on a day (R14)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -11,7 +11,7 @@ from payments.domain.refund import RefundStatus
 from payments.domain.times import beijing_day
 from payments.domain.trade_number import TradeNumber
 from payments.store import keys
-from payments.store.dynamodb import plain, typed, wire
+from payments.store.dynamodb import UnreadableItem, each_readable, plain, typed, wire
 from payments.store.items import NEW, Items, Put, Standing, Values
 
 PAGE = 1000
@@ -132,12 +132,17 @@ class Bills:
 
     # --- our books of a day
 
-    def of_day(self, day: date) -> Iterator[Booked | Used]:
-        """What of ours is booked on a day, in no order. Raises UnreadableItem: a day of which one item cannot be read
-        cannot be compared."""
+    def of_day(self, day: date, broken: Callable[[UnreadableItem], None]) -> Iterator[Booked | Used]:
+        """What of ours is booked on a day, in no order. `broken` hears of what cannot be read: such a day cannot be
+        compared."""
         for partition in keys.booked_on(day):
             for entries in self._pages(partition):
-                yield from self._read(entries)
+                yield from self._read(entries, broken)
+
+    def anything_on(self, day: date) -> bool:
+        """Whether a payment or a refund of ours is booked on a day."""
+        found = (entry["sk"] for partition in keys.booked_on(day) for page in self._pages(partition) for entry in page)
+        return any(keys.entity(sk) != keys.ORDER for sk in found)
 
     def owners(self, order_sns: Iterable[str]) -> dict[str, Owner]:
         """Whose these orders are; one that does not exist is left out. Raises UnreadableItem."""
@@ -161,18 +166,16 @@ class Bills:
                 return
             query["ExclusiveStartKey"] = wire(stopped)
 
-    def _read(self, entries: list[Values]) -> Iterator[Booked | Used]:
+    def _read(self, entries: list[Values], broken: Callable[[UnreadableItem], None]) -> Iterator[Booked | Used]:
         """The items of these entries; with each refund its trade, which says whether it pays anything."""
-        found = list(self._items.many(entries, consistent=False))
-        refunds = [typed(_Refund, item) for item in found if keys.entity(item["sk"]) == keys.REFUND]
+        of: dict[str, list[Values]] = {keys.ORDER: [], keys.PAYMENT: [], keys.REFUND: []}
+        for item in self._items.many(entries, consistent=False):
+            of[keys.entity(item["sk"])].append(item)
+        for order in each_readable(lambda item: typed(_Order, item), of[keys.ORDER], broken):
+            yield Used(order.business_id, order.total_fen)
+        yield from map(_booked_payment, each_readable(lambda item: typed(_Payment, item), of[keys.PAYMENT], broken))
+        refunds = each_readable(lambda item: typed(_Refund, item), of[keys.REFUND], broken)
         mispaid = self._mispaid(refunds)
-        for item in found:
-            match keys.entity(item["sk"]):
-                case keys.PAYMENT:
-                    yield _booked_payment(typed(_Payment, item))
-                case keys.ORDER:
-                    order = typed(_Order, item)
-                    yield Used(order.business_id, order.total_fen)
         for refund in refunds:
             yield Booked(
                 kind=RowKind.REFUND,

@@ -1,4 +1,4 @@
-"""The file of WeChat's trade bill (type ALL): its rows, and whether it is whole.
+"""The file of WeChat's trade bill (type ALL): its rows, and whether it is whole (R14).
 
 Source: WeChat Pay's merchant documents on the trade bill. UTF-8 with BOM, CRLF; a header line without backticks; rows
 whose cells each begin with a backtick and are not quoted, so that a product's name may hold commas; then a header and a
