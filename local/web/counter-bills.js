@@ -83,7 +83,9 @@ function dayList(days, openOrder) {
 function dayLine(day, openOrder) {
   const { date, state, why, difference_count: differences } = day
   const good = state === "closed" && !differences
-  const word = differences ? T.differ(differences) : T.dayStates[state]
+  const word = differences ? T.differ(differences) : T.dayStates[why === "not_over" ? "not_yet" : state]
+  const look = good ? "good" : differences || (state === "open" && why !== "not_over") ? "bad" : "soft"
+  const told = [day.wechat && sidesText(day), why && whyText(why)]
   const inside = h("div", {})
   let loaded = false
   const load = attempt(async () => {
@@ -101,12 +103,10 @@ function dayLine(day, openOrder) {
     "summary",
     {},
     h("span", { className: "day", textContent: dayText(date) }),
-    h("strong", { className: `state ${good ? "good" : differences || state === "open" ? "bad" : "soft"}` }, word),
-    h("span", { className: "soft sums", textContent: day.wechat ? sidesText(day) : whyText(why) }),
+    h("strong", { className: `state ${look}`, textContent: word }),
+    h("span", { className: "soft sums", textContent: told.filter(Boolean).join("\n") }),
   )
-  if (state === "not_yet") {
-    return h("div", { className: "bill-day" }, ...summary.childNodes)
-  }
+  if (!day.wechat) return h("div", { className: "bill-day" }, ...summary.childNodes) // there is no more to say
   const box = h("details", { className: "bill-day", ontoggle: load }, summary, inside)
   box.open = Boolean(differences)
   return box
@@ -125,7 +125,7 @@ function sidesText({ wechat, ours, other_rows }) {
 }
 
 function dayDetails(day, openOrder) {
-  const { wechat, why, fees_fen, other_rows, healed } = day
+  const { wechat, fees_fen, other_rows, healed } = day
   const line = (textContent) => h("p", { className: "soft", textContent })
   const facts = wechat && [
     T.payments(wechat.payments),
@@ -143,7 +143,6 @@ function dayDetails(day, openOrder) {
   }
   add(day)
   return [
-    why && h("p", { className: "bad", textContent: whyText(why) }),
     facts && line(facts.filter(Boolean).join(" · ")),
     differences,
     more,
