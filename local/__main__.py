@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table as Grid
 
-from local import artifact, bench, catalogue, checks, events, operate, sam_local, secrets
+from local import artifact, bench, bookkeeping, catalogue, checks, events, operate, sam_local, secrets
 from local import shots as pictures
 from local.home import PROJECT, AlreadyRunning, Home, NotRunning, State, StopFailed
 from local.lanes import AT_ONCE
@@ -146,6 +146,8 @@ def pay(
 app.command()(operate.trace)
 app.command()(operate.sweep)
 app.command()(operate.token)
+app.command()(bookkeeping.reconcile)
+app.command()(bookkeeping.statements)
 app.add_typer(operate.cases, name="cases")
 app.add_typer(operate.refunds, name="refunds")
 app.add_typer(operate.dlq, name="dlq")

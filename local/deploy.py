@@ -170,6 +170,7 @@ def state(
         queues=topology.queue_urls(outputs),
         dlqs=topology.dead_letter_urls(outputs),
         sweep_function=outputs["SweepFunctionName"],
+        reconcile_function=outputs["ReconcileBillFunctionName"],
         appid=credentials.appid,
         mchid=credentials.mchid,
         secrets=topology.secret_arns(outputs),

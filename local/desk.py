@@ -20,8 +20,30 @@ class DeskFailed(Exception):
 
 def ask(on: Stack, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """The JSON of an answer below /merchant, asked as the owner under this machine's user. Raises DeskFailed."""
-    owner = Identity(f"cli-{getpass.getuser()}"[:27], Role.STAFF, EVERY_BUSINESS)
-    headers = {"Authorization": f"Bearer {issue(owner, on.token_keys(), utc_now(), LIFE)}"}
+    return _told(_reply(on, method, path, body))
+
+
+def read(on: Stack, path: str, business: str = EVERY_BUSINESS) -> Any:
+    """The JSON of what a business, or the owner, reads below /merchant. Raises DeskFailed."""
+    return _told(_reply(on, "GET", path, business=business))
+
+
+def read_file(on: Stack, path: str, business: str = EVERY_BUSINESS) -> bytes:
+    """The same as a file of CSV, byte for byte. Raises DeskFailed."""
+    return _reply(on, "GET", path, business=business, accept="text/csv").content
+
+
+def _reply(
+    on: Stack,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    business: str = EVERY_BUSINESS,
+    accept: str = "application/json",
+) -> httpx.Response:
+    """An answer that says yes. Raises DeskFailed."""
+    caller = Identity(f"cli-{getpass.getuser()}"[:27], Role.STAFF, business)
+    headers = {"Authorization": f"Bearer {issue(caller, on.token_keys(), utc_now(), LIFE)}", "Accept": accept}
     try:
         reply = httpx.request(
             method, f"{on.api_url}/merchant/{path}", json=body, headers=headers, timeout=TIMEOUT_S, trust_env=False
@@ -29,11 +51,15 @@ def ask(on: Stack, method: str, path: str, body: dict[str, Any] | None = None) -
     except httpx.HTTPError as error:
         away = f"{on.api_url} does not answer ({type(error).__name__})"
         raise DeskFailed(f"{away}: what was asked may or may not be done") from None
-    try:
-        told = reply.json()
-    except ValueError:
-        told = {}
     if reply.is_success:
-        return told
+        return reply
+    told = _told(reply)
     why = " ".join(text for text in (told.get("title"), told.get("detail")) if text)
     raise DeskFailed(why or f"{on.api_url} answered {reply.status_code}")
+
+
+def _told(reply: httpx.Response) -> Any:
+    try:
+        return reply.json()
+    except ValueError:
+        return {}

@@ -41,6 +41,7 @@ class State:
     mchid: str
     secrets: dict[str, str] = field(default_factory=dict)
     sweep_function: str
+    reconcile_function: str
 
 
 class NotRunning(Exception):

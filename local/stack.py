@@ -22,6 +22,15 @@ SWEEP_CALLS = Config(connect_timeout=2, read_timeout=SWEEP_WITHIN_S, retries={"t
 """The janitor works for 55 s at most; to ask again would start a second one."""
 
 
+RECONCILE_WITHIN_S = 910
+RECONCILE_CALLS = Config(connect_timeout=2, read_timeout=RECONCILE_WITHIN_S, retries={"total_max_attempts": 1})
+"""A day of a million rows takes minutes; the function ends after 900 s at most."""
+
+
+class ReconcileFailed(Exception):
+    """The comparison with WeChat's bill ended with an error; the text says what happened."""
+
+
 class SweepFailed(Exception):
     """The janitor ended with an error; the text says what happened and what to do."""
 
@@ -43,7 +52,9 @@ class Stack:
     dlqs: Mapping[str, str]
     secrets: Mapping[str, str]
     sweep_function: str
+    reconcile_function: str = ""
     api_url: str = ""
+    wechat_url: str = ""  # the simulator's, of the laptop cloud
 
     @property
     def store(self) -> Store:
@@ -60,6 +71,19 @@ class Stack:
         if "FunctionError" in reply:
             why = str(told.get("errorMessage", told)) if isinstance(told, dict) else str(told)
             raise SweepFailed(f"it ran out of time; {HANGS}" if "timed out" in why else why)
+        return dict(told)
+
+    def reconcile(self, event: Mapping[str, object]) -> dict[str, Any]:
+        """One run of reconcile_bill with this event; what it gives. Raises ReconcileFailed."""
+        payload = json.dumps(event).encode()
+        try:
+            reply = self.client("lambda", RECONCILE_CALLS).invoke(FunctionName=self.reconcile_function, Payload=payload)
+        except ReadTimeoutError:
+            raise ReconcileFailed(f"it has not ended in {RECONCILE_WITHIN_S} s") from None
+        told = json.loads(reply["Payload"].read())
+        if "FunctionError" in reply:
+            why = str(told.get("errorMessage", told)) if isinstance(told, dict) else str(told)
+            raise ReconcileFailed("it ran out of time" if "timed out" in why else why)
         return dict(told)
 
     def token_keys(self) -> tuple[str, ...]:
@@ -82,7 +106,9 @@ def local(state: State) -> Stack:
         dlqs=state.dlqs,
         secrets=state.secrets,
         sweep_function=state.sweep_function,
+        reconcile_function=state.reconcile_function,
         api_url=state.api_url,
+        wechat_url=state.wechat_url,
     )
 
 
@@ -104,6 +130,7 @@ def deployed(name: str, profile: str | None, region: str | None) -> Stack:
             dlqs=topology.dead_letter_urls(outputs),
             secrets=topology.secret_arns(outputs),
             sweep_function=outputs["SweepFunctionName"],
+            reconcile_function=outputs["ReconcileBillFunctionName"],
             api_url=outputs["ApiUrl"].rstrip("/"),
         )
     except KeyError as error:

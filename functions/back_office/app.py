@@ -219,8 +219,8 @@ class StatementLine(StatementSums):
 
 class MissingDay(BaseModel):
     """A day of which nothing can be said yet. `why`: `not_over`, `not_ready` (before 10:30 of the next morning),
-    `not_compared`, `before_first` (no day was compared before that), `unreadable` (its lines cannot be read, or are not
-    its bill), or why its bill could not be read as a whole, in the words of the runbook."""
+    `not_compared`, `before_first` (no day was compared before that), `lines` (they cannot be read, or are not its
+    bill), or why its bill could not be read as a whole, in the words of the runbook."""
 
     date: date
     why: str
@@ -781,7 +781,7 @@ def list_statements(first: First, last: Last) -> Response[Statements | str]:
         of_day = app.parts.store.bills.statements(day) if staff.owner else [own[day]] if day in own else []
         readable = [line for line in of_day if line is not None]
         if len(readable) < len(of_day) or (staff.owner and not known[day].is_sum_of(readable)):
-            missing[day] = "unreadable"
+            missing[day] = "lines"
         else:
             lines += [_line(day, line, today) for line in readable]
     found = Statements(
@@ -926,7 +926,7 @@ NOTES = {
     "not_ready": "账单要到次日10:30以后",
     "not_compared": "还没有对账",
     "before_first": "这一天还没有开始对账",
-    "unreadable": "对账结果读不出来",
+    "lines": "对账结果读不出来",
 }
 """Of a day of which nothing can be said; another `why` is written down as it is."""
 

@@ -45,7 +45,21 @@ function particulars({ free = {}, held = {}, refundable_fen }) {
   ]
 }
 
-export async function api(method, path, body, headers = {}) {
+// The JSON of an answer below /merchant. Throws a Problem.
+export async function api(method, path, body, headers) {
+  const reply = await answer(method, path, body, headers)
+  return reply.json().catch(() => ({}))
+}
+
+// What an answer below /merchant is as CSV goes into a file of the browser's. Throws a Problem.
+export async function download(path, name) {
+  const reply = await answer("GET", path, undefined, { Accept: "text/csv" })
+  const href = URL.createObjectURL(await reply.blob().catch(() => Promise.reject(new Problem("offline"))))
+  h("a", { href, download: name }).click()
+  setTimeout(() => URL.revokeObjectURL(href), TIMEOUT_MS)
+}
+
+async function answer(method, path, body, headers = {}) {
   let reply
   try {
     reply = await fetch(`api/merchant/${path}`, {
@@ -61,8 +75,8 @@ export async function api(method, path, body, headers = {}) {
   } catch {
     throw new Problem("offline")
   }
+  if (reply.ok) return reply
   const told = await reply.json().catch(() => ({}))
-  if (reply.ok) return told
   const kind = told.type?.replace("urn:wxpay:", "")
   if (reply.status === 401 || (reply.status === 403 && !kind)) throw new Problem("signin", told, reply.status)
   throw new Problem(kind ?? "broken", told, reply.status, Number(reply.headers.get("Retry-After")))

@@ -1,9 +1,10 @@
 // Cases at the counter: money, or a message of WeChat's, that a person has to look at.
 
 import { Problem, api, attempt, dialog, fenOf, labelled, note, wrong } from "./counter-ask.js"
-import { T, holdsText, nightsFrom, time } from "./counter-words.js"
+import { T, dayText, holdsText, nightsFrom, time } from "./counter-words.js"
 import { h, yuan } from "./dom.js"
 
+const NO_MONEY = ["stock", "bill_open"] // the kinds of cases that are about no sum
 const MAX_REASON = 24
 const MAX_DECLINATION = 40
 
@@ -58,7 +59,7 @@ export function caseCard(one, changed, openOrder) {
       "div",
       { className: "head" },
       h("strong", { textContent: kind }),
-      one.kind !== "stock" && h("strong", { textContent: sum }),
+      !NO_MONEY.includes(one.kind) && h("strong", { textContent: sum }),
     ),
     ...detail(one),
     h("p", { className: "soft", textContent: where }),
@@ -74,12 +75,18 @@ function detail(one) {
     const held = one.detail.match(/^the order held (.*); the stock did not know/)
     return [line(held ? `${T.orderHeld}${T.colon}${heldTexts(held[1])}` : one.detail), line(T.stockToDo)]
   }
+  const bill = one.detail.match(/^bill of (\S+): (.*) at WeChat, (.*) in our books$/)
+  if (bill) return [line(T.billOf(dayText(bill[1]), billText(bill[2]), billText(bill[3])))]
+  if (one.kind === "bill_open") return [line(T.billOpen(dayText(one.out_trade_no.replace("bill-", ""))))]
   const asked = one.kind === "refund_request" && one.detail.match(/^gives up (.*?)(?:; (.*))?$/s)
   if (!asked) return [line(one.detail)]
   const [, up, says] = asked
   const lines = [line(`${T.guestGivesUp}${T.colon}${heldTexts(up)}`)]
   return says ? [...lines, line(`${T.guestSays}${T.colon}${says}`)] : lines
 }
+
+// What one side of a bill has of it, as a case tells it: `89600 fen`, `nothing`.
+const billText = (told) => (told === "nothing" ? T.nothing : yuan(parseInt(told, 10)))
 
 // What an order held, as a case tells it: `2026-12-30+3`, three nights from that day on; `2 of 2026-12-05T19:00`.
 const heldTexts = (told) => (told === "nothing" ? T.nothing : told.split(", ").map(heldText).join(T.comma))
@@ -135,7 +142,7 @@ function declineDialog(one, changed) {
 
 // Closing cannot be undone: the first press says what will be written, the second writes it.
 function closeDialog(one, changed) {
-  const fits = Object.entries(T.resolutions).filter(([value]) => one.kind !== "stock" || value === "kept")
+  const fits = Object.entries(T.resolutions).filter(([value]) => !NO_MONEY.includes(one.kind) || value === "kept")
   const options = fits.map(([value, textContent]) => h("option", { value, textContent }))
   const resolution = h("select", {}, options)
   const reference = h("input", { maxLength: 128, required: true, autocomplete: "off" })
@@ -152,7 +159,7 @@ function closeDialog(one, changed) {
     const body = { resolution: resolution.value, reference: reference.value.trim() }
     if (asked !== JSON.stringify(body)) {
       asked = JSON.stringify(body)
-      const what = one.kind === "stock" ? T.kinds.stock : yuan(one.amount_fen)
+      const what = NO_MONEY.includes(one.kind) ? T.kinds[one.kind] : yuan(one.amount_fen)
       sure.textContent = T.sure(what, T.about(T.resolutions[body.resolution], body.reference))
       throw Object.assign(new Problem("check", {}, 409), { text: T.check })
     }

@@ -9,7 +9,7 @@ export const T = {
     period: "。",
     colon: "：",
     about: (what, more) => `${what}（${more}）`,
-    views: { desk: "订单", stock: "库存", roster: "名单" },
+    views: { desk: "订单", stock: "库存", roster: "名单", bills: "账单" },
     signIn: "登录",
     token: "员工令牌",
     hint: "在终端运行，打开它给出的地址；或粘贴 ./dev token 的结果：",
@@ -71,6 +71,8 @@ export const T = {
     declined: "已答复客人：不同意退款",
     declining: "订单保持有效。客人会看到这个原因。",
     declineWrong: "原因至少 2 个字",
+    billOf: (day, theirs, ours) => `${day}的账单：微信 ${theirs}，这里 ${ours}`,
+    billOpen: (day) => `${day}的账单一直没有读全。请联系技术支持；微信只保留三个月的账单`,
     orderHeld: "订单占用",
     stockToDo:
       "订单结束时，库存里没有它占用的全部记录。请在库存页核对这些日子或场次由谁占用，需要时锁定或改订；" +
@@ -136,6 +138,11 @@ export const T = {
       shipping_refused: "微信不收发货信息",
       refund_request: "客人申请退款",
       stock: "库存与订单不符",
+      payment_not_in_bill: "付款不在微信账单里",
+      refund_not_in_bill: "退款不在微信账单里",
+      payment_differs: "付款与微信账单不同",
+      refund_differs: "退款与微信账单不同",
+      bill_open: "一天的账单一直没有核对完",
     },
     problems: {
       offline: "网络不通，请重试",
@@ -239,7 +246,7 @@ export const T = {
     period: ". ",
     colon: ": ",
     about: (what, more) => `${what} (${more})`,
-    views: { desk: "Orders", stock: "Stock", roster: "Roster" },
+    views: { desk: "Orders", stock: "Stock", roster: "Roster", bills: "Bills" },
     signIn: "Sign in",
     token: "Staff token",
     hint: "Run in a terminal and open the address that it prints; or paste what ./dev token prints:",
@@ -301,6 +308,9 @@ export const T = {
     declined: "Declined; the guest is told",
     declining: "The booking stays valid. The guest reads this reason.",
     declineWrong: "A reason of 2 characters or more",
+    billOf: (day, theirs, ours) => `Bill of ${day}: ${theirs} at WeChat, ${ours} here`,
+    billOpen: (day) =>
+      `The bill of ${day} was never read as a whole. Call the operators: WeChat keeps it for three months`,
     orderHeld: "The order held",
     stockToDo:
       "When the order ended, the stock did not know all that it held. See on the stock page who holds these nights or " +
@@ -373,6 +383,11 @@ export const T = {
       shipping_refused: "WeChat does not take the shipping record",
       refund_request: "A guest asks for a refund",
       stock: "Stock and order do not match",
+      payment_not_in_bill: "A payment that is not in WeChat's bill",
+      refund_not_in_bill: "A refund that is not in WeChat's bill",
+      payment_differs: "A payment that is different in WeChat's bill",
+      refund_differs: "A refund that is different in WeChat's bill",
+      bill_open: "A day that was never compared as a whole",
     },
     problems: {
       offline: "No network; try again",
@@ -507,6 +522,9 @@ export function dayText(day) {
   const shown = { timeZone: "UTC", month: "short", day: "numeric", weekday: "short", ...year }
   return at(day).toLocaleDateString(LOCALE, shown)
 }
+
+// 12月5日
+export const shortDay = (day) => at(day).toLocaleDateString(LOCALE, { timeZone: "UTC", month: "short", day: "numeric" })
 
 // Of a session (2026-12-05T19:00), or a day alone.
 export function beginText(name) {

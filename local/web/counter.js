@@ -1,7 +1,9 @@
 // The counter: staff look an order up by its code, redeem it, refund it, and close cases; they see who comes, and who holds
-// what is sold. Nothing is shown without a staff token; it lives as long as the tab does.
+// what is sold; they read what their business is owed, and the owner how each day stands against WeChat's bill. Nothing is
+// shown without a staff token; it lives as long as the tab does.
 
 import { TOKEN, api, attempt, note, said, whenSignedOut } from "./counter-ask.js"
+import { bills } from "./counter-bills.js"
 import { caseList } from "./counter-cases.js"
 import { orderCard } from "./counter-order.js"
 import { roster } from "./counter-roster.js"
@@ -45,12 +47,17 @@ function signIn(text = "") {
 // That the token is good the cases show; nothing is drawn before.
 async function enter() {
   const cases = await api("GET", "cases")
-  views = { desk: desk(cases), stock: stock(openOrder, openRoster), roster: roster(openOrder) }
+  views = {
+    desk: desk(cases),
+    stock: stock(openOrder, openRoster),
+    roster: roster(openOrder),
+    bills: bills(openOrder),
+  }
   frame()
   await go()
 }
 
-// Shows what the address says after #: stock, a day's roster, an order at the desk.
+// Shows what the address says after #: stock, a day's roster, bills, an order at the desk.
 async function go() {
   const at = new URLSearchParams(location.hash.slice(1))
   const token = at.get("token")
@@ -67,6 +74,7 @@ async function go() {
     if (tab.hash === `#${shown}`) tab.setAttribute("aria-current", "page")
     else tab.removeAttribute("aria-current")
   }
+  document.body.dataset.view = shown
   note("")
   main.replaceChildren(...views[shown].parts)
   await views[shown].show(at)

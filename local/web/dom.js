@@ -10,5 +10,8 @@ export function h(tag, properties = {}, ...inner) {
   return made
 }
 
-// ¥896.05 of 89605 fen.
-export const yuan = (fen) => `¥${Math.floor(fen / 100)}.${String(fen % 100).padStart(2, "0")}`
+// ¥896.05 of 89605 fen, -¥0.05 of -5.
+export const yuan = (fen) => {
+  const whole = Math.abs(fen)
+  return `${fen < 0 ? "-" : ""}¥${Math.floor(whole / 100)}.${String(whole % 100).padStart(2, "0")}`
+}

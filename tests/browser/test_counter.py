@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from local.shopper import Shopper, order_body
+from local.stack import local
+from payments.domain.bill import NOT_OURS, DayOfBills, Difference, DifferenceKind, Statement
 from payments.domain.times import beijing_day, utc_now
 from payments.edge.tokens import Identity, Role, issue
 from payments.store.dynamodb import wire
@@ -496,3 +499,152 @@ def test_a_guest_who_asks_for_a_refund_is_declined_and_then_granted(counter: Cou
     cloud.wechat.post("/_sim/clock", json={"advance_s": 10})
     expect(order).to_contain_text("¥50.00 · 已退回", timeout=20_000)
     cloud.check()
+
+
+# --- what is owed, and the days against WeChat's bill
+
+
+class Books:
+    """Days of last month as the comparison leaves them; nothing before them was ever compared."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.bills, self.cases = local(cloud.state).store.bills, local(cloud.state).store.cases
+        self.first = (beijing_day(utc_now()).replace(day=1) - timedelta(days=1)).replace(day=10)
+        begun = {"pk": "BILL#FIRST", "sk": "FIRST", "day": self.first.isoformat()}
+        cloud.dynamodb.put_item(TableName=cloud.state.table, Item=wire(begun))
+
+    def day(self, ahead: int) -> date:
+        return self.first + timedelta(days=ahead)
+
+    def closed(self, ahead: int, *lines: Statement, differences: tuple[Difference, ...] = ()) -> None:
+        day, now = self.day(ahead), utc_now()
+        paid, refunded = sum(line.sold_fen for line in lines), sum(line.refunded_fen for line in lines)
+        sums: dict[str, Any] = {"payments": len(lines), "paid_fen": paid}
+        sums |= {"our_payments": len(lines), "our_paid_fen": paid}
+        backs: dict[str, Any] = {"refunds": int(refunded > 0), "refunded_fen": refunded, "our_refunded_fen": refunded}
+        fees, number = sum(line.fees for line in lines), len(differences)
+        self.bills.keep_results(day, differences, lines)
+        found = DayOfBills(
+            day=day, closed=True, read_at=now, closed_at=now, fees=fees, differences=number, **sums, **backs
+        )
+        self.bills.keep(found)
+
+    def open(self, ahead: int, why: str) -> None:
+        self.bills.keep(DayOfBills(day=self.day(ahead), closed=False, read_at=utc_now(), why=why))
+
+
+@pytest.fixture
+def books(cloud: Cloud) -> Iterator[Books]:
+    made = Books(cloud)
+    yield made
+    for pk in ("BILL#FIRST", *(f"BILL#{made.day(ahead)}" for ahead in range(4))):
+        for sk in cloud.items(pk):
+            cloud.dynamodb.delete_item(TableName=cloud.state.table, Key=wire({"pk": pk, "sk": sk}))
+
+
+def sold(business: str, fen: int, day: date, fees: int = 0, later: date | None = None) -> Statement:
+    owed = {(later or day).isoformat(): fen - fees}
+    return Statement(business_id=business, sold=1, sold_fen=fen, fees=fees, due_fen=owed)
+
+
+def test_the_owner_sees_which_days_agree_and_closes_the_case_of_a_difference(
+    counter: Counter, cloud: Cloud, paid: tuple[str, str], books: Books
+) -> None:
+    order_sn, _ = paid
+    missing = Difference(
+        kind=DifferenceKind.PAYMENT_NOT_IN_BILL,
+        number=f"{order_sn}_1",
+        out_trade_no=f"{order_sn}_1",
+        wechat_no="4200000001",
+        ours_fen=89600,
+    )
+    books.closed(0, sold("b-hangzhou", 89600, books.day(0), fees=538))
+    books.closed(1)
+    books.open(2, "STATEMENT_CREATING")
+    books.closed(3, differences=(missing,))
+    assert books.cases.open(missing.case(books.day(3), utc_now()))
+    page = counter.sign_in(counter.token(business="*")).page
+    page.get_by_role("link", name="账单").click()
+    days = page.get_by_role("region", name="与微信账单核对")
+    days.get_by_role("button", name="上个月").click()
+    shown = days.locator(".bill-day")
+    told = {ahead: shown.filter(has_text=day_text(books.day(ahead))) for ahead in range(4)}
+    expect(told[0]).to_contain_text("一致")
+    expect(told[0]).to_contain_text("付款 ¥896.00")
+    expect(told[1]).to_contain_text("这一天没有付款，也没有退款")
+    expect(told[2]).to_contain_text("微信正在生成账单，10:00 以后会自动再取")
+    expect(told[3]).to_contain_text("1 处不一致")
+    expect(days).to_contain_text("更早的日子还没有开始对账")
+    told[0].locator("summary").click()
+    expect(told[0].get_by_role("row", name="b-hangzhou")).to_contain_text("¥890.62")
+    one = told[3].get_by_role("group", name=f"{order_sn}_1")  # what differs is open by itself
+    expect(one).to_contain_text("这里有一笔付款，微信账单里没有")
+    expect(one).to_contain_text("微信 没有 · 这里 ¥896.00")
+    expect(one).to_contain_text("怎么办：在微信商户平台按商户订单号查")
+    one.get_by_role("button", name="处理").click()
+    case = one.get_by_role("article", name="付款不在微信账单里")
+    expect(case).to_contain_text(f"{day_text(books.day(3))}的账单：微信 没有，这里 ¥896.00")
+    case.get_by_role("button", name="结案").click()
+    dialog = page.get_by_role("dialog", name="结案")
+    dialog.get_by_label("结果").select_option("kept")
+    dialog.get_by_label("凭据").fill("微信客服确认已入账，账单补发")
+    for _ in range(2):
+        dialog.get_by_role("button", name="结案").click()
+    counter.says("已结案")
+    expect(one).to_contain_text("已结案")
+    expect(one.get_by_role("button", name="处理")).to_have_count(0)
+    one.get_by_role("button", name="打开订单").click()
+    expect(page.get_by_role("article", name=order_sn)).to_contain_text("西湖边的小屋")
+
+
+def test_statements_are_read_for_a_range_and_saved_as_a_file(counter: Counter, books: Books) -> None:
+    later = beijing_day(utc_now()) + timedelta(days=5)
+    ours, theirs = (sold(name, 89600, books.day(0), 538, later) for name in ("b-hangzhou", "b-suzhou"))
+    books.closed(0, ours, theirs, sold(NOT_OURS, 500, books.day(0)))
+    back = Statement(
+        business_id="b-hangzhou", refunded=1, refunded_fen=5, fees=-1, due_fen={books.day(1).isoformat(): -4}
+    )
+    books.closed(1, back)
+    page = counter.sign_in().page
+    page.get_by_role("link", name="账单").click()
+    statements = page.get_by_role("region", name="结算单").first
+    table = statements.get_by_role("table", name="结算单")
+    expect(page.get_by_role("region", name="与微信账单核对")).to_have_count(0)  # for the owner alone
+    statements.get_by_label("从").fill(f"{books.day(0)}")
+    statements.get_by_label("到").fill(f"{books.day(40)}")
+    statements.get_by_role("button", name="查看").click()
+    counter.says("最多 31 天")
+    statements.get_by_label("到").fill(f"{books.day(2)}")
+    statements.get_by_role("button", name="查看").click()
+    expect(statements).to_contain_text("还没有核对")
+    expect(table.get_by_role("row")).to_have_count(4)
+    expect(table.get_by_role("row").nth(1)).to_contain_text("¥896.00")
+    expect(table.get_by_role("row").nth(2)).to_contain_text("-¥0.01")
+    expect(table.get_by_role("row", name="合计")).to_contain_text("¥890.58")
+    with page.expect_download() as saving:
+        statements.get_by_role("button", name="下载 CSV").click()
+    assert saving.value.suggested_filename == f"结算单-{books.day(0)}-{books.day(2)}.csv"
+    saved = Path(saving.value.path()).read_bytes().decode()
+    assert saved.startswith("\ufeff日期,商家,")
+    assert f"{books.day(0)},b-hangzhou,1,896.00," in saved
+    assert "b-suzhou" not in saved
+    page.get_by_role("button", name="退出").click()
+    counter.sign_in(counter.token(business="*"))
+    page.get_by_role("link", name="账单").click()
+    statements.get_by_label("从").fill(f"{books.day(0)}")
+    statements.get_by_label("到").fill(f"{books.day(0)}")
+    statements.get_by_role("button", name="查看").click()
+    expect(table.get_by_role("row", name="其他系统")).to_contain_text("¥5.00")
+    expect(table.get_by_role("row", name="b-suzhou")).to_contain_text("¥890.62")
+    expect(table.get_by_role("row", name="合计")).to_contain_text("¥1797.00")
+
+
+def test_before_the_first_comparison_the_page_says_when_it_comes(counter: Counter, cloud: Cloud, books: Books) -> None:
+    cloud.dynamodb.delete_item(TableName=cloud.state.table, Key=wire({"pk": "BILL#FIRST", "sk": "FIRST"}))
+    page = counter.sign_in(counter.token(business="*")).page
+    page.get_by_role("link", name="账单").click()
+    days = page.get_by_role("region", name="与微信账单核对")
+    days.get_by_role("button", name="上个月").click()
+    expect(days).to_contain_text("还没有对过账。每天 10:30 自动核对前一天")
+    expect(page.get_by_role("region", name="结算单")).to_contain_text("没有算在内")
