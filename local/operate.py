@@ -396,6 +396,13 @@ ADVICE = {
     "refund_mismatch": "WeChat tells of another refund than is recorded (detail): compare both in its console.",
     "refund_request": "A guest asks for his money back: grant it, or decline it and say why; it is not closed.",
     "stock": "The order has ended; the stock did not know all that it held (detail): see who holds it now, then kept.",
+    "payment_not_in_bill": "Our books have a payment that WeChat's bill of that day has not: look its number up in "
+    "WeChat Pay merchant console; if WeChat was not paid, serve nobody for it.",
+    "refund_not_in_bill": "Our books have a refund that WeChat's bill of that day has not: look its number up in "
+    "WeChat Pay merchant console; if it was not made, refund again.",
+    "payment_differs": "Its sum or transaction is another in WeChat's bill: WeChat Pay merchant console decides.",
+    "refund_differs": "Its sum or number is another in WeChat's bill: WeChat Pay merchant console decides.",
+    "bill_open": "A day was never compared as a whole: ./dev reconcile --date says why; WeChat keeps it three months.",
     "shipping_refused": "WeChat does not take the shipping record: ship it by hand in the mini-program's console.",
 }
 
