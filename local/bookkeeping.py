@@ -247,7 +247,21 @@ LINES_OF_NONE = {"not_ours": "(other systems)", "unassigned": "(of no order)"}
 
 
 def _show_statements(found: Mapping[str, Any], of: str) -> None:
-    heads = ("date", "business", "sold", "", "used", "", "refunded", "", "fees", "net", "due now", "due later")
+    heads = (
+        "date",
+        "business",
+        "sold",
+        "",
+        "used",
+        "",
+        "refunded",
+        "",
+        "discounts",
+        "fees",
+        "net",
+        "due now",
+        "due later",
+    )
     grid = Grid(*heads, title=f"Statements of {of}, in yuan")
     for column in grid.columns[2:]:
         column.justify = "right"
@@ -279,5 +293,5 @@ def _runs(missing: Sequence[Mapping[str, str]]) -> list[tuple[date, date, str]]:
 
 def _cells(sums: Mapping[str, Any]) -> list[str]:
     counted = [cell for name in ("sold", "used", "refunded") for cell in (str(sums[name]), yuan(sums[f"{name}_fen"]))]
-    owed = [yuan(sums[f"{name}_fen"]) for name in ("fees", "net", "due_now")]
+    owed = [yuan(sums[f"{name}_fen"]) for name in ("discounts", "fees", "net", "due_now")]
     return [*counted, *owed, yuan(sum(due["fen"] for due in sums["due_later"]))]

@@ -190,9 +190,10 @@ class DueLater(BaseModel):
 
 
 class StatementSums(BaseModel):
-    """What was sold, used and given back, in numbers and fen. `fees_fen`: WeChat's, below 0 where it gave more back.
-    `net_fen`: sold less refunded less fees; of this `due_now_fen` is due by the day of the request, the rest later: on
-    the last day on which what was sold can be used."""
+    """What was sold, used and given back, in numbers and fen. `discounts_fen`: what coupons of the merchant's own took
+    off, `fees_fen`: WeChat's; both below 0 where more of them was given back. `net_fen`: sold less refunded, discounts
+    and fees; of this `due_now_fen` is due by the day of the request, the rest later: on the last day on which what was
+    sold can be used."""
 
     sold: int = 0
     sold_fen: int = 0
@@ -200,6 +201,7 @@ class StatementSums(BaseModel):
     used_fen: int = 0
     refunded: int = 0
     refunded_fen: int = 0
+    discounts_fen: int = 0
     fees_fen: int = 0
     net_fen: int = 0
     due_now_fen: int = 0
@@ -888,6 +890,7 @@ def _line(day: date, line: Statement, today: date) -> StatementLine:
             "date": day,
             "of": of,
             "business_id": line.business_id if of == "business" else None,
+            "discounts_fen": line.discounts,
             "fees_fen": line.fees,
             "net_fen": line.net_fen,
             "due_now_fen": now,
@@ -915,7 +918,7 @@ def _total(lines: Sequence[StatementLine]) -> StatementSums:
 
 HEADER = (
     *("日期", "商家", "销售笔数", "销售金额(元)", "使用笔数", "使用金额(元)", "退款笔数", "退款金额(元)"),
-    *("微信手续费(元)", "净额(元)", "已到期(元)", "未到期(元)", "未到期明细", "备注"),
+    *("商家优惠(元)", "微信手续费(元)", "净额(元)", "已到期(元)", "未到期(元)", "未到期明细", "备注"),
 )
 LINES_OF_NONE = {"not_ours": "其他系统", "unassigned": "不属于任何订单"}
 NOTES = {
@@ -945,7 +948,7 @@ def _as_csv(found: Statements) -> str:
 def _cells(day: str, business: str, sums: StatementSums) -> Iterable[str]:
     later = "; ".join(f"{due.date} {_yuan(due.fen)}" for due in sums.due_later)
     counted = [(sums.sold, sums.sold_fen), (sums.used, sums.used_fen), (sums.refunded, sums.refunded_fen)]
-    owed = (sums.fees_fen, sums.net_fen, sums.due_now_fen, sum(due.fen for due in sums.due_later))
+    owed = (sums.discounts_fen, sums.fees_fen, sums.net_fen, sums.due_now_fen, sum(due.fen for due in sums.due_later))
     numbers = [cell for number, fen in counted for cell in (str(number), _yuan(fen))]
     return [day, business, *numbers, *map(_yuan, owed), later, ""]
 

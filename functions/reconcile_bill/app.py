@@ -416,7 +416,10 @@ class Book:
         """The day's summary and its lines; what does not add up to the fen is an error of ours, and raised."""
         lines = statements(self._shares(day), {name: (n, self._used_fen[name]) for name, n in self._used.items()})
         theirs, ours = self._sums("bill"), self._sums("ours")
-        ((fee_e5,),) = self._file.execute("SELECT COALESCE(SUM(fee_e5), 0) FROM bill")
+        ((fee_e5, discounts),) = self._file.execute("""
+            SELECT COALESCE(SUM(fee_e5), 0),
+                COALESCE(SUM(CASE kind WHEN 'payment' THEN fen - settled_fen ELSE settled_fen - fen END), 0) FROM bill
+        """)
         ((others,),) = self._file.execute("SELECT COUNT(*) FROM bill WHERE order_sn IS NULL")
         found = DayOfBills(
             day=day,
@@ -428,6 +431,7 @@ class Book:
             paid_fen=theirs[RowKind.PAYMENT][1],
             refunds=theirs[RowKind.REFUND][0],
             refunded_fen=theirs[RowKind.REFUND][1],
+            discounts=discounts,
             fees=fee_in_fen(fee_e5),
             fee_e5=fee_e5,
             our_payments=ours[RowKind.PAYMENT][0],
@@ -443,8 +447,8 @@ class Book:
 
     def _shares(self, day: date) -> Iterator[Share]:
         query = f"""
-            SELECT business, due, kind, COUNT(*), SUM(fen), SUM(fee_e5) FROM (
-                SELECT bill.kind AS kind, bill.fen AS fen, bill.fee_e5 AS fee_e5,
+            SELECT business, due, kind, COUNT(*), SUM(fen), SUM(settled_fen), SUM(fee_e5) FROM (
+                SELECT bill.kind AS kind, bill.fen AS fen, bill.settled_fen AS settled_fen, bill.fee_e5 AS fee_e5,
                     CASE WHEN bill.order_sn IS NULL THEN :not_ours
                          WHEN ours.assigned AND owner.business_id IS NOT NULL THEN owner.business_id
                          ELSE :unassigned END AS business,
@@ -453,8 +457,8 @@ class Book:
             GROUP BY business, due, kind ORDER BY business, due, kind
         """  # noqa: S608
         names = {"not_ours": NOT_OURS, "unassigned": UNASSIGNED, "day": day.isoformat()}
-        for business_id, due, kind, number, fen, fee_e5 in self._file.execute(query, names):
-            yield Share(business_id, due, RowKind(kind), number, fen, fee_e5)
+        for business_id, due, kind, *sums in self._file.execute(query, names):
+            yield Share(business_id, due, RowKind(kind), *sums)
 
     def _sums(self, table: str) -> dict[RowKind, tuple[int, int]]:
         found = self._file.execute(f"SELECT kind, COUNT(*), SUM(fen) FROM {table} GROUP BY kind")  # noqa: S608
@@ -480,12 +484,7 @@ def _adds_up(day: DayOfBills, lines: Iterable[Statement], differences: Iterable[
     """The lines sum up to the bill, fees included, and the two sides are equal but for the differences: to the fen.
     Raises ArithmeticError."""
     owned = list(lines)
-    if (
-        sum(line.sold_fen for line in owned) != day.paid_fen
-        or sum(line.refunded_fen for line in owned) != day.refunded_fen
-        or sum(line.fees for line in owned) != day.fees
-        or any(sum(line.due_fen.values()) != line.net_fen for line in owned)
-    ):
+    if not day.is_sum_of(owned) or any(sum(line.due_fen.values()) != line.net_fen for line in owned):
         raise ArithmeticError(f"the lines of {day.day} do not sum up to its bill")
     others = next((line for line in owned if line.business_id == NOT_OURS), Statement(business_id=NOT_OURS))
     for refunds, theirs, ours in (

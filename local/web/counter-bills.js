@@ -284,5 +284,6 @@ function cells(line) {
     line[name] ? [yuan(line[`${name}_fen`]), h("small", { textContent: T.times(line[name]) })] : "–",
   )
   const later = line.due_later.reduce((sum, { fen }) => sum + fen, 0)
-  return [...counted, ...[line.fees_fen, line.net_fen, line.due_now_fen, later].map(yuan)]
+  const discounts = line.discounts_fen ? yuan(line.discounts_fen) : "–"
+  return [...counted, discounts, ...[line.fees_fen, line.net_fen, line.due_now_fen, later].map(yuan)]
 }

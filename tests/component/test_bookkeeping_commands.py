@@ -64,7 +64,7 @@ def stack(shop: Shop, functions: InProcess) -> dict[str, Any]:
 @pytest.fixture
 def dev(stack: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Dev:
     monkeypatch.setattr(operate, "running", lambda: Stack(**stack))
-    monkeypatch.setattr(operate.console, "_width", 200)
+    monkeypatch.setattr(operate.console, "width", 200)
     return lambda *words: CliRunner().invoke(app, list(words))
 
 

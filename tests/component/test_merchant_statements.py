@@ -93,6 +93,7 @@ def test_staff_read_what_their_business_sold_and_when_it_is_due(midday: Shop) ->
         "used_fen": 0,
         "refunded": 0,
         "refunded_fen": 0,
+        "discounts_fen": 0,
         "fees_fen": 538,
         "net_fen": 89062,
         "due_now_fen": 0,

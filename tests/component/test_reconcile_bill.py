@@ -143,6 +143,22 @@ def test_what_was_used_on_a_day_stands_in_its_statement(midday: Shop) -> None:
     assert (line.used, line.used_fen, line.sold) == (1, 89600, 0)
 
 
+@pytest.mark.parametrize(("coupon", "discounts"), [("coupon", 5000), ("cash_coupon", 0)])
+def test_a_coupon_of_the_merchants_own_is_money_that_nobody_pays_out(midday: Shop, coupon: str, discounts: int) -> None:
+    """5,000 fen off 89,600; a tenth goes back."""
+    midday.wechat.fault("cashier", coupon, value=5000)
+    _, order_sn = midday.guest.settled_order()
+    midday.staff.refund(order_sn, 8960)
+    midday.events.settle()
+    day = closed(midday, next_morning(midday))
+    (line,) = midday.store.bills.statements(day.day)
+    back = round(discounts * 8960 / 89600)
+    assert (line.sold_fen, line.refunded_fen, line.discounts) == (89600, 8960, discounts - back)
+    assert line.net_fen == 89600 - 8960 - line.discounts - line.fees == sum(line.due_fen.values())
+    assert (day.discounts, day.fees, day.differences) == (line.discounts, line.fees, 0)
+    assert midday.items.collection(order_sn).payments[0].payer_total_fen == 84600
+
+
 # --- what heals
 
 

@@ -64,7 +64,21 @@ def test_columns_may_come_in_any_order_and_new_ones_with_them(tmp_path: Path, co
     assert len(read(tmp_path, bill([PAYMENT, REFUND], columns))) == 2
 
 
-@pytest.mark.parametrize("name", ["交易时间", "商户号", "微信订单号", "订单金额", "手续费", "申请退款金额", "退款状态"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "交易时间",
+        "商户号",
+        "微信订单号",
+        "订单金额",
+        "应结订单金额",
+        "代金券金额",
+        "退款金额",
+        "手续费",
+        "申请退款金额",
+        "退款状态",
+    ],
+)
 def test_a_bill_without_a_column_that_is_needed_is_not_used(tmp_path: Path, name: str) -> None:
     assert why(tmp_path, bill([PAYMENT], [one for one in COLUMNS if one != name])) == "columns"
     assert why(tmp_path, bill([PAYMENT], [*COLUMNS, name])) == "columns"
@@ -164,6 +178,7 @@ SHARES = st.builds(
     st.sampled_from(["2026-11-24", "2026-12-01", "2027-01-01"]),
     st.sampled_from(RowKind),
     st.integers(1, 100),
+    st.integers(1, 10**9),
     st.integers(1, 10**9),
     st.integers(-(10**8), 10**8),
 )

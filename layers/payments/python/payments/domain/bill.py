@@ -33,7 +33,9 @@ class RowKind(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BillRow:
     """One row of the bill. `order_fen`: what the order cost, of a payment; `refund_fen`: what was asked back, of a
-    refund; the other of the two is 0. `fee_e5` is negative where WeChat gives a fee back."""
+    refund; the other of the two is 0. `payer_fen`: what the guest gave, without coupons. `settled_fen`: what WeChat
+    pays out for a payment, or takes for a refund: without a coupon of the merchant's own. `fee_e5` is negative where
+    WeChat gives a fee back."""
 
     kind: RowKind
     at: datetime
@@ -45,6 +47,7 @@ class BillRow:
     currency: str
     order_fen: int
     payer_fen: int
+    settled_fen: int
     refund_id: str = ""
     out_refund_no: str = ""
     refund_status: str = ""
@@ -249,24 +252,6 @@ def open_case(day: date, why: str, now: datetime) -> Case:
 # --- sums, fees, statements
 
 
-@dataclass(slots=True, kw_only=True)
-class Totals:
-    """The sums of one side of a day, or of some of its rows."""
-
-    payments: int = 0
-    paid_fen: int = 0
-    refunds: int = 0
-    refunded_fen: int = 0
-
-    def add(self, kind: RowKind, fen: int, times: int = 1) -> None:
-        if kind is RowKind.PAYMENT:
-            self.payments += times
-            self.paid_fen += fen
-        else:
-            self.refunds += times
-            self.refunded_fen += fen
-
-
 NOT_OURS, UNASSIGNED = "~not-ours", "~unassigned"
 """The two lines of a day that belong to no business (no business_id has a ~): rows of other systems; ours, but of no
 order."""
@@ -276,8 +261,9 @@ order."""
 class Statement:
     """What one business sold, gave back and is owed of one day's bill; NOT_OURS and UNASSIGNED are such lines too.
 
-    `fees`: WeChat's, in fen, shared out to the last one; below 0 where WeChat gives more back. `due_fen`: what is due
-    on which day, sold less refunded less fees: on the last day on which what was sold can be used, and on the day of
+    `discounts`: what coupons of the merchant's own took off, in fen; below 0 where a refund gives some back. `fees`:
+    WeChat's, in fen, shared out to the last one; below 0 where WeChat gives more back. `due_fen`: what is due on which
+    day, sold less refunded, discounts and fees: on the last day on which what was sold can be used, and on the day of
     the bill where that is over by then or has no end.
     """
 
@@ -288,13 +274,14 @@ class Statement:
     refunded_fen: int = 0
     used: int = 0
     used_fen: int = 0
+    discounts: int = 0
     fees: int = 0
     due_fen: dict[str, int] = field(default_factory=dict)
 
     @property
     def net_fen(self) -> int:
         """What the business is owed of this day, now or later."""
-        return self.sold_fen - self.refunded_fen - self.fees
+        return self.sold_fen - self.refunded_fen - self.discounts - self.fees
 
     def due(self, by: date) -> tuple[int, dict[str, int]]:
         """What of it is due on or before this day, and by day what is due after it."""
@@ -316,6 +303,7 @@ class Share:
     kind: RowKind
     count: int
     fen: int
+    settled_fen: int
     fee_e5: int
 
 
@@ -352,7 +340,8 @@ def statements(shares: Iterable[Share], used: Mapping[str, tuple[int, int]]) -> 
     for row in rows:
         line = found.setdefault(row.business_id, Statement(business_id=row.business_id))
         sign = 1 if row.kind is RowKind.PAYMENT else -1
-        line.due_fen[row.due_on] = line.due_fen.get(row.due_on, 0) + sign * row.fen
+        line.discounts += sign * (row.fen - row.settled_fen)
+        line.due_fen[row.due_on] = line.due_fen.get(row.due_on, 0) + sign * row.settled_fen
         if row.kind is RowKind.PAYMENT:
             line.sold, line.sold_fen = line.sold + row.count, line.sold_fen + row.fen
         else:
@@ -371,7 +360,8 @@ def statements(shares: Iterable[Share], used: Mapping[str, tuple[int, int]]) -> 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DayOfBills:
-    """What came of one day: `closed`, or why not. Sums of both sides; `fees` as the bill has them, in fen.
+    """What came of one day: `closed`, or why not. Sums of both sides; `discounts` and `fees` in fen, as the bill has
+    them.
 
     A day is closed when its bill was read as a whole and every row of it, and every item of ours, is matched or a
     difference (R14).
@@ -386,6 +376,7 @@ class DayOfBills:
     paid_fen: int = 0
     refunds: int = 0
     refunded_fen: int = 0
+    discounts: int = 0
     fees: int = 0
     fee_e5: int = 0
     our_payments: int = 0
@@ -403,6 +394,7 @@ class DayOfBills:
         return (
             sum(line.sold_fen for line in there) == self.paid_fen
             and sum(line.refunded_fen for line in there) == self.refunded_fen
+            and sum(line.discounts for line in there) == self.discounts
             and sum(line.fees for line in there) == self.fees
         )
 

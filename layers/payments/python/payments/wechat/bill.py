@@ -27,7 +27,7 @@ from payments.domain.times import BEIJING
 GZIP = b"\x1f\x8b"
 
 AT, APPID, MCHID, TRANSACTION, TRADE, STATE = "交易时间", "公众账号ID", "商户号", "微信订单号", "商户订单号", "交易状态"
-CURRENCY, PAYER, COUPON, REFUND_ID = "货币种类", "应结订单金额", "代金券金额", "微信退款单号"
+CURRENCY, SETTLED, COUPON, REFUND_ID, TAKEN = "货币种类", "应结订单金额", "代金券金额", "微信退款单号", "退款金额"
 REFUND, REFUND_STATUS, FEE, ORDER, ASKED = "商户退款单号", "退款状态", "手续费", "订单金额", "申请退款金额"
 NEEDED = (
     AT,
@@ -37,7 +37,9 @@ NEEDED = (
     TRADE,
     STATE,
     CURRENCY,
-    PAYER,
+    SETTLED,
+    COUPON,
+    TAKEN,
     REFUND_ID,
     REFUND,
     REFUND_STATUS,
@@ -180,7 +182,8 @@ def _row(cells: Mapping[str, str], number: int) -> BillRow:
             trade_state=_word(cells[STATE]),
             currency=_word(cells[CURRENCY]),
             order_fen=_fen(cells[ORDER]),
-            payer_fen=_fen(cells[PAYER]),
+            payer_fen=max(_fen(cells[ORDER]) - _fen(cells[COUPON]), 0),
+            settled_fen=_fen(cells[TAKEN if refund else SETTLED]),
             refund_id=_word(cells[REFUND_ID]) if refund else "",
             out_refund_no=_word(cells[REFUND]) if refund else "",
             refund_status=cells[REFUND_STATUS],
