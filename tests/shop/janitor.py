@@ -23,6 +23,12 @@ class Janitor:
         self._traveller = traveller
 
     def move_to(self, moment: datetime) -> None:
+        """It is that moment. Scenes after it are played: a snapshot would bring its own time back."""
+        self._shop.play_scenes()
+        self.return_to(moment)
+
+    def return_to(self, moment: datetime) -> None:
+        """It is the moment at which a snapshot was made."""
         self._traveller.move_to(moment, tick=True)
 
     def stop_the_clock(self) -> None:
