@@ -166,12 +166,22 @@ def _compare(parts: Parts, day: date, *, again: bool = True) -> DayOfBills:
             return before  # it was whole, and stays so
         found = replace(found, closed_at=before.closed_at, healed=before.healed + found.healed)
     parts.store.bills.keep(found)
+    if found.closed:
+        _close_case_of(parts, day, now)
     logger.info("bill.compared", day=day.isoformat(), closed=found.closed, differences=found.differences)
     if found.differences:
         count("BillDifferences")
     for earlier in sorted(moved if again else ()):
         _compare(parts, earlier, again=False)
     return found
+
+
+def _close_case_of(parts: Parts, day: date, now: datetime) -> None:
+    """The case of a day that was not closed for long has answered itself."""
+    wanted = open_case(day, "", now)
+    case = parts.store.cases.get(wanted.out_trade_no, wanted.kind, wanted.case_id)
+    if case is not None and case.open:
+        parts.store.cases.close(case, Resolution.ANSWERED, "the day is closed", SYSTEM, "", now)
 
 
 def _not_closed(day: date, why: str, now: datetime) -> DayOfBills:

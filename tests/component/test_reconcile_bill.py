@@ -492,14 +492,17 @@ def test_a_day_that_was_closed_stays_so_whatever_is_read_later(midday: Shop) -> 
 
 
 def test_a_day_that_is_not_closed_for_eighty_days_is_a_case(midday: Shop) -> None:
-    midday.guest.settled_order()
-    midday.wechat.world.trades.clear()
-    next_morning(midday)
+    _, order_sn = midday.guest.settled_order()
+    lost = midday.wechat.world.trades.pop(f"{order_sn}_1")
+    first = next_morning(midday)
     reconcile(midday)
     midday.janitor.later(days=79)
     reconcile(midday)
     assert open_kinds(midday) == ["bill_open"]
     assert len(reconcile(midday, plan=True)["days"]) == 1
+    midday.wechat.world.trades[lost.out_trade_no] = lost
+    closed(midday, first)
+    assert open_kinds(midday) == []
     midday.janitor.later(days=10)
     assert len(reconcile(midday, plan=True)["days"]) == 10  # the bill of the first is gone at WeChat
 
