@@ -141,7 +141,13 @@ class _Library(WeChatPay):  # type: ignore[misc]
         self._appid = None
         self._notify_url = None
         self._partner_mode = False
-        self._core = self.transport = core
+        self._core = core
+
+    @property
+    def transport(self) -> _Transport:
+        """For what the library does not do: a download as a stream."""
+        core: _Transport = self._core
+        return core
 
 
 class WechatPay:
