@@ -11,9 +11,9 @@ A bill that cannot be had, or is not whole, changes nothing. One day's failure d
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,8 +41,8 @@ from payments.domain.bill import (
     open_case,
     statements,
 )
-from payments.domain.case import REFUNDED_ELSEWHERE, SYSTEM, Resolution
-from payments.domain.payment import PaymentStatus
+from payments.domain.case import REFUNDED_ELSEWHERE, SYSTEM, Case, Resolution
+from payments.domain.payment import Payment, PaymentStatus
 from payments.domain.times import BEIJING, beijing_day, millis
 from payments.domain.trade_number import TradeNumber
 from payments.edge.observability import came_from, count, described, gauge, logger, unreadable
@@ -50,6 +50,7 @@ from payments.parts import LambdaFunction, Parts
 from payments.recording import Recorded, record_payment, record_refund_report
 from payments.store.bills import Owner, Used
 from payments.store.dynamodb import Busy, Conflict, UnreadableItem, plain
+from payments.store.items import Standing, Written
 from payments.wechat.bill import BillUnusable, rows
 from payments.wechat.errors import Refused, WechatError
 
@@ -88,10 +89,22 @@ def handle(event: dict[str, Any], parts: Parts) -> dict[str, Any]:
         if seconds_left() < LEAST_S:
             logger.warning("bill.out_of_time", left=len(wanted) - len(done))
             break
-        done[day] = _compare(parts, day)
-    left = [day for day in wanted if day not in done or not done[day].closed]
-    _ring_for_open_days(parts, left, today, done)
+        try:
+            done[day] = _compare(parts, day)
+        except Exception as error:  # noqa: BLE001  # what the day's own errors are written to cannot be written
+            _tell(day, error)
+    stands = parts.store.bills.days(wanted)
+    left = [day for day in wanted if day not in stands or not stands[day].closed]
+    _ring_for_open_days(parts, left, today, stands)
     return {"days": [_shown(one) for one in done.values()], "left": [day.isoformat() for day in left]}
+
+
+def _tell(day: date, error: Exception) -> None:
+    """An error that is about us: it rings, and the day comes again."""
+    if isinstance(error, UnreadableItem):
+        unreadable(error)
+    logger.error("bill.broken", day=day.isoformat(), why=described(error), came_from=came_from(error))
+    count("BillBroken")
 
 
 def _asked(text: object, today: date) -> date:
@@ -112,25 +125,40 @@ def _open_days(parts: Parts, today: date) -> list[date]:
     begin = max(first, today - timedelta(days=KEPT_DAYS))
     days = [begin + timedelta(days=ahead) for ahead in range((today - begin).days)]
     known = parts.store.bills.days(days)
-    again: set[date] = set()
+    holds = _on_hold(parts)
+    again = {day for day in days for since, opened in holds if since <= day and _read_before(known, day, opened)}
+    wanted = [day for day in days if day not in known or not known[day].closed or day in again]
+    return sorted(wanted, key=lambda day: (day in known and known[day].why == "no_time", day))
+
+
+def _read_before(known: Mapping[date, DayOfBills], day: date, instant: datetime) -> bool:
+    return day in known and known[day].read_at < instant
+
+
+def _on_hold(parts: Parts) -> list[tuple[date, datetime]]:
+    """Of each trade that was refunded elsewhere, as far as is known: the day on which it was paid, and since when its
+    case is open."""
+    found = []
     for case in parts.store.cases.all_open():
         number = case.number if case.kind == REFUNDED_ELSEWHERE else None
-        payment = parts.store.payments.get(number.order_sn, number.n) if number else None
+        try:
+            payment = parts.store.payments.get(number.order_sn, number.n) if number else None
+        except UnreadableItem as error:
+            unreadable(error)
+            continue
         if payment is not None:
-            since = beijing_day(payment.success_time or payment.created_at)
-            again |= {day for day, one in known.items() if day >= since and one.read_at < case.opened_at}
-    return [day for day in days if day not in known or not known[day].closed or day in again]
+            found.append((beijing_day(payment.success_time or payment.created_at), case.opened_at))
+    return found
 
 
-def _ring_for_open_days(parts: Parts, left: Iterable[date], today: date, done: Mapping[date, DayOfBills]) -> None:
+def _ring_for_open_days(parts: Parts, left: Sequence[date], today: date, stands: Mapping[date, DayOfBills]) -> None:
     """After noon, the days that are not closed are counted, which rings; one that stays so for long is a case."""
-    now, late = parts.clock(), list(left)
+    now = parts.clock()
     if now.astimezone(BEIJING).time() >= RINGS_AT:
-        gauge("DaysNotClosed", len(late))
-    for day in late:
-        if today - day >= OPEN_AT_MOST and parts.store.cases.open(
-            open_case(day, done[day].why if day in done else "", now)
-        ):
+        gauge("DaysNotClosed", len(left))
+    for day in left:
+        why = stands[day].why if day in stands else "not compared"
+        if today - day >= OPEN_AT_MOST and parts.store.cases.open(open_case(day, why, now)):
             count("CaseOpened")
 
 
@@ -159,20 +187,18 @@ def _compare(parts: Parts, day: date, *, again: bool = True) -> DayOfBills:
         logger.warning("bill.unknown", day=day.isoformat(), why=described(error))
     except Exception as error:  # noqa: BLE001  # one day's failure does not stop the others
         found = _not_closed(day, "broken", now)
-        logger.error("bill.broken", day=day.isoformat(), why=described(error), came_from=came_from(error))
-        count("BillBroken")
-    if before is not None and before.closed:
-        if not found.closed:
-            return before  # it was whole, and stays so
+        _tell(day, error)
+    if before is not None and before.closed_at is not None and found.closed:
         found = replace(found, closed_at=before.closed_at, healed=before.healed + found.healed)
-    parts.store.bills.keep(found)
+    found = parts.store.bills.keep(found)
     if found.closed:
         _close_case_of(parts, day, now)
     logger.info("bill.compared", day=day.isoformat(), closed=found.closed, differences=found.differences)
     if found.differences:
         count("BillDifferences")
     for earlier in sorted(moved if again else ()):
-        _compare(parts, earlier, again=False)
+        if earlier < beijing_day(now):
+            _compare(parts, earlier, again=False)
     return found
 
 
@@ -189,78 +215,96 @@ def _not_closed(day: date, why: str, now: datetime) -> DayOfBills:
 
 
 def _compared(parts: Parts, day: date, now: datetime) -> tuple[DayOfBills, set[date]]:
-    """How a day stands whose bill could be read, and the days on which our books had what WeChat's have on this one.
-    Raises what `_compare` tells apart; nothing is written then but what R4 records."""
+    """How a day stands whose bill could be read, and the closed days on which our books had what WeChat's have on this
+    one. Raises what `_compare` tells apart; nothing is written then but what R4 records."""
     with TemporaryDirectory() as folder:
-        bill = Path(folder) / "bill"
+        bill, sha1 = Path(folder) / "bill", ""
+        no_bill: Refused | None = None
         try:
             sha1 = parts.wechat_pay.download_trade_bill(day, bill)
         except Refused as refused:
             ready = datetime.combine(day + timedelta(days=1), READY_AT, BEIJING) <= now
-            if refused.code != NO_BILL or not ready or parts.store.bills.anything_on(day):
+            if refused.code != NO_BILL or not ready:
                 raise
-            parts.store.bills.keep_results(day, (), ())
-            return DayOfBills(day=day, closed=True, read_at=now, closed_at=now), set()
+            no_bill = refused
         with closing(Book(Path(folder) / "book")) as book:
             broken: list[UnreadableItem] = []
-            book.take_bill(rows(bill, sha1, day, parts.settings["MCHID"]))
+            book.take_bill(() if no_bill else rows(bill, sha1, day, parts.settings["MCHID"]))
             book.take_ours(parts.store.bills.of_day(day, broken.append))
+            if no_bill and book.has_ours():
+                raise no_bill
             healed, moved, differences = _healed(parts, book, day, now, broken)
             if broken:  # what could be recorded is recorded; the day is not explained
                 raise broken[0]
             differences += book.differences()
             book.take_owners(parts.store.bills.owners)
             found, lines = book.summed_up(day, now, sha1, differences, healed)
-        _opened_and_answered(parts, day, differences, lines, now)
+        _write_results(parts, day, differences, lines, now)
         return found, moved
 
 
-def _opened_and_answered(
-    parts: Parts, day: date, differences: Iterable[Difference], lines: Iterable[Statement], now: datetime
+def _write_results(
+    parts: Parts, day: date, differences: Sequence[Difference], lines: Iterable[Statement], now: datetime
 ) -> None:
-    """Writes a day's results; opens the cases of what differs, closes those of what differs no more."""
+    """Opens the cases of what differs, closes those of what differs no more, then writes the day's results. A day that
+    was closed is open meanwhile: one that is left in the middle comes again."""
+    bills, cases = parts.store.bills, parts.store.cases
+    wanted = {one.name for one in differences}
+    gone = [one for one in bills.differences(day) if one.name not in wanted]
     for one in differences:
-        if one.kind in COMPARED and parts.store.cases.open(one.case(day, now)):
+        if _has_opened(parts, one, one.case(day, now)):
             logger.error("case.opened", kind=one.kind, out_trade_no=one.out_trade_no)
             count("CaseOpened")
-    for gone in parts.store.bills.keep_results(day, differences, lines):
-        case = parts.store.cases.get(gone.out_trade_no, gone.kind, gone.number) if gone.kind in COMPARED else None
+    for one in gone:
+        case = cases.get(one.out_trade_no, one.kind, one.case_id) if one.kind in COMPARED else None
         if case is not None and case.open:
-            parts.store.cases.close(case, Resolution.ANSWERED, "WeChat's bill and our books agree", SYSTEM, "", now)
+            cases.close(case, Resolution.ANSWERED, "WeChat's bill and our books agree", SYSTEM, "", now)
+    bills.reopen(day, "interrupted")
+    bills.keep_results(day, differences, lines, gone)
+
+
+def _has_opened(parts: Parts, difference: Difference, case: Case) -> bool:
+    """The case of a difference, where it has none yet: most have one from the code that records money. One that the
+    system has closed because both sides agreed is open again."""
+    cases = parts.store.cases
+    if difference.kind not in COMPARED and cases.beginning(case.out_trade_no, case.kind, difference.case_id):
+        return False
+    return bool(cases.open(case)) or (difference.kind in COMPARED and bool(cases.open_again(case)))
 
 
 # --- what the bill knows and our books do not
 
 
-Outcome = tuple[Booked | None, Difference | None, date | None]
-"""What our books have of a row now, or how it differs; and the day on which they had it, if that was another."""
-
-
-@dataclass(slots=True)
 class _Healing:
-    parts: Parts
-    now: datetime
+    """Records the rows of one day's bill, through the only code that records money (R4)."""
 
-    def recorded(self, row: BillRow) -> Outcome:
-        """Records what a row says, through the only code that records money (R4)."""
+    def __init__(self, parts: Parts, book: "Book", now: datetime) -> None:
+        self.parts = parts
+        self._book, self._now = book, now
+        self.healed = 0
+        """How many rows our books had nothing of on any day."""
+        self.moved: set[date] = set()
+        """The closed days on which our books had some of them."""
+
+    def recorded(self, row: BillRow) -> Booked | Difference:
+        """What our books have of a row when it is recorded, or how it differs. Raises UnreadableItem, Conflict."""
         number = row.trade
         if number is None:
             raise AssertionError("only rows of our form are recorded")
         return (self._refund if row.kind is RowKind.REFUND else self._payment)(row, number)
 
-    def _payment(self, row: BillRow, number: TradeNumber) -> Outcome:
+    def _payment(self, row: BillRow, number: TradeNumber) -> Booked | Difference:
         store, report = self.parts.store, row.trade_report()
-        known = store.payments.get(number.order_sn, number.n)
-        had = known is not None and known.transaction_id == row.transaction_id
-        outcome = record_payment(store, report, self.now)
+        if not report.paid:
+            return in_row(DifferenceKind.PAYMENT_DIFFERS, row, None)
+        outcome = record_payment(store, report, self._now)
         payment = store.payments.get(number.order_sn, number.n)
         if payment is None:
-            return None, in_row(DifferenceKind.UNKNOWN_TRADE, row, None), None
+            return in_row(DifferenceKind.UNKNOWN_TRADE, row, None)
         if payment.transaction_id != row.transaction_id:
-            return None, in_row(DifferenceKind.SECOND_TRANSACTION, row, payment.total_fen), None
-        if outcome is Recorded.DUPLICATE or had:
-            store.payments.book(payment, row.at)
-        booked = Booked(
+            return in_row(DifferenceKind.SECOND_TRANSACTION, row, payment.total_fen)
+        self._place(row, outcome, payment.booked_on, lambda: store.payments.book(payment, row.at))
+        return Booked(
             kind=RowKind.PAYMENT,
             order_sn=number.order_sn,
             out_trade_no=row.out_trade_no,
@@ -269,59 +313,80 @@ class _Healing:
             wechat_no=row.transaction_id,
             assigned=payment.status is not PaymentStatus.MISPAID,
         )
-        before = beijing_day(payment.success_time) if had and payment.success_time else None
-        return booked, None, before
 
-    def _refund(self, row: BillRow, number: TradeNumber) -> Outcome:
-        store = self.parts.store
-        payment = store.payments.get(number.order_sn, number.n)
-        known = store.refunds.get(number.order_sn, row.out_refund_no)
-        had = known is not None and known.accepted_at is not None
-        outcome = record_refund_report(store, row.refund_report(payment.total_fen if payment else 0), self.now)
+    def _refund(self, row: BillRow, number: TradeNumber) -> Booked | Difference:
+        store, payment = self.parts.store, self._trade_of(row, number)
         if payment is None:
-            return None, in_row(DifferenceKind.UNKNOWN_REFUND, row, None), None
+            if not store.cases.beginning(row.out_trade_no, "unknown_refund", f"{row.out_refund_no}@"):
+                record_refund_report(store, row.refund_report(0), self._now)
+            return in_row(DifferenceKind.UNKNOWN_REFUND, row, None)
+        mispaid = payment.status is PaymentStatus.MISPAID
+        total = max(payment.total_fen, row.refund_fen) if mispaid else payment.total_fen
+        outcome = record_refund_report(store, row.refund_report(total), self._now)
         refund = store.refunds.get(number.order_sn, row.out_refund_no)
-        if outcome is Recorded.CASE or refund is None:
-            return None, in_row(DifferenceKind.REFUND_MISMATCH, row, known.amount_fen if known else None), None
-        if had:
-            store.refunds.book(refund, row.at)
-        booked = Booked(
+        if outcome is Recorded.CASE or refund is None or refund.refund_id not in (None, row.refund_id):
+            return in_row(DifferenceKind.REFUND_MISMATCH, row, refund.amount_fen if refund else None)
+        self._place(row, outcome, refund.booked_on, lambda: store.refunds.book(refund, row.at))
+        return Booked(
             kind=RowKind.REFUND,
             order_sn=number.order_sn,
             out_trade_no=row.out_trade_no,
             number=row.out_refund_no,
             fen=refund.amount_fen,
             wechat_no=refund.refund_id or "",
-            assigned=payment.status is not PaymentStatus.MISPAID,
+            assigned=not mispaid,
         )
-        return booked, None, beijing_day(known.accepted_at) if known and known.accepted_at else None
+
+    def _trade_of(self, row: BillRow, number: TradeNumber) -> Payment | None:
+        """The payment that a refund's row is about. One that was paid with more than we asked for, and is not known as
+        paid, is recorded first: the refund may be over more, too."""
+        store, payment = self.parts.store, self.parts.store.payments.get(number.order_sn, number.n)
+        known = payment is None or payment.status in {PaymentStatus.SUCCESS, PaymentStatus.MISPAID}
+        paid = None if known else self._book.payment_of(row)
+        if payment is None or paid is None or paid.order_fen == payment.total_fen:
+            return payment
+        record_payment(store, paid.trade_report(), self._now)
+        return store.payments.get(number.order_sn, number.n)
+
+    def _place(
+        self, row: BillRow, outcome: Recorded, booked_on: str | None, book: Callable[[], Written | Standing[Any]]
+    ) -> None:
+        """Writes the bill's day where our books have another one. That day is open from then on, before the item leaves
+        it: it has to be compared again. Raises Conflict."""
+        self.healed += outcome is Recorded.BOOKED
+        had = booked_on.partition("#")[0] if booked_on else ""
+        if had == row.at.date().isoformat():
+            return
+        if had and self.parts.store.bills.reopen(date.fromisoformat(had), "moved"):
+            self.moved.add(date.fromisoformat(had))
+        if not book():
+            raise Conflict(f"{row.number} keeps changing; its day is not written yet")
 
 
 def _healed(
     parts: Parts, book: "Book", day: date, now: datetime, broken: list[UnreadableItem]
 ) -> tuple[int, set[date], list[Difference]]:
     """Records what the bill has and our books of the day have not. First the refunds: an order that learns of its
-    payment then draws its sums from them (R5). Gives how many were recorded, the other days on which our books had
+    payment then draws its sums from them (R5). Gives how many were recorded, the closed days on which our books had
     some of them, and those that differ; `broken` gets the items that could not be read, of which one keeps no other
-    from being recorded. Raises OutOfTime."""
-    healing, healed, moved, differences = _Healing(parts, now), 0, set[date](), list[Difference]()
+    from being recorded. Raises OutOfTime, Conflict."""
+    healing, differences = _Healing(parts, book, now), list[Difference]()
     for some in book.unmatched():
         found: list[Booked] = []
         for row in some:
             if seconds_left() < LAST_S:
                 raise OutOfTime("no time left for the rest of the bill")
             try:
-                booked, difference, before = healing.recorded(row)
+                match healing.recorded(row):
+                    case Booked() as booked:
+                        found.append(booked)
+                        logger.info("bill.recorded", number=row.number, day=day.isoformat())
+                    case Difference() as difference:
+                        differences.append(difference)
             except UnreadableItem as error:
                 broken.append(error)
-                continue
-            differences += [difference] if difference else []
-            found += [booked] if booked else []
-            healed += booked is not None and before is None
-            moved |= {before} - {day} if before else set()
-            logger.info("bill.healed", number=row.number, differs=difference.kind if difference else "")
         book.take_ours(found)
-    return healed, moved, differences
+    return healing.healed, healing.moved, differences
 
 
 # --- both sides of a day in one file
@@ -341,9 +406,9 @@ class Book:
         self._file.executescript(f"""
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536;
             CREATE TABLE bill (wechat_no, number, order_sn, fen, {", ".join(COLUMNS)},
-                PRIMARY KEY (kind, wechat_no)) WITHOUT ROWID;
+                PRIMARY KEY (kind, wechat_no, trade_state)) WITHOUT ROWID;
             CREATE TABLE ours (kind, order_sn, out_trade_no, number, fen, wechat_no, assigned,
-                PRIMARY KEY (kind, number)) WITHOUT ROWID;
+                PRIMARY KEY (kind, number, out_trade_no)) WITHOUT ROWID;
             CREATE TABLE owner (order_sn PRIMARY KEY, business_id, usable_until) WITHOUT ROWID;
         """)
 
@@ -393,31 +458,37 @@ class Book:
                 yield found
                 after = found[-1].wechat_no
 
-    def differences(self) -> list[Difference]:
-        """What of ours the bill does not have, or has with another sum or number; and money that pays no order."""
+    def has_ours(self) -> bool:
+        """Whether a payment or a refund of ours is booked on the day."""
+        return bool(self._file.execute("SELECT 1 FROM ours LIMIT 1").fetchall())
+
+    def payment_of(self, refund: BillRow) -> BillRow | None:
+        """The row of the payment of which a refund's row is, if it is in the same bill."""
         query = f"""
-            SELECT ours.*, {", ".join(f"bill.{name}" for name in COLUMNS)}
-            FROM ours LEFT JOIN bill INDEXED BY by_number ON {PAIRED}
-            WHERE bill.number IS NULL OR bill.fen != ours.fen OR NOT ours.assigned
-                OR (ours.wechat_no NOT IN ('', bill.wechat_no)) ORDER BY ours.kind, ours.number
+            SELECT {", ".join(COLUMNS)} FROM bill
+            WHERE kind = 'payment' AND number = ? AND wechat_no = ? AND trade_state = 'SUCCESS'
         """  # noqa: S608
-        found = []
+        found = self._file.execute(query, (refund.out_trade_no, refund.transaction_id)).fetchall()
+        return _bill_row(found[0]) if found else None
+
+    def differences(self) -> list[Difference]:
+        """What of ours the bill does not have, or has with another sum; and money that pays no order."""
+        query = f"""
+            SELECT ours.kind, ours.order_sn, ours.out_trade_no, ours.number, ours.fen, ours.wechat_no, ours.assigned,
+                {", ".join(f"bill.{name}" for name in COLUMNS)}
+            FROM ours LEFT JOIN bill INDEXED BY by_number ON {PAIRED}
+            WHERE bill.number IS NULL OR bill.fen != ours.fen OR NOT ours.assigned ORDER BY ours.kind, ours.number
+        """  # noqa: S608
+        found: list[Difference | None] = []
         for values in self._file.execute(query):
-            kind, order_sn, out_trade_no, number, fen, wechat_no, assigned = values[:7]
-            ours = Booked(
-                kind=RowKind(kind),
-                order_sn=order_sn,
-                out_trade_no=out_trade_no,
-                number=number,
-                fen=fen,
-                wechat_no=wechat_no,
-                assigned=bool(assigned),
-            )
+            kind, *named, assigned = values[:7]
+            names = ("order_sn", "out_trade_no", "number", "fen", "wechat_no")
+            ours = Booked(kind=RowKind(kind), assigned=bool(assigned), **dict(zip(names, named, strict=True)))
             row = _bill_row(values[7:]) if values[7] is not None else None
-            if ours.assigned or row is None:
-                found.append(compared(row, ours))
-            elif ours.kind is RowKind.PAYMENT:
+            if row is not None and not ours.assigned and ours.kind is RowKind.PAYMENT:
                 found.append(in_row(DifferenceKind.MISPAID, row, ours.fen))
+            else:
+                found.append(compared(row, ours))
         return [one for one in found if one is not None]
 
     def summed_up(
@@ -485,9 +556,9 @@ class Book:
                 yield (*named, one.fen, one.wechat_no, int(one.assigned))
 
 
-PAIRED = """ours.kind = bill.kind AND ours.number = bill.number
-    AND (bill.kind = 'refund' OR ours.wechat_no IN ('', bill.wechat_no))"""
-"""Which row of the bill is which item of ours: a second transaction under one number is another payment."""
+PAIRED = """ours.kind = bill.kind AND ours.number = bill.number AND ours.out_trade_no = bill.out_trade_no
+    AND ours.wechat_no IN ('', bill.wechat_no)"""
+"""Which row of the bill is which item of ours: the same number at WeChat under the same of ours, of the same trade."""
 
 
 def _adds_up(day: DayOfBills, lines: Iterable[Statement], differences: Iterable[Difference]) -> None:

@@ -2,19 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import time_machine
 
-from payments.domain.times import utc_now
+from payments.domain.times import BEIJING, beijing_day, utc_now
 
 if TYPE_CHECKING:
     from tests.shop.shop import Shop
 
 
-BEGINS = utc_now()
-"""When every test of this session begins: what a snapshot holds is then as old as it was when it was made."""
+BEGINS = datetime.combine(beijing_day(utc_now()), time(12), BEIJING).astimezone(UTC)
+"""When every test of this session begins: what a snapshot holds is then as old as it was when it was made. It is noon
+in Beijing: what takes some hours from there on is over on the same day, whenever the tests run."""
 
 
 class Janitor:

@@ -94,14 +94,34 @@ def test_a_bill_without_a_column_that_is_needed_is_not_used(tmp_path: Path, name
         ({"订单金额": "896.005"}, "unreadable"),
         ({"订单金额": "-896.00"}, "unreadable"),
         ({"微信订单号": ""}, "unreadable"),
-        ({"商户订单号": "号" * 5}, "unreadable"),
-        ({"商户订单号": "x" * 65}, "unreadable"),
+        ({"公众账号ID": ""}, "unreadable"),
+        ({"微信退款单号": "5030001", "商户退款单号": "号"}, "unreadable"),
     ],
 )
 def test_a_row_that_cannot_be_of_this_bill_makes_all_of_it_unusable(
     tmp_path: Path, changes: dict[str, str], expected: str
 ) -> None:
     assert why(tmp_path, bill([PAYMENT, PAYMENT | changes])) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"商户订单号": "号" * 5},
+        {"商户订单号": "x" * 65},
+        {"商户订单号": "till-1", "微信订单号": ""},
+        {"商户订单号": "till-1", "公众账号ID": ""},
+        {"商户订单号": "till-1", "交易状态": "REVOKED"},
+        {"商户订单号": "till-1", "商品名称": "两\r\n行", "商户数据包": "\n"},
+        {"商品名称": "两\n\n行,`x", "商户数据包": "\n"},
+    ],
+)
+def test_what_another_system_has_written_makes_no_bill_unusable(tmp_path: Path, changes: dict[str, str]) -> None:
+    first, second, third = rows(
+        file_of(tmp_path, plain := bill([PAYMENT, PAYMENT | changes, REFUND])), sha1(plain), THE_DAY, MCHID
+    )
+    assert (first.fen, second.fen, third.fen) == (89600, 89600, 10000)
+    assert (second.trade is None) is ("商户订单号" in changes)
 
 
 @pytest.mark.parametrize("text", ["1e3", "NaN", "Infinity", "٣.00", "0x10", "1,000.00", " 1.00", "", "1.", ".5"])

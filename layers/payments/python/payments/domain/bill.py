@@ -78,7 +78,7 @@ class BillRow:
         """What the row of a payment says, as a callback or a query would (R4)."""
         return TradeReport(
             number=self.trade or self.out_trade_no,
-            trade_state="SUCCESS",
+            trade_state=self.trade_state,
             appid=self.appid,
             mchid=self.mchid,
             transaction_id=self.transaction_id,
@@ -231,8 +231,7 @@ def compared(row: BillRow | None, ours: Booked) -> Difference | None:
             wechat_fen=None,
             ours_fen=ours.fen,
         )
-    same = row.fen == ours.fen and ours.wechat_no in ("", row.wechat_no)
-    return None if same else in_row(differs, row, ours.fen)
+    return None if row.fen == ours.fen else in_row(differs, row, ours.fen)
 
 
 def open_case(day: date, why: str, now: datetime) -> Case:

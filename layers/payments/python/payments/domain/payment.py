@@ -70,6 +70,7 @@ class Payment:
     transaction_id: str | None = None
     payer_total_fen: int | None = None
     success_time: datetime | None = None
+    booked_on: str | None = None  # the day of WeChat's bill that shows it, with its shard of the index `settled` (R14)
     learned_by: str | None = None  # which function learned that it was paid
     refunded_transaction_id: str | None = (
         None  # of a refund that was known before the payment: the payment's must match

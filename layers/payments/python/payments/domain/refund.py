@@ -110,6 +110,7 @@ class Refund:
     gives_up: Holds | None = None  # what its guest gave up with it: free since it was asked for (R7)
     refund_id: str | None = None
     accepted_at: datetime | None = None
+    booked_on: str | None = None  # the day of WeChat's bill that shows it, with its shard of the index `settled` (R14)
     due_at: datetime | None = None
     entered: int = 1
     at: Mapping[str, int] = field(default_factory=dict)

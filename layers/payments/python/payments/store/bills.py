@@ -1,9 +1,11 @@
 """The days' comparisons with WeChat's bill, and the index `settled`: what of ours is booked on a day (R14)."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
+
+from boto3.dynamodb.conditions import Attr
 
 from payments.domain.bill import Booked, DayOfBills, Difference, RowKind, Statement
 from payments.domain.payment import PaymentStatus
@@ -108,27 +110,42 @@ class Bills:
         found = {asked[pk]: line for pk, line in read if not line.empty}
         return found | {asked[pk]: None for pk in there.keys() - dict(read).keys()}
 
-    def keep(self, day: DayOfBills) -> None:
-        """Writes how a day stands: as the last of its items, so that one that is closed is whole."""
-        self._items.write(Put({**keys.bill(day.day), **plain(day)}, None), lambda _: None)
+    def keep(self, day: DayOfBills) -> DayOfBills:
+        """Writes how a day stands: as the last of its items, so that one that is closed is whole. One that is not
+        closed never takes the place of one that is. Gives what stands then."""
+        when = None if day.closed else Attr("closed").not_exists() | Attr("closed").eq(False)
+        result = self._items.write(
+            Put({**keys.bill(day.day), **plain(day)}, when), lambda item: typed(DayOfBills, item)
+        )
+        return result.item or day if isinstance(result, Standing) else day
+
+    def reopen(self, day: date, why: str) -> bool:
+        """A day that is closed is open from now on, with this reason; False: it was not closed."""
+        found = self.days([day]).get(day)
+        if found is None or not found.closed:
+            return False
+        self._put(keys.bill(day), replace(found, closed=False, why=why))
+        return True
 
     def keep_results(
-        self, day: date, differences: Iterable[Difference], lines: Iterable[Statement]
-    ) -> list[Difference]:
-        """Writes a day's differences and lines over those of an earlier comparison; gives the differences of that one
+        self,
+        day: date,
+        differences: Iterable[Difference],
+        lines: Iterable[Statement],
+        gone: Iterable[Difference] = (),
+    ) -> None:
+        """Writes a day's differences and lines over those of an earlier comparison; `gone`: the differences of that one
         that are none any more. Nothing is taken away: such a difference is marked, such a line says nothing."""
-        wanted, owned = {one.name: one for one in differences}, {line.business_id: line for line in lines}
-        for difference in wanted.values():
+        owned = {line.business_id: line for line in lines}
+        for difference in differences:
             self._put(keys.difference(day, difference.name), difference)
         for line in owned.values():
             self._put(keys.statement(day, line.business_id), line)
         for old in self.statements(day):
             if old.business_id not in owned:
                 self._put(keys.statement(day, old.business_id), Statement(business_id=old.business_id))
-        gone = [one for one in self.differences(day) if one.name not in wanted]
         for difference in gone:
             self._put(keys.difference(day, difference.name), difference, gone=True)
-        return gone
 
     # --- our books of a day
 
@@ -137,12 +154,7 @@ class Bills:
         compared."""
         for partition in keys.booked_on(day):
             for entries in self._pages(partition):
-                yield from self._read(entries, broken)
-
-    def anything_on(self, day: date) -> bool:
-        """Whether a payment or a refund of ours is booked on a day."""
-        found = (entry["sk"] for partition in keys.booked_on(day) for page in self._pages(partition) for entry in page)
-        return any(keys.entity(sk) != keys.ORDER for sk in found)
+                yield from self._read(entries, partition, broken)
 
     def owners(self, order_sns: Iterable[str]) -> dict[str, Owner]:
         """Whose these orders are; one that does not exist is left out. Raises UnreadableItem."""
@@ -166,16 +178,20 @@ class Bills:
                 return
             query["ExclusiveStartKey"] = wire(stopped)
 
-    def _read(self, entries: list[Values], broken: Callable[[UnreadableItem], None]) -> Iterator[Booked | Used]:
-        """The items of these entries; with each refund its trade, which says whether it pays anything."""
+    def _read(
+        self, entries: list[Values], partition: str, broken: Callable[[UnreadableItem], None]
+    ) -> Iterator[Booked | Used]:
+        """The items of these entries that are still booked there, which the index knows a moment later than the table;
+        with each refund its trade, which says whether it pays anything."""
         of: dict[str, list[Values]] = {keys.ORDER: [], keys.PAYMENT: [], keys.REFUND: []}
-        for item in self._items.many(entries, consistent=False):
-            of[keys.entity(item["sk"])].append(item)
+        for item in self._items.many(entries, consistent=True):
+            if item.get("booked_on") == partition:
+                of[keys.entity(item["sk"])].append(item)
         for order in each_readable(lambda item: typed(_Order, item), of[keys.ORDER], broken):
             yield Used(order.business_id, order.total_fen)
         yield from map(_booked_payment, each_readable(lambda item: typed(_Payment, item), of[keys.PAYMENT], broken))
         refunds = each_readable(lambda item: typed(_Refund, item), of[keys.REFUND], broken)
-        mispaid = self._mispaid(refunds)
+        mispaid = self._mispaid(refunds, broken)
         for refund in refunds:
             yield Booked(
                 kind=RowKind.REFUND,
@@ -187,11 +203,13 @@ class Bills:
                 assigned=refund.out_trade_no not in mispaid,
             )
 
-    def _mispaid(self, refunds: Iterable[_Refund]) -> set[str]:
+    def _mispaid(self, refunds: Iterable[_Refund], broken: Callable[[UnreadableItem], None]) -> set[str]:
         """The trades of these refunds that were paid, but not as we asked for."""
         numbers = {TradeNumber.parse(one.out_trade_no) for one in refunds}
-        wanted = [keys.payment(number.order_sn, number.n) for number in numbers if number]
-        payments = (typed(_Payment, item) for item in self._items.many(wanted, consistent=False))
+        found = self._items.many(
+            [keys.payment(number.order_sn, number.n) for number in numbers if number], consistent=True
+        )
+        payments = each_readable(lambda item: typed(_Payment, item), found, broken)
         return {f"{one.order_sn}_{one.n}" for one in payments if one.status is PaymentStatus.MISPAID}
 
     def _of_day(self, day: date, entity: str) -> list[Values]:

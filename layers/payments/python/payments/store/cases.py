@@ -59,6 +59,11 @@ class Cases:
         """Opens a case. Standing: the stored case of the same name, open or closed."""
         return self._items.write(opened(case), read_case)
 
+    def open_again(self, case: Case) -> Written | Standing[Case | None]:
+        """Opens a case anew that the system has closed because it had answered itself. Standing: it is open, or a
+        person has closed it."""
+        return self._items.write(opened(case, Attr("resolution").eq(Resolution.ANSWERED.value)), read_case)
+
     def get(self, out_trade_no: str, kind: str, case_id: str) -> Case | None:
         return self._items.get(Case, keys.case(out_trade_no, kind, case_id), consistent=True)
 

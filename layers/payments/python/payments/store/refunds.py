@@ -121,9 +121,10 @@ class Refunds:
         return self._items.transact(*parts, *map(opened, cases))
 
     def book(self, refund: Refund, at: datetime) -> Written | Standing[Refund | None]:
-        """WeChat's bill shows a refund on the day of this instant: its day here from now on (R14)."""
+        """WeChat's bill shows a refund on the day of this instant: its day here from now on, whatever becomes of it
+        (R14)."""
         changes = {"booked_on": keys.booked(refund.order_sn, at)}
-        return self._items.write(Update(_key(refund), changes, as_read(refund)), read_refund)
+        return self._items.write(Update(_key(refund), changes, Attr("pk").exists()), read_refund)
 
     def note_first_no(self, refund: Refund, now: datetime) -> Written | Standing[Refund | None]:
         """WeChat does not know the number of a refund that it refused for good, or that is being withdrawn. Said a

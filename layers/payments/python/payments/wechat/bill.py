@@ -23,6 +23,7 @@ from payments.domain.bill import BillRow, RowKind
 from payments.domain.money import MAX_FEN
 from payments.domain.payment import MAX_WORD
 from payments.domain.times import BEIJING
+from payments.domain.trade_number import TradeNumber
 
 GZIP = b"\x1f\x8b"
 
@@ -129,7 +130,7 @@ def _read(text: TextIOWrapper, sums: _Sums, day: date, mchid: str) -> Iterator[B
     # A backtick in the place of the comma: each cell then ends with the comma before the next one's backtick.
     lines = csv.reader(text, delimiter="`", quoting=csv.QUOTE_NONE)
     columns = _columns(next(lines, []))
-    for number, cells in enumerate(lines, 2):
+    for number, cells in enumerate(_whole_lines(lines), 2):
         if len(cells) == 1:  # a header has no backtick: that of the sums
             _check_sums(cells, next(lines, []), sums)
             if any(any(cell.strip() for cell in more) for more in lines):
@@ -146,6 +147,25 @@ def _read(text: TextIOWrapper, sums: _Sums, day: date, mchid: str) -> Iterator[B
         sums.fee_e5 += row.fee_e5
         yield row
     raise BillUnusable("truncated", "there is no row of sums at its end")
+
+
+def _whole_lines(lines: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Each row, also where what a merchant wrote has line breaks in it: a row begins with a backtick, the header of the
+    sums says so; all else goes on with the row before."""
+    row: list[str] = []
+    for cells in lines:
+        first, *others = cells or ["\n"]
+        if row and first and COUNT not in first.split(","):
+            row = [*row[:-1], f"{row[-1]}\n{first}", *others]
+            continue
+        if row:
+            yield row
+        if first:
+            yield cells
+            return  # what follows is the row of sums
+        row = cells
+    if row:
+        yield row
 
 
 def _columns(header: list[str]) -> list[str]:
@@ -169,29 +189,38 @@ def _cells(cells: list[str], columns: list[str], number: int) -> dict[str, str]:
 
 
 def _row(cells: Mapping[str, str], number: int) -> BillRow:
-    refund = cells[REFUND] not in ("", "0")
+    """A row; of one whose number is not of our form only what is summed up must be in order."""
+    refund = cells[REFUND_ID] not in ("", "0")
+    ours = TradeNumber.parse(cells[TRADE]) is not None
+    word = _word if ours else _any_word
     try:
-        at = datetime.strptime(cells[AT], "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
         return BillRow(
             kind=RowKind.REFUND if refund else RowKind.PAYMENT,
-            at=at,
-            appid=_word(cells[APPID]),
-            mchid=_word(cells[MCHID]),
-            transaction_id=_word(cells[TRANSACTION]),
-            out_trade_no=_word(cells[TRADE]),
-            trade_state=_word(cells[STATE]),
-            currency=_word(cells[CURRENCY]),
+            at=_moment(cells[AT]),
+            appid=word(cells[APPID]),
+            mchid=word(cells[MCHID]),
+            transaction_id=word(cells[TRANSACTION]) if ours or cells[TRANSACTION] else f"line {number}",
+            out_trade_no=word(cells[TRADE]),
+            trade_state=word(cells[STATE]),
+            currency=word(cells[CURRENCY]),
             order_fen=_fen(cells[ORDER]),
             payer_fen=max(_fen(cells[ORDER]) - _fen(cells[COUPON]), 0),
             settled_fen=_fen(cells[TAKEN if refund else SETTLED]),
-            refund_id=_word(cells[REFUND_ID]) if refund else "",
-            out_refund_no=_word(cells[REFUND]) if refund else "",
+            refund_id=word(cells[REFUND_ID]) if refund else "",
+            out_refund_no=word(cells[REFUND]) if refund else "",
             refund_status=cells[REFUND_STATUS],
             refund_fen=_fen(cells[ASKED]),
             fee_e5=_whole(cells[FEE], 5),
         )
     except ValueError as error:
         raise BillUnusable("unreadable", f"line {number}: {error}") from None
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=BEIJING)
+    except ValueError:
+        raise ValueError("a time is none") from None
 
 
 def _check_sums(header: list[str], cells: list[str], sums: _Sums) -> None:
@@ -203,13 +232,13 @@ def _check_sums(header: list[str], cells: list[str], sums: _Sums) -> None:
         raise BillUnusable("sums", "a sum of the bill is no number")
     told = {name: Decimal(values[name]) for name in SUMMARY}
     fees = Decimal(sums.fee_e5).scaleb(-5)
-    rounding = Decimal((0, (5,), int(told[TOTAL_FEE].as_tuple().exponent) - 1))
-    # The fees may be summed up with fewer decimals than each of them has.
+    last_digit = Decimal((0, (1,), int(told[TOTAL_FEE].as_tuple().exponent)))
+    # The fees may be summed up with fewer decimals than each of them has, rounded or cut.
     if (
         told[COUNT] != sums.rows
         or told[TOTAL_ORDER].scaleb(2) != sums.order_fen
         or told[TOTAL_ASKED].scaleb(2) != sums.asked_fen
-        or (told[TOTAL_FEE] != fees and abs(told[TOTAL_FEE] - fees) > rounding)
+        or abs(told[TOTAL_FEE] - fees) >= last_digit
     ):
         raise BillUnusable("sums", "its rows are not what its own row of sums says")
 
@@ -219,6 +248,11 @@ def _word(text: str) -> str:
     if not 0 < len(text) <= MAX_WORD or not (text.isascii() and text.isprintable()):
         raise ValueError("a number or a state is none")
     return text
+
+
+def _any_word(text: str) -> str:
+    """What another system's row has there."""
+    return text[:MAX_WORD]
 
 
 def _fen(text: str) -> int:
