@@ -38,6 +38,8 @@ WHY = {
     "item_unreadable": "an item of the table cannot be read; reconcile-bill's log says which",
     "no_answer": "WeChat, or the table, does not answer; ask again",
     "no_time": "the comparison ran out of time; the next run goes on",
+    "moved": "a later bill has what our books had on this day; the next run compares it again",
+    "interrupted": "a comparison was left in the middle of its writes; the next run does it again",
     "broken": "the comparison broke off; reconcile-bill's log says where",
     "not_over": "the day is not over: more may come",
     "not_ready": "a day is compared at 10:30 in Beijing the next morning",
