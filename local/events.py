@@ -83,6 +83,7 @@ SAYS = {
     "publish_events/payment_succeeded": "a payment's two images: published, and its order becomes WAIT_USE",
     "status_poll/waiting": "an order with an open trade: 200, WAIT_PAY NOTPAY",
     "sweep/every_minute": "the janitor comes: how many orders it looked at",
+    "reconcile_bill/every_morning": "how each day stands that is compared with WeChat's bill",
     "upload_shipping/order_used": "a redeemed order: WeChat has its shipping record",
     "wx_callback/forged": "a notice with a wrong signature: 401, on purpose",
     "wx_callback/paid": "WeChat's notice of a payment, good for five minutes: 204, the payment is SUCCESS",
@@ -193,7 +194,8 @@ class _Maker:
         free = shopper.body("tea-garden")["start_date"]
         yield asks(of_staff("block"), body={"nights": [free], "reason": "在别处卖了"}, who=self._staff)
         yield asks(of_staff("refund"), order, {"reason": "客人改期", "amount_fen": 30000}, self._staff)
-        yield "sweep/every_minute", (_shape("sweep/every_minute") | {"time": iso(utc_now())}, "")
+        for name in ("sweep/every_minute", "reconcile_bill/every_morning"):
+            yield name, (_shape(name) | {"time": iso(utc_now())}, "")
         yield from self._lost_messages()
         paid, _ = self._pay_and_see_before(told=False)
         refunded, out_refund_no = self._refunded
